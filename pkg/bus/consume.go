@@ -1,0 +1,192 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+)
+
+// Delivery is an event handed to a consumer, at least once and in any order.
+type Delivery struct {
+	Subject    string
+	Data       []byte
+	Seq        uint64
+	Deliveries uint64    // how often it was handed out, this time included
+	At         time.Time // when the stream stored it
+}
+
+// Consumer is a service's side of a durable consumer.
+type Consumer struct {
+	Name  string // ConsumerClassifier or ConsumerReporting
+	Batch int    // most deliveries handled together
+
+	// Handle commits a batch and returns one error per delivery, or nil for
+	// all well. A nil error acknowledges; a Poison error is tried PoisonTries
+	// times and then quarantined; any other is tried again with back-off, for ever.
+	Handle func(ctx context.Context, batch []Delivery) []error
+
+	// Quarantine keeps an unreadable delivery with its cause. Only when it
+	// returns nil is the delivery acknowledged.
+	Quarantine func(ctx context.Context, d Delivery, cause error) error
+}
+
+type poison struct{ error }
+
+func (p poison) Unwrap() error { return p.error }
+
+// Poison marks an error as the message's own fault: it cannot be decoded or
+// validated, and trying again will not help.
+func Poison(err error) error { return poison{err} }
+
+// IsPoison reports whether err was marked by Poison.
+func IsPoison(err error) bool {
+	var p poison
+	return errors.As(err, &p)
+}
+
+// Consume hands deliveries to c.Handle until ctx is done, then finishes the
+// batch in hand and returns nil. Waiting costs nothing; a lone event is
+// handled at once and a backlog in batches.
+func (b *Bus) Consume(ctx context.Context, c Consumer) error {
+	cons, err := b.js.Consumer(ctx, StreamReports, c.Name)
+	if err != nil {
+		return fmt.Errorf("consumer %s: %w", c.Name, err)
+	}
+	msgs, err := cons.Messages(jetstream.PullMaxMessages(2 * c.Batch))
+	if err != nil {
+		return fmt.Errorf("consumer %s: %w", c.Name, err)
+	}
+	queue := make(chan jetstream.Msg, c.Batch)
+	stop := context.AfterFunc(ctx, msgs.Stop)
+	defer stop()
+	go func() {
+		defer close(queue)
+		for {
+			m, err := msgs.Next()
+			if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+				return
+			}
+			if err != nil { // a missed heartbeat or a reconnect: the iterator goes on
+				b.log.Warn("consumer", "consumer", c.Name, "error", err)
+				continue
+			}
+			queue <- m
+		}
+	}()
+	// What was begun is finished after ctx ends, in bounded time.
+	work := context.WithoutCancel(ctx)
+	for first := range queue {
+		if ctx.Err() != nil {
+			continue // drain: unacknowledged messages come again
+		}
+		batch := []jetstream.Msg{first}
+		for len(batch) < c.Batch {
+			select {
+			case m, ok := <-queue:
+				if ok {
+					batch = append(batch, m)
+					continue
+				}
+			default:
+			}
+			break
+		}
+		b.handle(work, c, batch)
+	}
+	return nil
+}
+
+// handle runs one batch and settles each of its messages.
+func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(ctx, ackWait-5*time.Second)
+	defer cancel()
+	batch := make([]Delivery, len(msgs))
+	for i, m := range msgs {
+		batch[i] = Delivery{Subject: m.Subject(), Data: m.Data()}
+		if meta, err := m.Metadata(); err == nil {
+			batch[i].Seq, batch[i].Deliveries, batch[i].At = meta.Sequence.Stream, meta.NumDelivered, meta.Timestamp
+		}
+	}
+	errs, panicked := b.protect(ctx, c, batch)
+	if panicked && len(batch) > 1 { // find the one that does it
+		errs = make([]error, len(batch))
+		for i := range batch {
+			one, _ := b.protect(ctx, c, batch[i:i+1])
+			errs[i] = one[0]
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(16)
+	for i, m := range msgs {
+		var err error
+		if errs != nil {
+			err = errs[i]
+		}
+		g.Go(func() error {
+			b.settle(ctx, c, m, batch[i], err)
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// protect calls the handler and turns a panic into a Poison error, so that
+// one message cannot take the process down or go round for ever.
+func (b *Bus) protect(ctx context.Context, c Consumer, batch []Delivery) (errs []error, panicked bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			// The value may quote a message, so only its type and the stack are logged.
+			b.log.Error("handler panicked", "consumer", c.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			errs, panicked = make([]error, len(batch)), true
+			for i := range errs {
+				errs[i] = Poison(errors.New("the handler panicked"))
+			}
+		}
+	}()
+	return c.Handle(ctx, batch), false
+}
+
+// settle acknowledges, retries or quarantines one message.
+func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Delivery, err error) {
+	count := func(outcome string) {
+		metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_bus_deliveries_total{consumer=%q,outcome=%q}`, c.Name, outcome)).Inc()
+	}
+	if IsPoison(err) && d.Deliveries >= PoisonTries {
+		if qerr := c.Quarantine(ctx, d, err); qerr == nil {
+			count("quarantined")
+			b.log.Error("message quarantined", "consumer", c.Name, "seq", d.Seq, "error", err)
+			err = nil
+		} else {
+			b.log.Error("message could not be quarantined", "consumer", c.Name, "seq", d.Seq, "error", qerr)
+			err = qerr
+		}
+	}
+	if err == nil {
+		count("acked")
+		if aerr := m.DoubleAck(ctx); aerr != nil { // it will come again; handlers are idempotent
+			b.log.Warn("acknowledgement not confirmed", "consumer", c.Name, "seq", d.Seq, "error", aerr)
+		}
+		return
+	}
+	count("retried")
+	delay := backOff(d.Deliveries, IsPoison(err))
+	b.log.Warn("message will be tried again", "consumer", c.Name, "seq", d.Seq, "tries", d.Deliveries, "delay", delay, "error", err)
+	if nerr := m.NakWithDelay(delay); nerr != nil {
+		b.log.Warn("retry not scheduled; it comes again after the wait", "consumer", c.Name, "seq", d.Seq, "error", nerr)
+	}
+}
+
+// backOff doubles from one second to five minutes; a poison message is tried
+// quickly, because only its quarantine helps.
+func backOff(deliveries uint64, poison bool) time.Duration {
+	if poison {
+		return 50 * time.Millisecond << min(deliveries, 4)
+	}
+	return min(time.Second<<min(deliveries-1, 9), 5*time.Minute)
+}

@@ -1,0 +1,73 @@
+// Package embedded runs a NATS server with JetStream inside the process, with
+// no listening port: the one-machine program's stream.
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Options say where the stream lives and how it is protected.
+type Options struct {
+	Dir      string // JetStream's directory
+	Key      string // encrypts the stream at rest; required
+	MaxStore int64  // bytes of disk the streams may use in all
+}
+
+// Server is a running in-process NATS server.
+type Server struct{ ns *server.Server }
+
+// Start runs a server and returns once it is ready. Every message is on disk
+// before it is acknowledged (SyncAlways).
+func Start(o Options) (*Server, error) {
+	if o.Key == "" {
+		return nil, errors.New("embedded NATS: a key is required")
+	}
+	ns, err := server.NewServer(&server.Options{
+		ServerName:         "onrecord",
+		DontListen:         true,
+		NoSigs:             true,
+		NoLog:              true,
+		JetStream:          true,
+		StoreDir:           o.Dir,
+		SyncAlways:         true,
+		JetStreamKey:       o.Key,
+		JetStreamCipher:    server.AES,
+		JetStreamMaxMemory: 64 << 20,
+		JetStreamMaxStore:  o.MaxStore,
+		MaxPayload:         1 << 20,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(30 * time.Second) {
+		ns.Shutdown()
+		return nil, errors.New("embedded NATS did not become ready in 30 s")
+	}
+	return &Server{ns}, nil
+}
+
+// Connect returns an in-process connection to the server.
+func (s *Server) Connect(name string) (*nats.Conn, error) {
+	return nats.Connect("", nats.InProcessServer(s.ns), nats.Name(name))
+}
+
+// Check returns an error once JetStream cannot write any more. The condition
+// is sticky: only a restart of the process mends it.
+func (s *Server) Check() error {
+	if h := s.ns.Healthz(&server.HealthzOptions{JSEnabledOnly: false}); h.Status != "ok" {
+		return fmt.Errorf("embedded NATS: %s %s", h.Status, h.Error)
+	}
+	return nil
+}
+
+// Stop shuts the server down and waits until its files are closed.
+func (s *Server) Stop() {
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+}

@@ -1,0 +1,187 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+// Event is a message for the stream.
+type Event struct {
+	Subject string // of Subject
+	ID      string // the envelope's id; sent as Nats-Msg-Id
+	Data    []byte // the marshalled envelope
+}
+
+// Ack says what became of a published event. Either way it is on disk.
+type Ack struct {
+	Seq       uint64
+	Duplicate bool // the stream already held an event with this subject; the first copy stays
+}
+
+// Stored is an event as the stream holds it.
+type Stored struct {
+	Data []byte
+	Seq  uint64
+	At   time.Time // when the stream stored it
+}
+
+// Bus is a connection to the stream. It is safe for concurrent use.
+type Bus struct {
+	nc  *nats.Conn
+	js  jetstream.JetStream
+	log *slog.Logger
+}
+
+// New returns a Bus on a connection that the caller owns and closes.
+func New(nc *nats.Conn, log *slog.Logger) (*Bus, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return &Bus{nc: nc, js: js, log: log.With("category", "bus")}, nil
+}
+
+// API error codes of JetStream that say the subject already holds its event.
+const (
+	errMaxPerSubject    = jetstream.ErrorCode(10077)
+	errWrongLastSubject = jetstream.ErrorCode(10071)
+)
+
+// unavailable is what a caller may tell a person: nothing was promised.
+var unavailable = fault.New(fault.Unavailable, "stream_unavailable",
+	"We cannot take your report this moment. Nothing was lost: keep it and send it again shortly.").Retry(5 * time.Second)
+
+// Publish stores an event and returns once the stream has it on disk. An event
+// whose subject the stream already holds is not stored again and is no error.
+// Any failure is fault.Unavailable and means that nothing was promised: the
+// event may or may not have been stored, and publishing it again is safe.
+func (b *Bus) Publish(ctx context.Context, e Event) (Ack, error) {
+	msg := nats.NewMsg(e.Subject)
+	msg.Data = e.Data
+	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(e.ID), jetstream.WithExpectStream(StreamReports))
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		if ack.Duplicate {
+			metrics.GetOrCreateCounter(`onrecord_bus_duplicates_total`).Inc()
+		}
+		return Ack{Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
+	case errors.As(err, &api) && (api.ErrorCode == errMaxPerSubject || api.ErrorCode == errWrongLastSubject):
+		metrics.GetOrCreateCounter(`onrecord_bus_duplicates_total`).Inc()
+		return Ack{Duplicate: true}, nil
+	}
+	metrics.GetOrCreateCounter(`onrecord_bus_publish_errors_total`).Inc()
+	return Ack{}, unavailable.Because(fmt.Errorf("publish: %w", err))
+}
+
+// Get returns the event the stream holds under a subject. It returns
+// fault.NotFound when there is none and fault.Unavailable when the stream
+// does not answer.
+func (b *Bus) Get(ctx context.Context, subject string) (Stored, error) {
+	stream, err := b.js.Stream(ctx, StreamReports)
+	if err != nil {
+		return Stored{}, unavailable.Because(err)
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return Stored{}, fault.New(fault.NotFound, "not_found", "There is no such event.").Because(err)
+	case err != nil:
+		return Stored{}, unavailable.Because(err)
+	}
+	return Stored{Data: m.Data, Seq: m.Sequence, At: m.Time}, nil
+}
+
+// Check returns nil while the stream answers.
+func (b *Bus) Check(ctx context.Context) error {
+	stream, err := b.js.Stream(ctx, StreamReports)
+	if err == nil {
+		_, err = stream.Info(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", StreamReports, err)
+	}
+	return nil
+}
+
+// Request asks on a subject and returns the answer's bytes. With nobody
+// listening, or no answer in time, it returns fault.Unavailable.
+func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	m, err := b.nc.RequestWithContext(ctx, subject, data)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "reporting_unavailable",
+			"We cannot look that up this moment. Try again shortly.").Retry(5 * time.Second).Because(err)
+	}
+	return m.Data, nil
+}
+
+// Answer serves requests on a subject, shared between all instances of a
+// service, until ctx is done. A nil answer is not sent: the asker times out.
+func (b *Bus) Answer(ctx context.Context, subject, service string, answer func(ctx context.Context, data []byte) []byte) error {
+	sub, err := b.nc.QueueSubscribe(subject, service, func(m *nats.Msg) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if reply := answer(ctx, m.Data); reply != nil {
+			if err := m.Respond(reply); err != nil {
+				b.log.Warn("answer not sent", "subject", subject, "error", err)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { _ = sub.Drain() })
+	return b.nc.FlushWithContext(ctx)
+}
+
+// PutDirectory stores the site directory for intake.
+func (b *Bus) PutDirectory(ctx context.Context, data []byte) error {
+	kv, err := b.js.KeyValue(ctx, BucketDirectory)
+	if err == nil {
+		_, err = kv.Put(ctx, KeySites, data)
+	}
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
+	}
+	return nil
+}
+
+// WatchDirectory calls changed with the site directory as it stands, and again
+// at each change, until ctx is done. It returns after the first call, or at
+// once when there is no directory yet.
+func (b *Bus) WatchDirectory(ctx context.Context, changed func(data []byte)) error {
+	kv, err := b.js.KeyValue(ctx, BucketDirectory)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
+	}
+	w, err := kv.Watch(ctx, KeySites)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
+	}
+	initial := make(chan struct{})
+	go func() {
+		for u := range w.Updates() {
+			switch {
+			case u == nil:
+				close(initial) // everything there was has been delivered; nil comes once
+			case u.Operation() == jetstream.KeyValuePut:
+				changed(u.Value())
+			}
+		}
+	}()
+	select {
+	case <-initial:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,217 @@
+package incident
+
+import "time"
+
+// Opinion is what each party says about one field. All three stand side by
+// side; none overwrites another. An empty value is "did not say".
+type Opinion[T ~string] struct {
+	Reporter T
+	Machine  T
+	Reviewer T
+}
+
+// Value returns the value that counts and who set it: the reviewer's if there
+// is one, else the reporter's, else the machine's. "unknown" from the reporter
+// or the machine yields to anybody who knows; from a reviewer it stands.
+// With nobody knowing it returns "unknown", set by nobody.
+func (o Opinion[T]) Value() (T, Setter) {
+	switch {
+	case o.Reviewer != "":
+		return o.Reviewer, SetByReviewer
+	case o.Reporter != "" && o.Reporter != "unknown":
+		return o.Reporter, SetByReporter
+	case o.Machine != "" && o.Machine != "unknown":
+		return o.Machine, SetByMachine
+	}
+	return "unknown", SetByNobody
+}
+
+// Reading is what the classifier made of one report: its answer for each
+// field, how sure it is, which words drove it, and whether a person should
+// look. Made by services/classifier; shown to reps beside the reporter's own.
+type Reading struct {
+	ReportID string
+	Model    string // the model's version
+	Kind     Judgement
+	Channel  Judgement
+	Target   Judgement
+	Review   bool // a person should decide
+	At       time.Time
+}
+
+// Judgement is the machine's answer for one field.
+type Judgement struct {
+	Value   string             // a value of the field's taxonomy; "unknown" when it cannot tell
+	P       map[string]float64 // probability of each value considered; sums to 1
+	Reasons []Reason
+}
+
+// Reason points at words of the narrative that drove a judgement. Offsets are
+// bytes of the narrative; the words themselves are not kept outside it.
+type Reason struct {
+	Start, End int
+	Class      string  // the lexicon class or answer that spoke, in plain words
+	For        string  // the value it spoke for
+	Weight     float64 // natural-log odds
+}
+
+// Dims are the dimensions by which an incident is counted.
+type Dims struct {
+	Kind     Kind
+	Channel  Channel
+	Target   Target
+	Employer string // of the person affected; "" when not said
+	SetBy    Setter // whose word the cell rests on, see Classify
+}
+
+// Undecided reports whether how it reached staff or whom it was aimed at is
+// not known yet. No total is shown without this share.
+func (d Dims) Undecided() bool { return d.Channel == ChannelUnknown || d.Target == TargetUnknown }
+
+// Classify returns the dimensions that count, from what each party said.
+//
+// A hazard has no channel and no target, whatever anybody answered. SetBy is
+// the weakest word any known dimension rests on: machine if one stands on the
+// machine's reading alone, else reporter, else reviewer; nobody when all are
+// unknown.
+func Classify(kind Opinion[Kind], channel Opinion[Channel], target Opinion[Target], employer string) Dims {
+	k, by := kind.Value()
+	c, cBy := channel.Value()
+	t, tBy := target.Value()
+	if k.IsHazard() {
+		c, t, cBy, tBy = ChannelNotApplicable, TargetNotApplicable, SetByNobody, SetByNobody
+	}
+	return Dims{Kind: k, Channel: c, Target: t, Employer: employer, SetBy: weakest(by, cBy, tBy)}
+}
+
+// weakest returns the least authoritative of the setters that said anything.
+func weakest(setters ...Setter) Setter {
+	rank := map[Setter]int{SetByMachine: 1, SetByReporter: 2, SetByReviewer: 3}
+	got := SetByNobody
+	for _, s := range setters {
+		if s != SetByNobody && (got == SetByNobody || rank[s] < rank[got]) {
+			got = s
+		}
+	}
+	return got
+}
+
+// Incident is what happened once: one or more reports, what each party says
+// about it, how far its handling is, and everything that was done to it.
+//
+// Fields that hold sealed bytes are opened by pkg/seal with the incident's
+// data key; without the master key they are noise.
+type Incident struct {
+	ID        string // derived from the first report's id by a keyed hash
+	Ref       string // short reference for people, "7K3M-Q2XF"
+	Rev       int64  // one more at each change
+	FoldedRev int64  // the revision that the ledgers include
+
+	Site       string
+	OccurredAt time.Time // UTC
+	Precision  Precision
+	ReceivedAt time.Time // when the stream stored the first report; UTC
+
+	Kind    Opinion[Kind]
+	Channel Opinion[Channel]
+	Target  Opinion[Target]
+
+	Hurt           Hurt
+	DaysUnable     *int
+	PeopleAffected int
+	Employer       string // one the site directory knows, or ""
+
+	Status   Status
+	Readings []Reading // the newest last
+	Reports  []FiledReport
+	Timeline []Change
+	Months   []Month // whose ledgers hold a line of it, the current one last
+
+	WrappedKey []byte // destroying it erases every sealed field below
+}
+
+// FiledReport is one report under an incident.
+type FiledReport struct {
+	ID             string // never shown to staff
+	ReceiptHash    []byte
+	ReceivedAt     time.Time
+	ContactChoice  ContactChoice
+	Language       string
+	SealedWords    []byte    // narrative, site name, employer, contact
+	Kind           Kind      // as filed
+	Channel        Channel   // as filed
+	Target         Target    // as filed
+	PressedAt      time.Time // zero when not tapped
+	FormVersion    string
+	PeopleAffected int
+}
+
+// Action is what a change did.
+type Action string
+
+// The actions of the timeline.
+const (
+	ActionFiled        Action = "filed"
+	ActionRead         Action = "read_by_machine"
+	ActionAcknowledged Action = "acknowledged"
+	ActionStatus       Action = "status_changed"
+	ActionCorrected    Action = "corrected"
+	ActionNoted        Action = "noted"
+	ActionClosed       Action = "closed"
+	ActionReopened     Action = "reopened"
+	ActionAdded        Action = "added_by_reporter"
+	ActionWithdrawn    Action = "withdrawn"
+	ActionUnreadable   Action = "unreadable"
+)
+
+// Actor is who made a change: a person with an account, a token, the
+// reporter, or the machine.
+type Actor struct {
+	Role string // "rep", "manager", "administrator", "reporter", "machine"
+	ID   string // of the account or token; the model version for the machine
+	Name string // shown in the timeline; "" for a reporter
+}
+
+// Change is one entry of an incident's timeline. Entries are only ever added.
+//
+// Chain is a keyed commitment to this entry and to the one before it. A note's
+// words stand outside: the chain commits to the hash of their sealed form, so
+// erasing them leaves it verifiable.
+type Change struct {
+	Seq        int // from 1
+	At         time.Time
+	By         Actor
+	Action     Action
+	Field      string // with ActionCorrected and ActionStatus
+	From, To   string
+	SealedNote []byte // a note or a reason, in words
+	NoteHash   []byte // SHA-256 of SealedNote as it was written
+	Chain      []byte
+}
+
+// Month returns the month in which the incident counts.
+func (i *Incident) Month() Month { return MonthOf(i.OccurredAt) }
+
+// Dims returns the dimensions by which the incident counts.
+func (i *Incident) Dims() Dims { return Classify(i.Kind, i.Channel, i.Target, i.Employer) }
+
+// NeedsReview reports whether a person should look at the classification:
+// the newest reading asks for it and no reviewer has settled every field.
+func (i *Incident) NeedsReview() bool {
+	if i.Kind.Reviewer != "" && i.Channel.Reviewer != "" && i.Target.Reviewer != "" {
+		return false
+	}
+	return len(i.Readings) == 0 || i.Readings[len(i.Readings)-1].Review
+}
+
+// Line returns the incident's line for the ledger of a month: counted only in
+// the month in which it occurred and while its status counts.
+func (i *Incident) Line(m Month) Entry {
+	return Entry{
+		Rev:     i.Rev,
+		Counted: m == i.Month() && i.Status.Counts(),
+		Dims:    i.Dims(),
+		Reports: len(i.Reports),
+		People:  max(i.PeopleAffected, 1),
+	}
+}

@@ -1,0 +1,218 @@
+package incident
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+// Limits on what one report may hold.
+const (
+	MaxNarrative  = 5000 // characters
+	MaxSiteName   = 120  // characters
+	MaxEmployer   = 80   // characters
+	MaxContact    = 200  // characters, each of name and details
+	MaxPeople     = 500  // people affected
+	MaxDaysUnable = 3650
+	MaxAge        = 10 * 365 * 24 * time.Hour // how long ago it may have happened
+	clockNoise    = 2 * time.Minute           // network delay is not a wrong clock
+)
+
+// SiteUnlisted is the site that always exists, for places not in the list.
+const SiteUnlisted = "unlisted"
+
+// Contact is who may know who reported, and how to reach them.
+type Contact struct {
+	Choice  ContactChoice
+	Name    string
+	Details string
+}
+
+// Report is what one person filed. Its ID is a UUIDv7 made on the phone and is
+// the idempotency key everywhere: the same id again is the same report.
+//
+// Narrative, SiteName, Employer and Contact are words people wrote: they are
+// sealed before they leave intake and are never logged.
+type Report struct {
+	ID             string
+	Site           string // an id of the site directory, or SiteUnlisted
+	SiteName       string // what the reporter called an unlisted site
+	OccurredAt     time.Time
+	Precision      Precision
+	PressedAt      time.Time // the tap on "just now"; zero when not tapped
+	Kind           Kind
+	Channel        Channel
+	Target         Target
+	Narrative      string
+	Hurt           Hurt
+	DaysUnable     *int // nil when not answered
+	PeopleAffected int  // 0 when not answered
+	Employer       string
+	Contact        Contact
+	Language       string // "en" or "cy"
+	FormVersion    string
+}
+
+// Normalise fills what was left out with the taxonomy's word for it, trims
+// words, and unifies line ends. Validate expects a normalised report.
+func (r *Report) Normalise() {
+	r.ID = strings.ToLower(r.ID)
+	r.Precision = orElse(r.Precision, PrecisionExact)
+	r.Kind = orElse(r.Kind, KindUnknown)
+	r.Channel = orElse(r.Channel, ChannelUnknown)
+	r.Target = orElse(r.Target, TargetUnknown)
+	r.Hurt = orElse(r.Hurt, HurtUnknown)
+	r.Contact.Choice = orElse(r.Contact.Choice, ContactAnonymous)
+	r.Language = orElse(r.Language, "en")
+	for _, s := range []*string{&r.Narrative, &r.SiteName, &r.Employer, &r.Contact.Name, &r.Contact.Details} {
+		*s = strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(*s, "\r\n", "\n"), "\r", "\n"))
+	}
+}
+
+func orElse[T ~string](v, otherwise T) T {
+	if v == "" {
+		return otherwise
+	}
+	return v
+}
+
+// CorrectClock moves the times the phone wrote by the error of its clock: the
+// server's now minus the phone's sentAt. A zero sentAt, a difference that the
+// network explains, and a bare date change nothing.
+func (r *Report) CorrectClock(sentAt, now time.Time) {
+	if sentAt.IsZero() {
+		return
+	}
+	off := now.Sub(sentAt)
+	if off.Abs() <= clockNoise {
+		return
+	}
+	if r.Precision != PrecisionDay {
+		r.OccurredAt = r.OccurredAt.Add(off)
+	}
+	if !r.PressedAt.IsZero() {
+		r.PressedAt = r.PressedAt.Add(off)
+	}
+}
+
+// Validate returns nil, or a fault.Invalid error that names every field to
+// mend at once. siteKnown says whether an id is in the site directory; now is
+// the server's clock. Times must already be corrected by CorrectClock.
+func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
+	var bad []fault.Field
+	wrong := func(field, message string, args ...any) {
+		bad = append(bad, fault.Field{Name: field, Message: fmt.Sprintf(message, args...)})
+	}
+
+	if !IsReportID(r.ID) {
+		wrong("id", "The id must be a UUID version 7, like 01890a5d-ac96-774b-bcce-b302099a8057.")
+	}
+	switch {
+	case r.Site == "":
+		wrong("site", "Select where it happened.")
+	case r.Site != SiteUnlisted && !siteKnown(r.Site):
+		wrong("site", "That site is not in the list. Choose another, or “unlisted” and give its name.")
+	}
+	if r.Kind == KindUnknown && r.Narrative == "" {
+		wrong("kind", "Select what happened, or tell us in your own words.")
+	}
+	enum(wrong, "kind", r.Kind, Kinds)
+	enum(wrong, "channel", r.Channel, Channels)
+	enum(wrong, "target", r.Target, Targets)
+	enum(wrong, "hurt", r.Hurt, Hurts)
+	enum(wrong, "occurred_precision", r.Precision, Precisions)
+	enum(wrong, "contact", r.Contact.Choice, ContactChoices)
+	enum(wrong, "language", r.Language, []string{"en", "cy"})
+
+	switch {
+	case r.OccurredAt.IsZero():
+		wrong("occurred_at", "Say when it happened.")
+	case r.inFuture(now):
+		wrong("occurred_at", "The time it happened must be in the past.")
+	case r.OccurredAt.Before(now.Add(-MaxAge)):
+		wrong("occurred_at", "That is more than ten years ago. Check the year.")
+	}
+	if r.DaysUnable != nil && (*r.DaysUnable < 0 || *r.DaysUnable > MaxDaysUnable) {
+		wrong("days_unable", "Days unable to work must be a number from 0 to %d.", MaxDaysUnable)
+	}
+	if r.PeopleAffected < 0 || r.PeopleAffected > MaxPeople {
+		wrong("people_affected", "People affected must be a number from 0 to %d.", MaxPeople)
+	}
+	words(wrong, "narrative", "What happened", r.Narrative, MaxNarrative)
+	words(wrong, "site_name", "The site’s name", r.SiteName, MaxSiteName)
+	words(wrong, "employer", "The employer", r.Employer, MaxEmployer)
+	words(wrong, "contact", "Your name", r.Contact.Name, MaxContact)
+	words(wrong, "contact", "How to reach you", r.Contact.Details, MaxContact)
+	words(wrong, "form_version", "The form version", r.FormVersion, 40)
+	if len(bad) > 0 {
+		return fault.InvalidFields(bad)
+	}
+	return nil
+}
+
+// inFuture allows for the noise of clocks, and for a bare date of today.
+func (r *Report) inFuture(now time.Time) bool {
+	if r.Precision == PrecisionDay {
+		y, m, d := now.In(London).Date()
+		return !r.OccurredAt.Before(time.Date(y, m, d+1, 0, 0, 0, 0, London))
+	}
+	return r.OccurredAt.After(now.Add(clockNoise))
+}
+
+type wrongFunc func(field, message string, args ...any)
+
+func enum[T ~string](wrong wrongFunc, field string, v T, all []T) {
+	if known(all, v) {
+		return
+	}
+	names := make([]string, len(all))
+	for i, a := range all {
+		names[i] = string(a)
+	}
+	wrong(field, "Must be one of: %s.", strings.Join(names, ", "))
+}
+
+func words(wrong wrongFunc, field, name, s string, limit int) {
+	switch {
+	case !utf8.ValidString(s):
+		wrong(field, "%s must be text in UTF-8.", name)
+	case strings.ContainsFunc(s, isControl):
+		wrong(field, "%s holds a control character. Remove it and send again.", name)
+	case utf8.RuneCountInString(s) > limit:
+		wrong(field, "%s must be %s characters or fewer.", name, thousands(limit))
+	}
+}
+
+// isControl reports whether r is a control character other than tab and line feed.
+func isControl(r rune) bool {
+	return r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0
+}
+
+func thousands(n int) string {
+	if n >= 1000 {
+		return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+	}
+	return fmt.Sprint(n)
+}
+
+// IsReportID reports whether s is a UUID version 7 in its canonical
+// lower-case form. Source: RFC 9562 section 5.7.
+func IsReportID(s string) bool {
+	if len(s) != 36 || s[14] != '7' || !strings.ContainsRune("89ab", rune(s[19])) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return false
+			}
+		} else if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

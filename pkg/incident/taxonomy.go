@@ -1,0 +1,191 @@
+package incident
+
+import "slices"
+
+// TaxonomyVersion names the set of values below. It travels with every report
+// and classification so that a figure can say by which words it was made.
+const TaxonomyVersion = "1"
+
+// Kind is what happened.
+type Kind string
+
+// The kinds. Assault includes contact, spit and a thrown object that hit.
+const (
+	KindUnknown          Kind = "unknown"
+	KindAssault          Kind = "assault"
+	KindAttemptedAssault Kind = "attempted_assault"
+	KindThreat           Kind = "threat"
+	KindAbuse            Kind = "abuse"
+	KindPropertyDamage   Kind = "property_damage"
+	KindExposure         Kind = "exposure"
+	KindMissingControl   Kind = "missing_control"
+	KindOtherInjury      Kind = "other_injury"
+	KindOther            Kind = "other"
+)
+
+// Kinds are all kinds in the order in which figures show them, unknown last.
+var Kinds = []Kind{KindAssault, KindAttemptedAssault, KindThreat, KindAbuse, KindPropertyDamage,
+	KindExposure, KindMissingControl, KindOtherInjury, KindOther, KindUnknown}
+
+// IsAggression reports whether the kind is something a person did to staff, so
+// that "how did it reach them" and "whom was it aimed at" have an answer.
+// Source: HSE, work-related violence.
+func (k Kind) IsAggression() bool {
+	switch k {
+	case KindAssault, KindAttemptedAssault, KindThreat, KindAbuse, KindPropertyDamage:
+		return true
+	}
+	return false
+}
+
+// IsHazard reports whether the kind is a condition of work rather than
+// somebody's act, so that channel and target do not apply.
+func (k Kind) IsHazard() bool {
+	switch k {
+	case KindExposure, KindMissingControl, KindOtherInjury:
+		return true
+	}
+	return false
+}
+
+// Channel is how it reached the member of staff, not what it was about.
+type Channel string
+
+// The channels. PrivateMessage is e-mail, text, account journal and direct
+// message; PublicOnline is social media, forum, review and posted video.
+const (
+	ChannelUnknown        Channel = "unknown"
+	ChannelInPerson       Channel = "in_person"
+	ChannelPhone          Channel = "phone"
+	ChannelLetter         Channel = "letter"
+	ChannelPrivateMessage Channel = "private_message"
+	ChannelPublicOnline   Channel = "public_online"
+	ChannelNotApplicable  Channel = "not_applicable"
+)
+
+// Channels are all channels in the order in which figures show them.
+var Channels = []Channel{ChannelInPerson, ChannelPhone, ChannelLetter, ChannelPrivateMessage,
+	ChannelPublicOnline, ChannelNotApplicable, ChannelUnknown}
+
+// IsOnline reports whether the channel is one of the two that figures call
+// online. Phone and letter are neither online nor in person.
+func (c Channel) IsOnline() bool { return c == ChannelPrivateMessage || c == ChannelPublicOnline }
+
+// Target is whom it was aimed at.
+type Target string
+
+// The targets. AnyStaff is a team, a site, "anyone who works for …".
+const (
+	TargetUnknown       Target = "unknown"
+	TargetNamedPerson   Target = "named_person"
+	TargetAnyStaff      Target = "any_staff"
+	TargetOrganisation  Target = "organisation"
+	TargetOtherPerson   Target = "other_person"
+	TargetNotApplicable Target = "not_applicable"
+)
+
+// Targets are all targets in the order in which figures show them.
+var Targets = []Target{TargetNamedPerson, TargetAnyStaff, TargetOrganisation, TargetOtherPerson,
+	TargetNotApplicable, TargetUnknown}
+
+// Hurt is whether anybody was hurt.
+type Hurt string
+
+// The answers to "was anyone hurt?".
+const (
+	HurtUnknown Hurt = "unknown"
+	HurtNo      Hurt = "no"
+	HurtYes     Hurt = "yes"
+)
+
+// Hurts are the answers in the order of the form.
+var Hurts = []Hurt{HurtNo, HurtYes, HurtUnknown}
+
+// Precision is how exactly the time of the incident is known.
+type Precision string
+
+// The precisions: to the minute, to the day, or about then.
+const (
+	PrecisionExact Precision = "exact"
+	PrecisionAbout Precision = "about"
+	PrecisionDay   Precision = "day"
+)
+
+// Precisions are all precisions.
+var Precisions = []Precision{PrecisionExact, PrecisionAbout, PrecisionDay}
+
+// ContactChoice is who may know who reported.
+type ContactChoice string
+
+// The choices, from the most private to the least.
+const (
+	ContactAnonymous  ContactChoice = "anonymous"
+	ContactRepOnly    ContactChoice = "rep_only"
+	ContactMayBeNamed ContactChoice = "may_be_named"
+)
+
+// ContactChoices are all choices.
+var ContactChoices = []ContactChoice{ContactAnonymous, ContactRepOnly, ContactMayBeNamed}
+
+// Setter is who set a value.
+type Setter string
+
+// The setters, from the one that yields to the one that stands.
+const (
+	SetByNobody   Setter = ""
+	SetByMachine  Setter = "machine"
+	SetByReporter Setter = "reporter"
+	SetByReviewer Setter = "reviewer"
+)
+
+// Status is where the handling of an incident stands, apart from its outcomes.
+type Status string
+
+// The statuses. Closed never claims fixed unless it says so.
+const (
+	StatusNew                Status = "new"
+	StatusAcknowledged       Status = "acknowledged"
+	StatusInReview           Status = "in_review"
+	StatusWaitingForReporter Status = "waiting_for_reporter"
+	StatusActionAgreed       Status = "action_agreed"
+	StatusClosedFixed        Status = "closed_fixed"
+	StatusClosedNotFixed     Status = "closed_not_fixed"
+	StatusDuplicate          Status = "duplicate"
+	StatusWithdrawn          Status = "withdrawn"
+)
+
+// Statuses are all statuses in the order in which an incident passes them.
+var Statuses = []Status{StatusNew, StatusAcknowledged, StatusInReview, StatusWaitingForReporter,
+	StatusActionAgreed, StatusClosedFixed, StatusClosedNotFixed, StatusDuplicate, StatusWithdrawn}
+
+// IsOpen reports whether somebody still has to do something.
+func (s Status) IsOpen() bool {
+	switch s {
+	case StatusNew, StatusAcknowledged, StatusInReview, StatusWaitingForReporter, StatusActionAgreed:
+		return true
+	}
+	return false
+}
+
+// IsClosed reports whether a person closed it, fixed or not.
+func (s Status) IsClosed() bool { return s == StatusClosedFixed || s == StatusClosedNotFixed }
+
+// Counts reports whether an incident with this status is in the figures.
+// Duplicates are counted under the incident they describe; withdrawn reports
+// stay on record but out of the count.
+func (s Status) Counts() bool { return s != StatusDuplicate && s != StatusWithdrawn }
+
+// known reports whether v is one of all, the taxonomy's own list for its type.
+func known[T comparable](all []T, v T) bool { return slices.Contains(all, v) }
+
+// Valid reports whether the value is in the taxonomy.
+func (k Kind) Valid() bool { return known(Kinds, k) }
+
+// Valid reports whether the value is in the taxonomy.
+func (c Channel) Valid() bool { return known(Channels, c) }
+
+// Valid reports whether the value is in the taxonomy.
+func (t Target) Valid() bool { return known(Targets, t) }
+
+// Valid reports whether the value is in the taxonomy.
+func (s Status) Valid() bool { return known(Statuses, s) }

@@ -1,0 +1,13 @@
+module github.com/onrecord/onrecord/services/classifier
+
+go 1.26.0
+
+require (
+	github.com/onrecord/onrecord/pkg v0.0.0
+	github.com/onrecord/onrecord/proto v0.0.0
+)
+
+replace (
+	github.com/onrecord/onrecord/pkg => ../../pkg
+	github.com/onrecord/onrecord/proto => ../../proto
+)

@@ -1,0 +1,231 @@
+// Package store is the port to reporting's database. Two adapters implement
+// it, sqlite for one machine and mongo for deployments, and both pass the one
+// conformance suite in storetest.
+//
+// The port is written for a database without transactions: every operation is
+// one document, guarded by a revision, and safe to repeat. Group lets an
+// adapter that can make several operations one commit do so; callers order
+// operations so that being cut between any two leaves nothing wrong that the
+// next fold does not mend.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// Errors of the port. Adapters return them wrapped or as they are.
+var (
+	ErrNotFound = errors.New("not in the store")
+	ErrExists   = errors.New("already in the store")
+	ErrStale    = errors.New("changed since it was read")
+)
+
+// Store is everything reporting keeps.
+type Store interface {
+	Incidents
+	Ledgers
+	People
+	Sites
+	Quarantine
+
+	// Group runs fn with a Store whose operations an adapter may commit
+	// together. When fn returns an error, an adapter with transactions undoes
+	// everything; one without leaves what was done. fn must not use the outer Store.
+	Group(ctx context.Context, fn func(Store) error) error
+
+	// Meta and SetMeta keep small facts about the store itself, such as the
+	// fingerprint of the master key. Meta of an unset name is ErrNotFound.
+	Meta(ctx context.Context, name string) ([]byte, error)
+	SetMeta(ctx context.Context, name string, value []byte) error
+
+	// Check returns nil while the store can be written.
+	Check(ctx context.Context) error
+	Close() error
+}
+
+// Incidents keeps incidents with their timelines, one document each.
+type Incidents interface {
+	// InsertIncident stores a new incident, or returns ErrExists.
+	InsertIncident(ctx context.Context, i *incident.Incident) error
+	// ReplaceIncident stores i over revision wasRev, or returns ErrStale, or ErrNotFound.
+	ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev int64) error
+	// MarkFolded records that the ledgers include revision rev of an incident.
+	// It never lowers what is recorded and is no change of the incident.
+	MarkFolded(ctx context.Context, id string, rev int64) error
+	// Incident returns one, or ErrNotFound.
+	Incident(ctx context.Context, id string) (*incident.Incident, error)
+	// IncidentByReport returns the one that holds a report, or ErrNotFound.
+	IncidentByReport(ctx context.Context, reportID string) (*incident.Incident, error)
+	// IncidentByReceipt returns the one that holds the report with a receipt
+	// hash, or ErrNotFound.
+	IncidentByReceipt(ctx context.Context, receiptHash []byte) (*incident.Incident, error)
+	// ListIncidents returns a page, newest occurrence first, and the cursor of
+	// the next page, "" at the end. The order is total and stable: occurred_at
+	// descending, then id descending.
+	ListIncidents(ctx context.Context, f Filter) (page []*incident.Incident, next string, err error)
+	// CountIncidents returns how many a filter holds, counting no further than most.
+	CountIncidents(ctx context.Context, f Filter, most int) (int, error)
+	// Unfolded returns up to limit ids whose Rev is above FoldedRev.
+	Unfolded(ctx context.Context, limit int) ([]string, error)
+	// EachIncident calls fn with every incident in order of id; for audits.
+	EachIncident(ctx context.Context, fn func(*incident.Incident) error) error
+
+	// KeepPending keeps an event that arrived before the report it is about.
+	// Keeping the same subject twice is no error.
+	KeepPending(ctx context.Context, p Pending) error
+	// Pending returns the kept events about a report in the order of Seq.
+	Pending(ctx context.Context, reportID string) ([]Pending, error)
+	// DropPending forgets the kept events about a report.
+	DropPending(ctx context.Context, reportID string) error
+}
+
+// Filter selects incidents. Zero fields select everything.
+type Filter struct {
+	Sites    []string // nil: every site; empty and not nil: none
+	Statuses []incident.Status
+	Kind     incident.Kind    // the value that counts
+	Channel  incident.Channel // the value that counts
+	Target   incident.Target  // the value that counts
+	Month    incident.Month   // of occurrence
+	Review   bool             // only those that need a person to look
+	Cursor   string           // from the page before; one the adapter did not make is fault.Invalid
+	Limit    int              // 1 to 200
+}
+
+// Pending is an event that waits for its report.
+type Pending struct {
+	ReportID string
+	Subject  string
+	Seq      uint64
+	Data     []byte
+	At       time.Time
+}
+
+// Ledgers keeps the month ledgers and their roll-ups.
+type Ledgers interface {
+	// Ledger returns the ledger of a month and site; one that does not exist
+	// yet is returned empty with Rev 0.
+	Ledger(ctx context.Context, m incident.Month, site string) (*incident.Ledger, error)
+	// PutLedger stores l as revision l.Rev over l.Rev-1, or returns ErrStale.
+	PutLedger(ctx context.Context, l *incident.Ledger) error
+	// LedgerCells returns the totals alone for some sites and the months from
+	// first to last, at a cost that does not grow with the incidents. A nil
+	// sites means every site. Months and sites without incidents are left out.
+	LedgerCells(ctx context.Context, sites []string, first, last incident.Month) ([]SiteMonth, error)
+	// EachLedger calls fn with every ledger, entries included; for audits.
+	EachLedger(ctx context.Context, fn func(*incident.Ledger) error) error
+
+	// Rollup returns a month's roll-up; one that does not exist yet is
+	// returned empty with Rev 0.
+	Rollup(ctx context.Context, m incident.Month) (*incident.Rollup, error)
+	// PutRollup stores r as revision r.Rev over r.Rev-1, or returns ErrStale.
+	PutRollup(ctx context.Context, r *incident.Rollup) error
+	// RollupCells returns the sums over every site for the months from first
+	// to last that have any.
+	RollupCells(ctx context.Context, first, last incident.Month) (map[incident.Month][]incident.Cell, error)
+}
+
+// SiteMonth is one site's totals for one month.
+type SiteMonth struct {
+	Month incident.Month
+	Site  string
+	Cells []incident.Cell
+}
+
+// Role is what an account or token may do. Who may do what stands in one
+// table, services/reporting/reporting/routes.go.
+type Role string
+
+// The roles.
+const (
+	RoleAdministrator Role = "administrator"
+	RoleRep           Role = "rep"
+	RoleManager       Role = "manager"
+)
+
+// User is a person with an account.
+type User struct {
+	ID           string
+	Name         string // signs in with it; unique, compared in lower case
+	Role         Role
+	Sites        []string // a rep's; empty: every site
+	PasswordHash string   // argon2id in PHC form
+	Disabled     bool
+	CreatedAt    time.Time
+}
+
+// Token is an API token. Only the hash of its secret is kept.
+type Token struct {
+	ID        string // shown in lists
+	Label     string
+	Hash      []byte // SHA-256 of the secret
+	Role      Role
+	Sites     []string
+	CreatedAt time.Time
+	Revoked   bool
+}
+
+// Session is a signed-in browser. Only the hash of its cookie is kept.
+type Session struct {
+	Hash      []byte
+	UserID    string
+	CreatedAt time.Time
+	SeenAt    time.Time
+}
+
+// People keeps accounts, tokens, sessions and the audit of who changed them.
+type People interface {
+	InsertUser(ctx context.Context, u *User) error // ErrExists when the name or the id is taken
+	UpdateUser(ctx context.Context, u *User) error // ErrNotFound
+	User(ctx context.Context, id string) (*User, error)
+	UserByName(ctx context.Context, name string) (*User, error)
+	Users(ctx context.Context) ([]*User, error) // by name
+
+	InsertToken(ctx context.Context, t *Token) error
+	UpdateToken(ctx context.Context, t *Token) error
+	TokenByHash(ctx context.Context, hash []byte) (*Token, error)
+	Tokens(ctx context.Context) ([]*Token, error) // newest first
+
+	PutSession(ctx context.Context, s *Session) error // inserts or replaces
+	Session(ctx context.Context, hash []byte) (*Session, error)
+	DeleteSession(ctx context.Context, hash []byte) error
+	// DeleteSessions ends every session of a user, or those last seen before a
+	// time when userID is "".
+	DeleteSessions(ctx context.Context, userID string, seenBefore time.Time) error
+}
+
+// Site is a place where staff work.
+type Site struct {
+	ID, Name, Kind, Postcode, Region, Employer string
+	Staff                                      int
+}
+
+// Sites keeps the site directory.
+type Sites interface {
+	// PutSites inserts or replaces all of them in one document's write: either
+	// every one is stored or none.
+	PutSites(ctx context.Context, sites []Site) error
+	// ListSites returns the directory by name.
+	ListSites(ctx context.Context) ([]Site, error)
+}
+
+// Quarantined is a message nobody could read.
+type Quarantined struct {
+	Subject    string
+	Seq        uint64
+	Data       []byte // as it came; sealed words in it stay sealed
+	Cause      string
+	At         time.Time // when the stream stored it
+	ReplayedAt time.Time // zero until somebody replayed it with success
+}
+
+// Quarantine keeps messages that could not be read, by subject.
+type Quarantine interface {
+	PutQuarantined(ctx context.Context, q *Quarantined) error // inserts or replaces
+	Quarantined(ctx context.Context, subject string) (*Quarantined, error)
+	ListQuarantined(ctx context.Context) ([]*Quarantined, error) // oldest first
+}
