@@ -1,0 +1,195 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+// Role is what a signed-in person or a token may do.
+type Role string
+
+// The roles, and Anyone for routes that need no sign-in.
+const (
+	Anyone            Role = "anyone"
+	RoleAdministrator Role = "administrator"
+	RoleRep           Role = "rep"
+	RoleManager       Role = "manager"
+)
+
+// Principal is who asks. The zero Principal is somebody not signed in.
+type Principal struct {
+	ID    string
+	Name  string
+	Role  Role
+	Sites []string // a rep's sites; empty: every site
+	Token bool     // an API token rather than a browser session
+}
+
+// SignedIn reports whether the principal is somebody.
+func (p Principal) SignedIn() bool { return p.Role != "" }
+
+// Authenticator says who holds a session cookie or a bearer token. It returns
+// the zero Principal for neither, or for one that has ended; an error only
+// when it cannot tell, as when the store is down.
+type Authenticator interface {
+	AuthenticateSession(ctx context.Context, cookie string) (Principal, error)
+	AuthenticateToken(ctx context.Context, token string) (Principal, error)
+}
+
+// Route is one entry of a service's route table. The tables together are the
+// authorisation review: a route without Who is refused at start.
+type Route struct {
+	Method  string
+	Path    string
+	Who     []Role        // who may call it
+	Handler fiber.Handler // only called for those
+	MaxBody int           // bytes; 0 means MaxJSONBody
+}
+
+// Mount adds routes. It panics for a route that does not say who may call it:
+// access is denied by default, and forgetting is a programming error.
+func (a *App) Mount(routes []Route) {
+	for _, r := range routes {
+		if len(r.Who) == 0 {
+			panic(fmt.Sprintf("route %s %s does not say who may call it", r.Method, r.Path))
+		}
+		a.fiber.Add(r.Method, r.Path, a.guard(r))
+		a.routes = append(a.routes, r)
+	}
+}
+
+// Routes returns what was mounted, for tests that walk every route.
+func (a *App) Routes() []Route { return slices.Clone(a.routes) }
+
+// guard is where every request is authorised.
+func (a *App) guard(r Route) fiber.Handler {
+	limit := r.MaxBody
+	if limit == 0 {
+		limit = MaxJSONBody
+	}
+	return func(c *fiber.Ctx) error {
+		ctx, cancel := context.WithTimeout(c.UserContext(), handlerTimeout)
+		defer cancel()
+		c.SetUserContext(ctx)
+		if len(c.Request().Body()) > limit {
+			return tooLarge
+		}
+		who, err := a.authenticate(ctx, c)
+		if err != nil {
+			return err
+		}
+		c.Locals(principalKey{}, who)
+		if err := authorise(c, r, who); err != nil {
+			if fault.KindOf(err) == fault.Unauthenticated && c.Method() == http.MethodGet && wantsHTML(c) {
+				return c.Redirect("/sign-in/?next="+url.QueryEscape(c.Path()), http.StatusSeeOther)
+			}
+			return err
+		}
+		return r.Handler(c)
+	}
+}
+
+func authorise(c *fiber.Ctx, r Route, who Principal) error {
+	if !who.Token && !isSafe(c.Method()) && !sameOrigin(c) {
+		return fault.New(fault.Forbidden, "cross_site", "That request came from another website. Open the page here and try again.")
+	}
+	switch {
+	case slices.Contains(r.Who, Anyone), slices.Contains(r.Who, who.Role):
+		return nil
+	case !who.SignedIn():
+		return fault.New(fault.Unauthenticated, "unauthenticated", "Sign in, or send an API token as “Authorization: Bearer …”.")
+	}
+	return fault.New(fault.Forbidden, "forbidden", "Your account may not open this.")
+}
+
+func (a *App) authenticate(ctx context.Context, c *fiber.Ctx) (Principal, error) {
+	if a.authn == nil {
+		return Principal{}, nil
+	}
+	if token, ok := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer "); ok {
+		who, err := a.authn.AuthenticateToken(ctx, token)
+		if err == nil && !who.SignedIn() {
+			err = fault.New(fault.Unauthenticated, "bad_token", "That API token is not valid. It may have been revoked.")
+		}
+		return who, err
+	}
+	if cookie := c.Cookies(a.cookieName()); cookie != "" {
+		return a.authn.AuthenticateSession(ctx, cookie)
+	}
+	return Principal{}, nil
+}
+
+type principalKey struct{}
+
+// PrincipalOf returns who asks, and whether they are signed in.
+func PrincipalOf(c *fiber.Ctx) (Principal, bool) {
+	p, _ := c.Locals(principalKey{}).(Principal)
+	return p, p.SignedIn()
+}
+
+// cookieName returns the session cookie's name. Browsers accept the __Host-
+// prefix only over TLS.
+func (a *App) cookieName() string { return CookieName("session", a.secure) }
+
+// CookieName returns the name under which a cookie is sent.
+func CookieName(name string, secure bool) string {
+	if secure {
+		return "__Host-onrecord-" + name
+	}
+	return "onrecord-" + name
+}
+
+// SetSession gives the browser a session cookie for the given time.
+func (a *App) SetSession(c *fiber.Ctx, value string, lasts time.Duration) {
+	a.SetCookie(c, "session", value, lasts)
+}
+
+// SessionOf returns the request's session cookie, "" when there is none.
+func (a *App) SessionOf(c *fiber.Ctx) string { return c.Cookies(a.cookieName()) }
+
+// SetCookie gives the browser a cookie that scripts cannot read and other
+// sites cannot send. An empty value or no time removes it.
+func (a *App) SetCookie(c *fiber.Ctx, name, value string, lasts time.Duration) {
+	SetCookie(c, name, value, lasts, a.secure)
+}
+
+// SetCookie is App.SetCookie for a handler that has no App at hand.
+func SetCookie(c *fiber.Ctx, name, value string, lasts time.Duration, secure bool) {
+	cookie := &fiber.Cookie{Name: CookieName(name, secure), Value: value, Path: "/", MaxAge: int(lasts.Seconds()),
+		Secure: secure, HTTPOnly: true, SameSite: fiber.CookieSameSiteLaxMode}
+	if value == "" || lasts <= 0 {
+		cookie.MaxAge, cookie.Expires = -1, time.Unix(1, 0)
+	}
+	c.Cookie(cookie)
+}
+
+func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+func isAPI(path string) bool { return strings.HasPrefix(path, "/api/") }
+
+// sameOrigin refuses requests that another site makes in a visitor's browser.
+// There is no token that could go stale in a page kept on a phone. Source: the
+// rule of net/http.CrossOriginProtection.
+func sameOrigin(c *fiber.Ctx) bool {
+	switch c.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		origin := c.Get(fiber.HeaderOrigin)
+		if origin == "" {
+			return true // not a browser
+		}
+		u, err := url.Parse(origin)
+		return err == nil && u.Host == string(c.Request().Host())
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/andybalholm/brotli"
+	"github.com/gofiber/fiber/v2"
+)
+
+// The directory is built by frontend/build.mjs and ignored by git except for
+// its .gitignore, so that this pattern matches and Go builds before it exists.
+//
+//go:embed all:frontend/dist
+var dist embed.FS
+
+// ErrAssetsNotBuilt says that the program was compiled before its front end.
+var ErrAssetsNotBuilt = errors.New("front-end assets are not built: run `make build` (needs Node 20 or newer and npm)")
+
+// Assets are the built front-end files, by their hashed names.
+type Assets struct {
+	names map[string]string // logical name → hashed name
+	files map[string]*asset // by hashed name
+}
+
+type asset struct {
+	contentType string
+	raw         []byte
+	pack        sync.Once
+	gzip, br    []byte
+}
+
+// LoadAssets returns the assets built into this program, or ErrAssetsNotBuilt.
+func LoadAssets() (*Assets, error) {
+	root, err := fs.Sub(dist, "frontend/dist")
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := fs.ReadFile(root, "manifest.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrAssetsNotBuilt
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &Assets{files: make(map[string]*asset)}
+	if err := json.Unmarshal(manifest, &a.names); err != nil {
+		return nil, fmt.Errorf("front-end manifest: %w", err)
+	}
+	for _, name := range a.names {
+		raw, err := fs.ReadFile(root, "assets/"+name)
+		if err != nil {
+			return nil, fmt.Errorf("front-end manifest: %w", err)
+		}
+		a.files[name] = &asset{contentType: mime.TypeByExtension(path.Ext(name)), raw: raw}
+	}
+	return a, nil
+}
+
+// URL returns the path under which a logical asset is served. It is an error
+// to ask for one that was not built, so that a misspelt name cannot ship.
+func (a *Assets) URL(name string) (string, error) {
+	hashed, ok := a.names[name]
+	if !ok {
+		return "", fmt.Errorf("no front-end asset %q", name)
+	}
+	return "/assets/" + hashed, nil
+}
+
+// serve answers GET /assets/:file. Names carry a hash of the content, so the
+// answer never changes and may be kept for ever.
+func (a *Assets) serve(c *fiber.Ctx) error {
+	f, ok := a.files[c.Params("file")]
+	if !ok {
+		return fiber.ErrNotFound
+	}
+	f.pack.Do(f.compress)
+	c.Set(fiber.HeaderContentType, f.contentType)
+	c.Set(fiber.HeaderCacheControl, "public, max-age=31536000, immutable")
+	c.Set(fiber.HeaderVary, fiber.HeaderAcceptEncoding)
+	switch accepts := c.Get(fiber.HeaderAcceptEncoding); {
+	case strings.Contains(accepts, "br"):
+		c.Set(fiber.HeaderContentEncoding, "br")
+		return c.Status(http.StatusOK).Send(f.br)
+	case strings.Contains(accepts, "gzip"):
+		c.Set(fiber.HeaderContentEncoding, "gzip")
+		return c.Status(http.StatusOK).Send(f.gzip)
+	}
+	return c.Status(http.StatusOK).Send(f.raw)
+}
+
+// compress runs once per file, at its first request rather than at start.
+func (f *asset) compress() {
+	pack := func(w io.WriteCloser) {
+		// Writing to a bytes.Buffer cannot fail.
+		_, _ = w.Write(f.raw)
+		_ = w.Close()
+	}
+	var g, b bytes.Buffer
+	zw, _ := gzip.NewWriterLevel(&g, gzip.BestCompression)
+	pack(zw)
+	pack(brotli.NewWriterLevel(&b, brotli.BestCompression))
+	f.gzip, f.br = g.Bytes(), b.Bytes()
+}

@@ -1,0 +1,141 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+// Errors are the fields to mend, in the order of the page.
+type Errors []fault.Field
+
+// For returns the first message for a field, or "".
+func (e Errors) For(field string) string {
+	for _, f := range e {
+		if f.Name == field {
+			return f.Message
+		}
+	}
+	return ""
+}
+
+// statuses is the only place where kinds of fault meet HTTP.
+var statuses = map[fault.Kind]int{
+	fault.Internal:             http.StatusInternalServerError,
+	fault.Malformed:            http.StatusBadRequest,
+	fault.Unauthenticated:      http.StatusUnauthorized,
+	fault.Forbidden:            http.StatusForbidden,
+	fault.NotFound:             http.StatusNotFound,
+	fault.Conflict:             http.StatusConflict,
+	fault.Stale:                http.StatusPreconditionFailed,
+	fault.TooLarge:             http.StatusRequestEntityTooLarge,
+	fault.UnsupportedMedia:     http.StatusUnsupportedMediaType,
+	fault.Invalid:              http.StatusUnprocessableEntity,
+	fault.PreconditionRequired: http.StatusPreconditionRequired,
+	fault.TooMany:              http.StatusTooManyRequests,
+	fault.Unavailable:          http.StatusServiceUnavailable,
+}
+
+// StatusOf returns the HTTP status of an error.
+func StatusOf(err error) int { return statuses[fault.KindOf(err)] }
+
+// Problem is an error as RFC 9457 problem details.
+type Problem struct {
+	Type   string        `json:"type"`
+	Title  string        `json:"title"`
+	Status int           `json:"status"`
+	Code   string        `json:"code"` // stable, for programs
+	Detail string        `json:"detail"`
+	Errors []fault.Field `json:"errors,omitempty"`
+}
+
+// errorPage is what the error template shows.
+type errorPage struct {
+	Heading, Message string
+	SignIn           bool
+}
+
+// handleError is the single exit of every failed request: it picks the
+// status, logs what is ours, and answers in the form the client reads. Details
+// of internal errors are never sent.
+func (a *App) handleError(c *fiber.Ctx, err error) error {
+	setHeaders(c, a.secure) // fasthttp calls this without the middleware for requests it refuses itself
+	f := fromFiber(err)
+	status := statuses[f.Kind]
+	if status >= http.StatusInternalServerError {
+		a.log.Error("request failed", slog.Group("request", "method", c.Method(), "route", routeOf(c), "status", status), "error", f)
+	}
+	if f.RetryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+	if f.Kind == fault.Unauthenticated {
+		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="onrecord"`)
+	}
+	if !wantsHTML(c) {
+		return sendProblem(c, status, f)
+	}
+	heading, signIn := "Sorry, there is a problem", f.Kind == fault.Unauthenticated
+	switch f.Kind {
+	case fault.NotFound:
+		heading = "Page not found"
+	case fault.Forbidden:
+		heading = "You cannot open this"
+	case fault.Unauthenticated:
+		heading = "Sign in to continue"
+	case fault.TooLarge:
+		heading = "That is too big to send"
+	case fault.Unavailable:
+		heading = "Try again in a moment"
+	case fault.Stale:
+		heading = "Somebody changed this while you were reading"
+	}
+	perr := a.pages.Render(c, status, "error", Page{Title: heading, Data: errorPage{heading, f.Message, signIn}})
+	if perr != nil {
+		a.log.Error("error page failed", "error", perr)
+		return sendProblem(c, status, f)
+	}
+	return nil
+}
+
+func sendProblem(c *fiber.Ctx, status int, f *fault.Error) error {
+	body, err := json.Marshal(Problem{"about:blank", http.StatusText(status), status, f.Code, f.Message, f.Fields})
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderContentType, "application/problem+json")
+	return c.Status(status).Send(body)
+}
+
+// fromFiber gives Fiber's own errors our words, and hides everything else.
+func fromFiber(err error) *fault.Error {
+	var fe *fiber.Error
+	if !errors.As(err, &fe) {
+		return fault.As(err)
+	}
+	switch fe.Code {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return fault.New(fault.NotFound, "not_found", "If you typed the address, check that it is right.")
+	case http.StatusRequestEntityTooLarge:
+		return tooLarge
+	case http.StatusRequestTimeout:
+		return fault.New(fault.Malformed, "too_slow", "The request took too long to arrive. Send it again.")
+	case http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge:
+		return fault.New(fault.Malformed, "malformed", "The request could not be read.")
+	}
+	return fault.As(err)
+}
+
+var tooLarge = fault.New(fault.TooLarge, "too_large", "What you sent is over the limit. Shorten it and send it again.")
+
+// wantsHTML reports whether the client is a person's browser asking for a
+// page. The API always answers in JSON.
+func wantsHTML(c *fiber.Ctx) bool {
+	return !isAPI(c.Path()) && c.Accepts(fiber.MIMETextHTML, fiber.MIMEApplicationJSON, "application/problem+json") == fiber.MIMETextHTML
+}

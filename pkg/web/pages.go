@@ -1,0 +1,127 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+//go:embed templates
+var ownTemplates embed.FS
+
+// Link is a place to go and its words.
+type Link struct{ Href, Text string }
+
+// Page is what every page template is given. Data is the page's own struct;
+// decisions about content are made there, in Go, not in the template.
+type Page struct {
+	Title   string    // of the tab; "Error: " is put before it when Errors is set
+	Section string    // the navigation entry that is current, by its path
+	Back    Link      // shown above the heading when set
+	Wide    bool      // use the whole width: lists and figures
+	Errors  Errors    // what to mend, in the order of the page
+	Viewer  Principal // filled by Render
+	Nav     []NavLink // filled by Render
+	Data    any
+}
+
+// NavLink is an entry of the navigation.
+type NavLink struct {
+	Link
+	Current bool
+}
+
+// Pages renders a service's templates inside the one layout.
+type Pages struct{ byName map[string]*template.Template }
+
+// NewPages parses every *.html of templates, each with the layout and the
+// components, and fails for one that does not define "content". Asset names
+// are checked at the first rendering; services render every page in a test.
+func NewPages(assets *Assets, templates fs.FS) (*Pages, error) {
+	base, err := template.New("layout.html").
+		Funcs(template.FuncMap{"asset": assets.URL, "dict": dict}).
+		ParseFS(ownTemplates, "templates/layout.html", "templates/components.html")
+	if err != nil {
+		return nil, err
+	}
+	names, err := fs.Glob(templates, "*.html")
+	if err != nil {
+		return nil, err
+	}
+	p := &Pages{byName: make(map[string]*template.Template)}
+	for _, name := range names {
+		t, err := template.Must(base.Clone()).ParseFS(templates, name)
+		if err != nil {
+			return nil, err
+		}
+		if t.Lookup("content") == nil {
+			return nil, fmt.Errorf("template %s does not define \"content\"", name)
+		}
+		p.byName[strings.TrimSuffix(name, ".html")] = t
+	}
+	return p, nil
+}
+
+// Names returns the pages in order, for tests that render each of them.
+func (p *Pages) Names() []string { return slices.Sorted(maps.Keys(p.byName)) }
+
+// Render answers with a page. It is rendered whole before the status is sent,
+// so that a template error cannot leave half a page.
+func (p *Pages) Render(c *fiber.Ctx, status int, name string, page Page) error {
+	t, ok := p.byName[name]
+	if !ok {
+		return fmt.Errorf("no page %q", name)
+	}
+	page.Viewer, _ = PrincipalOf(c)
+	page.Nav = navigation(page.Viewer, page.Section)
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, "layout.html", page); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
+	return c.Status(status).Send(b.Bytes())
+}
+
+// dict passes named values to a component template.
+func dict(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("dict wants pairs, got %d values", len(pairs))
+	}
+	m := make(map[string]any, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		key, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict wants names, got %T", pairs[i])
+		}
+		m[key] = pairs[i+1]
+	}
+	return m, nil
+}
+
+// navigation returns what this viewer may open. It hides what routes would
+// refuse anyway; the refusal is Mount's.
+func navigation(v Principal, section string) []NavLink {
+	links := []Link{{"/report/", "Report"}}
+	switch v.Role {
+	case RoleRep:
+		links = append(links, Link{"/incidents/", "Incidents"}, Link{"/figures/", "Figures"})
+	case RoleManager:
+		links = append(links, Link{"/figures/", "Figures"})
+	case RoleAdministrator:
+		links = append(links, Link{"/people/", "People"}, Link{"/sites/", "Sites"})
+	default:
+		links = append(links, Link{"/follow-up/", "Follow up"})
+	}
+	nav := make([]NavLink, len(links))
+	for i, l := range links {
+		nav[i] = NavLink{l, l.Href == section}
+	}
+	return nav
+}

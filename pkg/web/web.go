@@ -1,0 +1,174 @@
+// Package web builds the Fiber application that every service with pages or an
+// API runs in: limits, security headers, one error exit, authorisation by
+// route table, sessions, templates and front-end assets.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/compress"
+)
+
+// Limits on requests.
+const (
+	MaxJSONBody    = 256 << 10 // bytes of a body, unless the route says otherwise
+	MaxBody        = 2 << 20   // bytes of any body
+	readTimeout    = 60 * time.Second
+	writeTimeout   = 60 * time.Second
+	idleTimeout    = 75 * time.Second
+	handlerTimeout = 15 * time.Second
+	concurrency    = 4096 // open connections
+	drainTime      = 10 * time.Second
+)
+
+// Config says how the application runs.
+type Config struct {
+	Log            *slog.Logger
+	Assets         *Assets
+	Authenticator  Authenticator // nil: nobody can sign in here
+	Secure         bool          // served over TLS: secure cookies and HSTS
+	TrustedProxies []string      // addresses whose X-Forwarded-For is believed
+	Ready          func(ctx context.Context) error
+}
+
+// App is a Fiber application with this package's rules.
+type App struct {
+	fiber  *fiber.App
+	log    *slog.Logger
+	pages  *Pages
+	authn  Authenticator
+	secure bool
+	routes []Route
+}
+
+// New returns an application that serves /assets, /healthz, /readyz and
+// nothing else until routes are mounted.
+func New(cfg Config) (*App, error) {
+	templates, err := fs.Sub(ownTemplates, "templates/pages")
+	if err != nil {
+		return nil, err
+	}
+	pages, err := NewPages(cfg.Assets, templates)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{log: cfg.Log.With("category", "http"), pages: pages, authn: cfg.Authenticator, secure: cfg.Secure}
+	a.fiber = fiber.New(fiber.Config{
+		Immutable:               true, // Fiber's strings are reused buffers: without this one report's words could become another's
+		StrictRouting:           true,
+		CaseSensitive:           true,
+		BodyLimit:               MaxBody,
+		ReadTimeout:             readTimeout,
+		WriteTimeout:            writeTimeout,
+		IdleTimeout:             idleTimeout,
+		ReadBufferSize:          8 << 10,
+		Concurrency:             concurrency,
+		EnableTrustedProxyCheck: true,
+		TrustedProxies:          cfg.TrustedProxies,
+		ProxyHeader:             fiber.HeaderXForwardedFor,
+		EnableIPValidation:      true,
+		RequestMethods:          []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		DisableStartupMessage:   true,
+		ErrorHandler:            a.handleError,
+	})
+	a.fiber.Use(a.observe, a.recover)
+	a.fiber.Get("/assets/:file", cfg.Assets.serve)
+	a.fiber.Use(compress.New())
+	a.Mount([]Route{
+		{Method: http.MethodGet, Path: "/healthz", Who: []Role{Anyone}, Handler: healthy},
+		{Method: http.MethodGet, Path: "/readyz", Who: []Role{Anyone}, Handler: ready(cfg.Ready)},
+	})
+	return a, nil
+}
+
+// Serve answers on ln until ctx is done, then finishes the requests in hand.
+// The caller opens ln, so that a port in use is known before anything else starts.
+func (a *App) Serve(ctx context.Context, ln net.Listener) error {
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() { stopped <- a.fiber.ShutdownWithTimeout(drainTime) })
+	err := a.fiber.Listener(ln)
+	if stop() { // ctx is not done: the listener failed
+		return fmt.Errorf("http listener: %w", err)
+	}
+	return <-stopped
+}
+
+// Test answers one request without a socket.
+func (a *App) Test(req *http.Request) (*http.Response, error) { return a.fiber.Test(req, -1) }
+
+// observe sets the security headers and counts the request by its route
+// pattern, never by its path, which may name an incident.
+func (a *App) observe(c *fiber.Ctx) error {
+	started := time.Now()
+	setHeaders(c, a.secure)
+	err := c.Next()
+	if err != nil {
+		err = a.handleError(c, err)
+	}
+	labels := fmt.Sprintf(`{route=%q,method=%q,status="%d"}`, routeOf(c), c.Method(), c.Response().StatusCode())
+	metrics.GetOrCreateHistogram("onrecord_http_request_duration_seconds" + labels).UpdateDuration(started)
+	return err
+}
+
+// recover turns a panic into an internal error. A handler's panic would
+// otherwise end the process, and with it the embedded stream and store. The
+// panic's value may quote what somebody wrote, so only its type is logged.
+func (a *App) recover(c *fiber.Ctx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.Error("handler panicked", "route", routeOf(c), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = errors.New("the handler panicked")
+		}
+	}()
+	return c.Next()
+}
+
+func routeOf(c *fiber.Ctx) string {
+	if r := c.Route(); r != nil {
+		return r.Path
+	}
+	return ""
+}
+
+// setHeaders is used by the middleware and by the error handler, because
+// fasthttp refuses some requests before any middleware runs.
+func setHeaders(c *fiber.Ctx, secure bool) {
+	c.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; font-src 'self'; "+
+		"connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	c.Set("X-Content-Type-Options", "nosniff")
+	c.Set("Referrer-Policy", "no-referrer")
+	c.Set("Cross-Origin-Opener-Policy", "same-origin")
+	c.Set("Cross-Origin-Resource-Policy", "same-origin")
+	c.Set("Permissions-Policy", "camera=(self), geolocation=(), microphone=()")
+	c.Set("X-Robots-Tag", "noindex, nofollow")
+	if len(c.Response().Header.Peek(fiber.HeaderCacheControl)) == 0 {
+		c.Set(fiber.HeaderCacheControl, "no-store")
+	}
+	if secure {
+		c.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	}
+}
+
+func healthy(c *fiber.Ctx) error { return c.SendString("ok\n") }
+
+// ready answers 200 when every part works, or 503 naming the part that does not.
+func ready(check func(ctx context.Context) error) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		if check != nil {
+			if err := check(c.UserContext()); err != nil {
+				return c.Status(http.StatusServiceUnavailable).SendString("not ready: " + err.Error() + "\n")
+			}
+		}
+		return c.SendString("ready\n")
+	}
+}
