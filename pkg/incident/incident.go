@@ -1,6 +1,9 @@
 package incident
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Opinion is what each party says about one field. All three stand side by
 // side; none overwrites another. An empty value is "did not say".
@@ -125,7 +128,7 @@ type Incident struct {
 	Readings []Reading // the newest last
 	Reports  []FiledReport
 	Timeline []Change
-	Months   []Month // whose ledgers hold a line of it, the current one last
+	Lines    []LedgerKey // the ledgers that hold a line of it, the current one last; see Locate
 
 	WrappedKey []byte // destroying it erases every sealed field below
 }
@@ -182,12 +185,24 @@ type Change struct {
 	At         time.Time
 	By         Actor
 	Action     Action
-	Field      string // with ActionCorrected and ActionStatus
-	From, To   string
+	Field      string // with ActionCorrected the field, with ActionAdded what was added
+	From, To   string // values of Field, or statuses where the action set one
+	Event      string // the addition's id where the reporter did it: tells a redelivery
 	SealedNote []byte // a note or a reason, in words
 	NoteHash   []byte // SHA-256 of SealedNote as it was written
 	Chain      []byte
 }
+
+// Locate sets where and when it happened, by which it counts, and remembers
+// the ledger it leaves: that one must take its line out.
+func (i *Incident) Locate(site string, occurredAt time.Time) {
+	i.Site, i.OccurredAt = site, occurredAt
+	i.Lines = slices.DeleteFunc(i.Lines, func(k LedgerKey) bool { return k == i.Ledger() })
+	i.Lines = append(i.Lines, i.Ledger())
+}
+
+// Ledger returns the ledger in which the incident counts.
+func (i *Incident) Ledger() LedgerKey { return LedgerKey{i.Month(), i.Site} }
 
 // Month returns the month in which the incident counts.
 func (i *Incident) Month() Month { return MonthOf(i.OccurredAt) }
@@ -204,12 +219,12 @@ func (i *Incident) NeedsReview() bool {
 	return len(i.Readings) == 0 || i.Readings[len(i.Readings)-1].Review
 }
 
-// Line returns the incident's line for the ledger of a month: counted only in
-// the month in which it occurred and while its status counts.
-func (i *Incident) Line(m Month) Entry {
+// Line returns the incident's line for a ledger: counted only in that of the
+// month and site where it occurred, and while its status counts.
+func (i *Incident) Line(k LedgerKey) Entry {
 	return Entry{
 		Rev:     i.Rev,
-		Counted: m == i.Month() && i.Status.Counts(),
+		Counted: k == i.Ledger() && i.Status.Counts(),
 		Dims:    i.Dims(),
 		Reports: len(i.Reports),
 		People:  max(i.PeopleAffected, 1),

@@ -238,3 +238,23 @@ func BenchmarkLedgerTotal10000(b *testing.B) {
 		l.Total()
 	}
 }
+
+func TestAnIncidentRemembersEveryLedgerItWasIn(t *testing.T) {
+	i := Incident{Rev: 1, Status: StatusNew}
+	march, april := time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC), time.Date(2026, 4, 5, 0, 0, 0, 0, time.UTC)
+	i.Locate("a", march)
+	i.Locate("a", april)
+	i.Locate("b", april)
+	i.Locate("a", march)
+	i.Locate("a", march.Add(time.Hour))
+	got := i.Lines
+	want := []LedgerKey{{MonthOf(april), "a"}, {MonthOf(april), "b"}, {MonthOf(march), "a"}}
+	if !slices.Equal(got, want) {
+		t.Fatalf("Lines=%v, want %v", got, want)
+	}
+	for n, k := range i.Lines {
+		if counted := i.Line(k).Counted; counted != (n == 2) {
+			t.Errorf("counted in %v=%v", k, counted)
+		}
+	}
+}

@@ -5,10 +5,16 @@ import (
 	"slices"
 )
 
+// LedgerKey names a ledger: the figures of one site for one month.
+type LedgerKey struct {
+	Month Month
+	Site  string
+}
+
 // Entry is one incident's line in the ledger of a month and site.
 type Entry struct {
 	Rev     int64 // the incident's revision this line was made from
-	Counted bool  // false when it moved to another month, is a duplicate or was withdrawn
+	Counted bool  // false when it moved to another month or site, is a duplicate or was withdrawn
 	Dims    Dims
 	Reports int // reports that describe it
 	People  int // people affected, at least 1
@@ -33,6 +39,9 @@ type Ledger struct {
 	Entries map[string]Entry
 	Cells   []Cell // Tally(Entries)
 }
+
+// Key returns the ledger's name.
+func (l *Ledger) Key() LedgerKey { return LedgerKey{l.Month, l.Site} }
 
 // Set puts the line of an incident if it is newer than the one held, and
 // reports whether anything changed. Cells are stale until Total is called.

@@ -15,6 +15,7 @@ const (
 	MaxSiteName   = 120  // characters
 	MaxEmployer   = 80   // characters
 	MaxContact    = 200  // characters, each of name and details
+	MaxNote       = 5000 // characters of a rep's note or reason, or of what a reporter adds
 	MaxPeople     = 500  // people affected
 	MaxDaysUnable = 3650
 	MaxAge        = 10 * 365 * 24 * time.Hour // how long ago it may have happened
@@ -68,8 +69,14 @@ func (r *Report) Normalise() {
 	r.Contact.Choice = orElse(r.Contact.Choice, ContactAnonymous)
 	r.Language = orElse(r.Language, "en")
 	for _, s := range []*string{&r.Narrative, &r.SiteName, &r.Employer, &r.Contact.Name, &r.Contact.Details} {
-		*s = strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(*s, "\r\n", "\n"), "\r", "\n"))
+		*s = CleanText(*s)
 	}
+}
+
+// CleanText returns words somebody wrote with line ends unified and the space
+// around them removed.
+func CleanText(s string) string {
+	return strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"))
 }
 
 func orElse[T ~string](v, otherwise T) T {
@@ -127,13 +134,8 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	enum(wrong, "contact", r.Contact.Choice, ContactChoices)
 	enum(wrong, "language", r.Language, []string{"en", "cy"})
 
-	switch {
-	case r.OccurredAt.IsZero():
-		wrong("occurred_at", "Say when it happened.")
-	case r.inFuture(now):
-		wrong("occurred_at", "The time it happened must be in the past.")
-	case r.OccurredAt.Before(now.Add(-MaxAge)):
-		wrong("occurred_at", "That is more than ten years ago. Check the year.")
+	if message := CheckOccurred(r.OccurredAt, r.Precision, now); message != "" {
+		wrong("occurred_at", "%s", message)
 	}
 	if r.DaysUnable != nil && (*r.DaysUnable < 0 || *r.DaysUnable > MaxDaysUnable) {
 		wrong("days_unable", "Days unable to work must be a number from 0 to %d.", MaxDaysUnable)
@@ -153,13 +155,27 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	return nil
 }
 
-// inFuture allows for the noise of clocks, and for a bare date of today.
-func (r *Report) inFuture(now time.Time) bool {
-	if r.Precision == PrecisionDay {
-		y, m, d := now.In(London).Date()
-		return !r.OccurredAt.Before(time.Date(y, m, d+1, 0, 0, 0, 0, London))
+// CheckOccurred returns "", or what to mend about the time it happened. Now is
+// the server's clock.
+func CheckOccurred(at time.Time, p Precision, now time.Time) string {
+	switch {
+	case at.IsZero():
+		return "Say when it happened."
+	case inFuture(at, p, now):
+		return "The time it happened must be in the past."
+	case at.Before(now.Add(-MaxAge)):
+		return "That is more than ten years ago. Check the year."
 	}
-	return r.OccurredAt.After(now.Add(clockNoise))
+	return ""
+}
+
+// inFuture allows for the noise of clocks, and for a bare date of today.
+func inFuture(at time.Time, p Precision, now time.Time) bool {
+	if p == PrecisionDay {
+		y, m, d := now.In(London).Date()
+		return !at.Before(time.Date(y, m, d+1, 0, 0, 0, 0, London))
+	}
+	return at.After(now.Add(clockNoise))
 }
 
 type wrongFunc func(field, message string, args ...any)
@@ -176,14 +192,24 @@ func enum[T ~string](wrong wrongFunc, field string, v T, all []T) {
 }
 
 func words(wrong wrongFunc, field, name, s string, limit int) {
+	if message := CheckText(name, s, limit); message != "" {
+		wrong(field, "%s", message)
+	}
+}
+
+// CheckText returns "", or what to mend about words somebody wrote: a sentence
+// that begins with the field's name and never quotes the words. The limit is
+// in characters.
+func CheckText(name, s string, limit int) string {
 	switch {
 	case !utf8.ValidString(s):
-		wrong(field, "%s must be text in UTF-8.", name)
+		return name + " must be text in UTF-8."
 	case strings.ContainsFunc(s, isControl):
-		wrong(field, "%s holds a control character. Remove it and send again.", name)
+		return name + " holds a control character. Remove it and send again."
 	case utf8.RuneCountInString(s) > limit:
-		wrong(field, "%s must be %s characters or fewer.", name, thousands(limit))
+		return fmt.Sprintf("%s must be %s characters or fewer.", name, thousands(limit))
 	}
+	return ""
 }
 
 // isControl reports whether r is a control character other than tab and line feed.

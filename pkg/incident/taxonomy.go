@@ -154,6 +154,10 @@ const (
 	StatusWithdrawn          Status = "withdrawn"
 )
 
+// StatusReopened is where an incident stands when somebody opens it again: it
+// was seen, and nothing new has begun.
+const StatusReopened = StatusAcknowledged
+
 // Statuses are all statuses in the order in which an incident passes them.
 var Statuses = []Status{StatusNew, StatusAcknowledged, StatusInReview, StatusWaitingForReporter,
 	StatusActionAgreed, StatusClosedFixed, StatusClosedNotFixed, StatusDuplicate, StatusWithdrawn}
@@ -186,6 +190,12 @@ func (c Channel) Valid() bool { return known(Channels, c) }
 
 // Valid reports whether the value is in the taxonomy.
 func (t Target) Valid() bool { return known(Targets, t) }
+
+// Valid reports whether the value is in the taxonomy.
+func (h Hurt) Valid() bool { return known(Hurts, h) }
+
+// Valid reports whether the value is in the taxonomy.
+func (p Precision) Valid() bool { return known(Precisions, p) }
 
 // Valid reports whether the value is in the taxonomy.
 func (s Status) Valid() bool { return known(Statuses, s) }
