@@ -41,15 +41,23 @@ type NavLink struct {
 // Pages renders a service's templates inside the one layout.
 type Pages struct{ byName map[string]*template.Template }
 
-// NewPages parses every *.html of templates, each with the layout and the
-// components, and fails for one that does not define "content". Asset names
-// are checked at the first rendering; services render every page in a test.
+// NewPages parses every *.html of templates, each with the layout, the
+// components and the service's own partials/*.html, and fails for one that does
+// not define "content". Asset names are checked at the first rendering;
+// services render every page in a test.
 func NewPages(assets *Assets, templates fs.FS) (*Pages, error) {
 	base, err := template.New("layout.html").
 		Funcs(template.FuncMap{"asset": assets.URL, "dict": dict}).
 		ParseFS(ownTemplates, "templates/layout.html", "templates/components.html")
 	if err != nil {
 		return nil, err
+	}
+	if own, err := fs.Glob(templates, "partials/*.html"); err != nil {
+		return nil, err
+	} else if len(own) > 0 {
+		if base, err = base.ParseFS(templates, own...); err != nil {
+			return nil, err
+		}
 	}
 	names, err := fs.Glob(templates, "*.html")
 	if err != nil {
