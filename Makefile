@@ -1,0 +1,87 @@
+# On Record. `make help` lists what there is to do.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+MODULES  := $(shell go list -m -f '{{.Dir}}')
+FRONTEND := pkg/web/frontend
+ASSETS   := $(FRONTEND)/dist/manifest.json
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X github.com/onrecord/onrecord/pkg/run.Version=$(VERSION)
+BUF      := go run github.com/bufbuild/buf/cmd/buf@v1.75.0
+LINT     := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ARGS     ?=
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: assets ## Start On Record on http://localhost:8080 with data in ./data
+	go run -ldflags '$(LDFLAGS)' ./services/onrecord serve --data-dir data $(ARGS)
+
+.PHONY: demo
+demo: assets ## Start it on a fresh directory with two years of demo incidents
+	go run -ldflags '$(LDFLAGS)' ./services/onrecord demo $(ARGS)
+
+.PHONY: build
+build: assets ## Build bin/onrecord, bin/intake, bin/classifier and bin/reporting
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ work
+
+.PHONY: test
+test: assets browser ## Install what the tests need and run all of them (under 15 minutes on two cores)
+	go test -race -shuffle=on -timeout 14m work
+
+.PHONY: bench
+bench: assets ## Run the benchmarks that stand beside the code
+	go test -run '^$$' -bench . -benchmem work
+
+.PHONY: check
+check: vet isolated tidy-check lint proto-check ## Everything the public workflow checks, but the tests
+
+.PHONY: vet
+vet: assets ## go vet over the workspace
+	go vet work
+
+.PHONY: lint
+lint: ## golangci-lint over every module
+	$(LINT) run $(addsuffix /...,$(MODULES))
+
+.PHONY: isolated
+isolated: ## Build each module from its own go.mod alone
+	for m in $(MODULES); do GOWORK=off go -C $$m build ./...; done
+
+.PHONY: tidy
+tidy: ## Bring every go.mod in order
+	go work sync
+	for m in $(MODULES); do go -C $$m mod tidy; done
+
+.PHONY: tidy-check
+tidy-check: ## Fail if a go.mod is not in order
+	for m in $(MODULES); do go -C $$m mod tidy -diff; done
+
+.PHONY: proto
+proto: ## Generate the Go code of the wire contract
+	cd proto && $(BUF) generate
+
+.PHONY: proto-check
+proto-check: ## Lint the wire contract and compare it with main
+	cd proto && $(BUF) lint && $(BUF) breaking --against '../.git#branch=main,subdir=proto'
+
+.PHONY: assets
+assets: $(ASSETS) ## Build the front end
+
+$(ASSETS): $(shell find $(FRONTEND)/src $(FRONTEND)/static -type f 2>/dev/null) $(FRONTEND)/build.mjs $(FRONTEND)/node_modules/.installed
+	cd $(FRONTEND) && node build.mjs
+
+$(FRONTEND)/node_modules/.installed: $(FRONTEND)/package.json $(FRONTEND)/package-lock.json
+	cd $(FRONTEND) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.PHONY: browser
+browser: ## Install Chromium through the system's packages, where it may
+	@.ci/browser
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin $(FRONTEND)/node_modules
+	find $(FRONTEND)/dist -mindepth 1 ! -name .gitignore -delete
