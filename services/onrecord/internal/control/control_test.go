@@ -1,0 +1,70 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+var testOperations = Operations{
+	"double": func(_ context.Context, args json.RawMessage, progress func(string)) (any, error) {
+		var n int
+		if err := json.Unmarshal(args, &n); err != nil {
+			return nil, err
+		}
+		progress("doubling")
+		if n < 0 {
+			return nil, fault.InvalidFields([]fault.Field{{Name: "n", Message: "Give a number from 0."}})
+		}
+		return 2 * n, nil
+	},
+}
+
+// Both callers must behave alike.
+func TestCallersAgree(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	ln, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+		t.Errorf("mode=%v, want 0600", info.Mode().Perm())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- testOperations.Serve(ctx, ln) }()
+	client, err := Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, caller := range map[string]Caller{"here": testOperations, "in the server": client} {
+		t.Run(name, func(t *testing.T) {
+			var got int
+			var lines []string
+			err := caller.Call(t.Context(), "double", 21, &got, func(l string) { lines = append(lines, l) })
+			if err != nil || got != 42 || len(lines) != 1 {
+				t.Errorf("got=%d lines=%v err=%v", got, lines, err)
+			}
+			var f *fault.Error
+			err = caller.Call(t.Context(), "double", -1, &got, func(string) {})
+			if !errors.As(err, &f) || f.Kind != fault.Invalid || len(f.Fields) != 1 {
+				t.Errorf("err=%v, want the field's complaint", err)
+			}
+			if err := caller.Call(t.Context(), "treble", 1, nil, func(string) {}); err == nil {
+				t.Error("an unknown operation was accepted")
+			}
+		})
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if _, err := Dial(path); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("err=%v, want ErrNotRunning", err)
+	}
+}
