@@ -1,0 +1,57 @@
+import { ErrorSummary } from 'govuk-frontend'
+import { element } from './dom.js'
+
+// showErrors puts the server's messages where the server's own page would:
+// in a summary at the top and beside each field, whose id is the field's name.
+export function showErrors (form, errors) {
+  clearErrors(form)
+  const list = element('ul', { className: 'govuk-list govuk-error-summary__list' })
+  for (const { field, message } of errors) {
+    const control = document.getElementById(field)
+    list.append(element('li', {}, control ? element('a', { href: '#' + field }, message) : message))
+    if (control && !document.getElementById(field + '-error')) mark(control, field, message)
+  }
+  const summary = element('div', { className: 'govuk-error-summary', 'data-module': 'govuk-error-summary' },
+    element('div', { role: 'alert' },
+      element('h2', { className: 'govuk-error-summary__title' }, 'There is a problem'),
+      element('div', { className: 'govuk-error-summary__body' }, list)))
+  slot().replaceWith(summary)
+  new ErrorSummary(summary) // eslint-disable-line no-new -- moves the focus there
+  document.title = 'Error: ' + document.title.replace(/^Error: /, '')
+}
+
+// clearErrors takes away every message, whoever put it there.
+export function clearErrors (form) {
+  slot().replaceWith(element('div', { 'data-errors': '' }))
+  form.querySelectorAll('.govuk-error-message').forEach(message => {
+    form.querySelectorAll(`[aria-describedby~="${message.id}"]`).forEach(e => {
+      const rest = e.getAttribute('aria-describedby').split(' ').filter(id => id !== message.id).join(' ')
+      rest ? e.setAttribute('aria-describedby', rest) : e.removeAttribute('aria-describedby')
+    })
+    message.remove()
+  })
+  for (const name of ['govuk-form-group--error', 'govuk-input--error', 'govuk-textarea--error', 'govuk-select--error']) {
+    form.querySelectorAll('.' + name).forEach(e => e.classList.remove(name))
+  }
+  document.title = document.title.replace(/^Error: /, '')
+}
+
+const slot = () => document.querySelector('[data-errors], .govuk-error-summary')
+
+function mark (control, field, message) {
+  const group = control.closest('.govuk-form-group')
+  group.classList.add('govuk-form-group--error')
+  const text = element('p', { className: 'govuk-error-message', id: field + '-error' },
+    element('span', { className: 'govuk-visually-hidden' }, 'Error:'), ' ' + message)
+  const isChoice = control.type === 'radio'
+  const described = isChoice ? control.closest('fieldset') : control
+  if (isChoice) control.closest('.app-tiles').before(text)
+  else {
+    control.before(text)
+    for (const kind of ['input', 'textarea', 'select']) {
+      if (control.classList.contains('govuk-' + kind)) control.classList.add(`govuk-${kind}--error`)
+    }
+  }
+  described.setAttribute('aria-describedby', `${described.getAttribute('aria-describedby') || ''} ${text.id}`.trim())
+  for (let box = control.closest('details'); box; box = box.parentElement.closest('details')) box.open = true
+}

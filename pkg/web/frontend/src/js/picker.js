@@ -1,0 +1,47 @@
+import { element } from './dom.js'
+
+const most = 6 // tiles shown at once
+
+// sitePicker turns a long <select> of sites into a field to type in and radio
+// tiles of what matches: native radios need no combobox, which phones' screen
+// readers handle badly. "Somewhere else" is always there.
+export default function sitePicker (select) {
+  const options = [...select.options].filter(o => o.value)
+  const elsewhere = options.find(o => o.value === 'unlisted')
+  const sites = options.filter(o => o !== elsewhere)
+    .map(o => ({ id: o.value, name: o.text, words: o.text.toLowerCase().split(/[\s,’'()-]+/) }))
+  let chosen = select.value
+
+  const find = element('input', { className: 'govuk-input', type: 'text', autocomplete: 'off', spellcheck: false, 'aria-describedby': select.getAttribute('aria-describedby') || '' })
+  const count = element('p', { className: 'govuk-hint app-find__count', role: 'status' })
+  const tiles = element('div', { className: 'app-tiles app-tiles--sites app-find', role: 'radiogroup', 'aria-label': 'Places' })
+  tiles.addEventListener('change', e => { chosen = e.target.value })
+
+  const tile = ({ id, name }, i) => {
+    const radio = element('input', { type: 'radio', name: 'site', id: 'site-' + i, value: id, checked: id === chosen })
+    return element('div', { className: 'app-tile' }, radio, element('label', { htmlFor: radio.id }, name))
+  }
+  const matching = () => {
+    const typed = find.value.toLowerCase().split(/\s+/).filter(Boolean)
+    if (!typed.length) return sites.filter(s => s.id === chosen)
+    return sites.filter(s => typed.every(t => s.words.some(w => w.startsWith(t))))
+  }
+  let announce
+  const draw = () => {
+    const found = matching()
+    const shown = [...found.slice(0, most), { id: 'unlisted', name: elsewhere.text }]
+    tiles.replaceChildren(...shown.map((s, i) => tile(s, i + 1)))
+    clearTimeout(announce)
+    announce = setTimeout(() => { count.textContent = find.value.trim() ? sayHowMany(found.length) : '' }, 400)
+  }
+  find.addEventListener('input', draw)
+  find.id = select.id // the label and the error link now lead here
+  select.replaceWith(find, count, tiles)
+  draw()
+}
+
+function sayHowMany (n) {
+  if (n > most) return `${n} places match. Type more to narrow it down.`
+  if (n > 0) return n === 1 ? '1 place matches.' : `${n} places match.`
+  return 'No place matches. Check the spelling, or choose “Somewhere else”.'
+}
