@@ -109,11 +109,12 @@ func consumerConfigs() []jetstream.ConsumerConfig {
 // new reports.
 func (b *Bus) Apply(ctx context.Context, s Settings) error {
 	want := streamConfig(s)
-	stream, err := b.js.CreateStream(ctx, want)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		if stream, err = b.js.Stream(ctx, StreamReports); err == nil {
-			err = sameStream(want, stream.CachedInfo().Config)
-		}
+	stream, err := b.js.Stream(ctx, StreamReports)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		stream, err = b.js.CreateStream(ctx, want)
+	case err == nil:
+		err = sameStream(want, stream.CachedInfo().Config)
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", StreamReports, err)

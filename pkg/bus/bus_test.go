@@ -1,0 +1,315 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/bus/bustest"
+	"github.com/onrecord/onrecord/pkg/bus/embedded"
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+func event(id, data string) bus.Event {
+	return bus.Event{Subject: bus.Subject(bus.TypeFiled, id), ID: id + ".filed", Data: []byte(data)}
+}
+
+func publish(t *testing.T, b *bus.Bus, id, data string) bus.Ack {
+	t.Helper()
+	ack, err := b.Publish(t.Context(), event(id, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ack
+}
+
+func TestTheFirstCopyOfAnEventStays(t *testing.T) {
+	b := bustest.New(t)
+	if ack := publish(t, b, "r1", "first"); ack.Duplicate {
+		t.Fatal("the first copy was called a duplicate")
+	}
+	for _, id := range []string{"r1.filed", "another id, as after the window of the message ids"} {
+		ack, err := b.Publish(t.Context(), bus.Event{Subject: bus.Subject(bus.TypeFiled, "r1"), ID: id, Data: []byte("second")})
+		if err != nil || !ack.Duplicate {
+			t.Errorf("id %s: ack=%+v err=%v, want a duplicate", id, ack, err)
+		}
+	}
+	got, err := b.Get(t.Context(), bus.Subject(bus.TypeFiled, "r1"))
+	if err != nil || string(got.Data) != "first" {
+		t.Errorf("stored=%q err=%v, want the first", got.Data, err)
+	}
+	if _, err := b.Get(t.Context(), bus.Subject(bus.TypeFiled, "r2")); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("err=%v, want NotFound", err)
+	}
+}
+
+// open starts a server on a directory that outlives it.
+func open(t *testing.T, dir string) (*bus.Bus, *nats.Conn, func()) {
+	t.Helper()
+	srv, err := embedded.Start(embedded.Options{Dir: dir, Key: "test", MaxStore: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := srv.Connect("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bus.New(nc, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, nc, func() { nc.Close(); srv.Stop() }
+}
+
+var settings = bus.Settings{Replicas: 1, MaxBytes: 256 << 20}
+
+func TestADuplicateIsKnownAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	b, _, stop := open(t, dir)
+	if err := b.Apply(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "r1", "first")
+	stop()
+	b, _, stop = open(t, dir)
+	defer stop()
+	if err := b.Apply(t.Context(), settings); err != nil {
+		t.Fatalf("a second start on the same data: %v", err)
+	}
+	ack, err := b.Publish(t.Context(), bus.Event{Subject: bus.Subject(bus.TypeFiled, "r1"), ID: "x", Data: []byte("second")})
+	if err != nil || !ack.Duplicate {
+		t.Errorf("ack=%+v err=%v, want a duplicate", ack, err)
+	}
+}
+
+func TestAStreamWithOtherSettingsIsNamedAndLeft(t *testing.T) {
+	b, nc, stop := open(t, t.TempDir())
+	defer stop()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: bus.StreamReports, Subjects: []string{bus.TypeFiled + ".*"}, MaxAge: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.Apply(t.Context(), settings)
+	for _, want := range []string{"subjects", "max_age", "max_msgs_per_subject", "nothing was changed"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err=%v, want it to name %s", err, want)
+		}
+	}
+	s, _ := js.Stream(t.Context(), bus.StreamReports)
+	if s.CachedInfo().Config.MaxAge != time.Hour {
+		t.Error("the stream was changed")
+	}
+}
+
+// A stream that lost its end, as after a flipped bit or an older backup,
+// leaves its consumer ahead. Nothing filed afterwards may be skipped.
+func TestNothingIsSkippedAfterTheStreamLostItsEnd(t *testing.T) {
+	dir := t.TempDir()
+	msgs := filepath.Join(dir, "jetstream", "$G", "streams", bus.StreamReports, "msgs")
+	b, _, stop := open(t, dir)
+	if err := b.Apply(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "kept", "x")
+	stop()
+	older := t.TempDir()
+	if err := os.CopyFS(older, os.DirFS(msgs)); err != nil {
+		t.Fatal(err)
+	}
+	b, _, stop = open(t, dir)
+	for i := range 5 {
+		publish(t, b, fmt.Sprintf("lost%d", i), "x")
+	}
+	collect(t, b, 6)
+	stop()
+	if err := errors.Join(os.RemoveAll(msgs), os.CopyFS(msgs, os.DirFS(older))); err != nil {
+		t.Fatal(err)
+	}
+	b, _, stop = open(t, dir)
+	defer stop()
+	if err := b.Apply(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "new", "x")
+	for got := ""; got != bus.Subject(bus.TypeFiled, "new"); {
+		got = collect(t, b, 1)[0].Subject
+	}
+}
+
+// collect consumes until n deliveries came.
+func collect(t *testing.T, b *bus.Bus, n int) []bus.Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var got []bus.Delivery
+	err := b.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: 8, Handle: func(_ context.Context, batch []bus.Delivery) []error {
+		got = append(got, batch...)
+		if len(got) >= n {
+			cancel()
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) < n {
+		t.Fatalf("consumed %d in time, want %d", len(got), n)
+	}
+	return got
+}
+
+func TestRetriesAndPoisonDoNotStopTheStream(t *testing.T) {
+	b := bustest.New(t)
+	for _, id := range []string{"good1", "busy", "bad", "panics", "good2"} {
+		publish(t, b, id, id)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var mu sync.Mutex
+	done, tries, quarantined := map[string]bool{}, map[string]int{}, map[string]uint64{}
+	finish := func() {
+		if len(done) == 3 && len(quarantined) == 2 {
+			cancel()
+		}
+	}
+	handle := func(_ context.Context, batch []bus.Delivery) []error {
+		mu.Lock()
+		defer mu.Unlock()
+		errs := make([]error, len(batch))
+		for i, d := range batch {
+			id := string(d.Data)
+			tries[id]++
+			switch {
+			case id == "panics":
+				panic("words that must not be logged")
+			case id == "bad":
+				errs[i] = bus.Poison(errors.New("cannot be decoded"))
+			case id == "busy" && tries[id] < 2:
+				errs[i] = errors.New("the store is busy")
+			default:
+				done[id] = true
+			}
+		}
+		finish()
+		return errs
+	}
+	err := b.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: 8, Handle: handle,
+		Quarantine: func(_ context.Context, d bus.Delivery, cause error) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if cause == nil {
+				t.Error("quarantined without a cause")
+			}
+			quarantined[string(d.Data)] = d.Deliveries
+			finish()
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"good1", "good2", "busy"} {
+		if !done[id] {
+			t.Errorf("%s was not handled", id)
+		}
+	}
+	for _, id := range []string{"bad", "panics"} {
+		if got := quarantined[id]; got != bus.PoisonTries {
+			t.Errorf("%s was quarantined after %d deliveries, want %d", id, got, bus.PoisonTries)
+		}
+	}
+}
+
+func TestAStoppedStreamPromisesNothing(t *testing.T) {
+	b, _, stop := open(t, t.TempDir())
+	if err := b.Apply(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := b.Publish(ctx, event("r1", "x"))
+	f := fault.As(err)
+	if f.Kind != fault.Unavailable || f.RetryAfter == 0 {
+		t.Errorf("err=%v, want Unavailable with a time to try again", err)
+	}
+}
+
+func TestDirectoryIsSeenAndFollowed(t *testing.T) {
+	b := bustest.New(t)
+	if err := b.PutDirectory(t.Context(), []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 4)
+	if err := b.WatchDirectory(t.Context(), func(d []byte) { seen <- string(d) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.PutDirectory(t.Context(), []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"one", "two"} {
+		select {
+		case got := <-seen:
+			if got != want {
+				t.Errorf("directory=%q, want %q", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("directory %q was not seen", want)
+		}
+	}
+}
+
+func TestRequestIsAnsweredOrUnavailable(t *testing.T) {
+	b := bustest.New(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := b.Request(ctx, bus.SubjectFollowUp, nil); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("nobody listens: err=%v, want Unavailable", err)
+	}
+	if err := b.Answer(ctx, bus.SubjectFollowUp, "reporting", func(_ context.Context, d []byte) []byte { return append(d, '!') }); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.Request(ctx, bus.SubjectFollowUp, []byte("hello")); err != nil || string(got) != "hello!" {
+		t.Errorf("answer=%q err=%v", got, err)
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	for _, clients := range []int{1, 8, 32} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			bb := bustest.New(b)
+			data := make([]byte, 600)
+			ids := make(chan int, clients)
+			var wg sync.WaitGroup
+			for range clients {
+				wg.Go(func() {
+					for i := range ids {
+						if _, err := bb.Publish(context.Background(), event(fmt.Sprintf("r%d", i), string(data))); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for i := 0; b.Loop(); i++ {
+				ids <- i
+			}
+			close(ids)
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
