@@ -289,7 +289,7 @@ func TestRequestIsAnsweredOrUnavailable(t *testing.T) {
 }
 
 func BenchmarkPublish(b *testing.B) {
-	for _, clients := range []int{1, 8, 32} {
+	for _, clients := range []int{1, 8, 32, 128} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			bb := bustest.New(b)
 			data := make([]byte, 600)
@@ -311,5 +311,39 @@ func BenchmarkPublish(b *testing.B) {
 			wg.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})
+	}
+}
+
+// A crowd makes batches; each id that stands in one twice must still be stored
+// once, and every publisher must learn whether it was the first.
+func TestACrowdIsStoredOnceEach(t *testing.T) {
+	b := bustest.New(t)
+	const ids, copies = 200, 3
+	var mu sync.Mutex
+	firsts := map[string]int{}
+	var wg sync.WaitGroup
+	for i := range ids * copies {
+		wg.Go(func() {
+			id := fmt.Sprintf("r%d", i%ids)
+			ack, err := b.Publish(t.Context(), event(id, id))
+			if err != nil {
+				t.Error(err)
+			}
+			if !ack.Duplicate {
+				mu.Lock()
+				firsts[id]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for i := range ids {
+		id := fmt.Sprintf("r%d", i)
+		if firsts[id] != 1 {
+			t.Errorf("%s: %d publishers were told they were first, want 1", id, firsts[id])
+		}
+		if got, err := b.Get(t.Context(), bus.Subject(bus.TypeFiled, id)); err != nil || string(got.Data) != id {
+			t.Errorf("%s: stored=%q err=%v", id, got.Data, err)
+		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -23,7 +22,6 @@ type Event struct {
 
 // Ack says what became of a published event. Either way it is on disk.
 type Ack struct {
-	Seq       uint64
 	Duplicate bool // the stream already held an event with this subject; the first copy stays
 }
 
@@ -36,9 +34,10 @@ type Stored struct {
 
 // Bus is a connection to the stream. It is safe for concurrent use.
 type Bus struct {
-	nc  *nats.Conn
-	js  jetstream.JetStream
-	log *slog.Logger
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	log     *slog.Logger
+	commits group
 }
 
 // New returns a Bus on a connection that the caller owns and closes.
@@ -47,41 +46,12 @@ func New(nc *nats.Conn, log *slog.Logger) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bus{nc: nc, js: js, log: log.With("category", "bus")}, nil
+	return &Bus{nc: nc, js: js, log: log.With("category", "bus"), commits: newGroup()}, nil
 }
-
-// API error codes of JetStream that say the subject already holds its event.
-const (
-	errMaxPerSubject    = jetstream.ErrorCode(10077)
-	errWrongLastSubject = jetstream.ErrorCode(10071)
-)
 
 // unavailable is what a caller may tell a person: nothing was promised.
 var unavailable = fault.New(fault.Unavailable, "stream_unavailable",
 	"We cannot take your report this moment. Nothing was lost: keep it and send it again shortly.").Retry(5 * time.Second)
-
-// Publish stores an event and returns once the stream has it on disk. An event
-// whose subject the stream already holds is not stored again and is no error.
-// Any failure is fault.Unavailable and means that nothing was promised: the
-// event may or may not have been stored, and publishing it again is safe.
-func (b *Bus) Publish(ctx context.Context, e Event) (Ack, error) {
-	msg := nats.NewMsg(e.Subject)
-	msg.Data = e.Data
-	ack, err := b.js.PublishMsg(ctx, msg, jetstream.WithMsgID(e.ID), jetstream.WithExpectStream(StreamReports))
-	var api *jetstream.APIError
-	switch {
-	case err == nil:
-		if ack.Duplicate {
-			metrics.GetOrCreateCounter(`onrecord_bus_duplicates_total`).Inc()
-		}
-		return Ack{Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
-	case errors.As(err, &api) && (api.ErrorCode == errMaxPerSubject || api.ErrorCode == errWrongLastSubject):
-		metrics.GetOrCreateCounter(`onrecord_bus_duplicates_total`).Inc()
-		return Ack{Duplicate: true}, nil
-	}
-	metrics.GetOrCreateCounter(`onrecord_bus_publish_errors_total`).Inc()
-	return Ack{}, unavailable.Because(fmt.Errorf("publish: %w", err))
-}
 
 // Get returns the event the stream holds under a subject. It returns
 // fault.NotFound when there is none and fault.Unavailable when the stream
