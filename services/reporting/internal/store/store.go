@@ -14,6 +14,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 )
 
@@ -24,7 +25,16 @@ var (
 	ErrStale    = errors.New("changed since it was read")
 )
 
-// Store is everything reporting keeps.
+// Store is everything reporting keeps. It may be used from many goroutines.
+//
+// What is read is what was stored, apart from two things: an empty slice or map
+// comes back nil, and a time comes back in UTC, exact to the millisecond and
+// perhaps finer. Whoever commits to a time, as the chain does, cuts it to the
+// millisecond first. Strings are text: valid UTF-8.
+//
+// A method that returns an error has stored nothing, except that a write whose
+// commit failed may come to light after a restart. A context that ended before
+// a write began is its error, and nothing is written.
 type Store interface {
 	Incidents
 	Ledgers
@@ -34,7 +44,10 @@ type Store interface {
 
 	// Group runs fn with a Store whose operations an adapter may commit
 	// together. When fn returns an error, an adapter with transactions undoes
-	// everything; one without leaves what was done. fn must not use the outer Store.
+	// everything; one without leaves what was done. So it does when the context
+	// ends, or when an operation failed for another reason than ErrNotFound,
+	// ErrExists, ErrStale or fault.Invalid, whatever fn returns. fn must not use
+	// the outer Store, and nobody the inner one after fn.
 	Group(ctx context.Context, fn func(Store) error) error
 
 	// Meta and SetMeta keep small facts about the store itself, such as the
@@ -51,39 +64,47 @@ type Store interface {
 type Incidents interface {
 	// InsertIncident stores a new incident, or returns ErrExists.
 	InsertIncident(ctx context.Context, i *incident.Incident) error
-	// ReplaceIncident stores i over revision wasRev, or returns ErrStale, or ErrNotFound.
+	// ReplaceIncident stores i over revision wasRev, or returns ErrStale, or
+	// ErrNotFound. It never lowers the FoldedRev that is recorded.
 	ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev int64) error
 	// MarkFolded records that the ledgers include revision rev of an incident.
 	// It never lowers what is recorded and is no change of the incident.
+	// ErrNotFound when there is no such incident.
 	MarkFolded(ctx context.Context, id string, rev int64) error
 	// Incident returns one, or ErrNotFound.
 	Incident(ctx context.Context, id string) (*incident.Incident, error)
 	// IncidentByReport returns the one that holds a report, or ErrNotFound.
+	// While a report moves from one to another, it is either of them.
 	IncidentByReport(ctx context.Context, reportID string) (*incident.Incident, error)
 	// IncidentByReceipt returns the one that holds the report with a receipt
 	// hash, or ErrNotFound.
 	IncidentByReceipt(ctx context.Context, receiptHash []byte) (*incident.Incident, error)
 	// ListIncidents returns a page, newest occurrence first, and the cursor of
 	// the next page, "" at the end. The order is total and stable: occurred_at
-	// descending, then id descending.
+	// (to the millisecond) descending, then id descending. A cursor or a limit
+	// that Filter does not allow is fault.Invalid.
 	ListIncidents(ctx context.Context, f Filter) (page []*incident.Incident, next string, err error)
-	// CountIncidents returns how many a filter holds, counting no further than most.
+	// CountIncidents returns how many a filter holds, counting no further than
+	// most. The filter's Cursor and Limit play no part.
 	CountIncidents(ctx context.Context, f Filter, most int) (int, error)
 	// Unfolded returns up to limit ids whose Rev is above FoldedRev.
 	Unfolded(ctx context.Context, limit int) ([]string, error)
-	// EachIncident calls fn with every incident in order of id; for audits.
+	// EachIncident calls fn with every incident in order of id; for audits. It
+	// stops at fn's first error and returns it. fn may use the store; what is
+	// written meanwhile may or may not be seen.
 	EachIncident(ctx context.Context, fn func(*incident.Incident) error) error
 
 	// KeepPending keeps an event that arrived before the report it is about.
-	// Keeping the same subject twice is no error.
+	// Keeping the same subject twice is no error: the first stays.
 	KeepPending(ctx context.Context, p Pending) error
 	// Pending returns the kept events about a report in the order of Seq.
 	Pending(ctx context.Context, reportID string) ([]Pending, error)
-	// DropPending forgets the kept events about a report.
+	// DropPending forgets the kept events about a report, if there are any.
 	DropPending(ctx context.Context, reportID string) error
 }
 
-// Filter selects incidents. Zero fields select everything.
+// Filter selects incidents. Zero fields select everything; a value that no
+// incident has selects none.
 type Filter struct {
 	Sites    []string // nil: every site; empty and not nil: none
 	Statuses []incident.Status
@@ -114,9 +135,11 @@ type Ledgers interface {
 	PutLedger(ctx context.Context, l *incident.Ledger) error
 	// LedgerCells returns the totals alone for some sites and the months from
 	// first to last, at a cost that does not grow with the incidents. A nil
-	// sites means every site. Months and sites without incidents are left out.
+	// sites means every site; empty and not nil, none. Months and sites without
+	// incidents are left out. In order of month, then site.
 	LedgerCells(ctx context.Context, sites []string, first, last incident.Month) ([]SiteMonth, error)
-	// EachLedger calls fn with every ledger, entries included; for audits.
+	// EachLedger calls fn with every ledger, entries included, in order of
+	// month, then site; for audits. As EachIncident otherwise.
 	EachLedger(ctx context.Context, fn func(*incident.Ledger) error) error
 
 	// Rollup returns a month's roll-up; one that does not exist yet is
@@ -180,19 +203,19 @@ type Session struct {
 // People keeps accounts, tokens, sessions and the audit of who changed them.
 type People interface {
 	InsertUser(ctx context.Context, u *User) error // ErrExists when the name or the id is taken
-	UpdateUser(ctx context.Context, u *User) error // ErrNotFound
+	UpdateUser(ctx context.Context, u *User) error // ErrNotFound; ErrExists when the name is another's
 	User(ctx context.Context, id string) (*User, error)
 	UserByName(ctx context.Context, name string) (*User, error)
 	Users(ctx context.Context) ([]*User, error) // by name
 
-	InsertToken(ctx context.Context, t *Token) error
-	UpdateToken(ctx context.Context, t *Token) error
-	TokenByHash(ctx context.Context, hash []byte) (*Token, error)
-	Tokens(ctx context.Context) ([]*Token, error) // newest first
+	InsertToken(ctx context.Context, t *Token) error              // ErrExists when the id or the hash is taken
+	UpdateToken(ctx context.Context, t *Token) error              // ErrNotFound; ErrExists when the hash is another's
+	TokenByHash(ctx context.Context, hash []byte) (*Token, error) // revoked ones too
+	Tokens(ctx context.Context) ([]*Token, error)                 // newest first
 
 	PutSession(ctx context.Context, s *Session) error // inserts or replaces
 	Session(ctx context.Context, hash []byte) (*Session, error)
-	DeleteSession(ctx context.Context, hash []byte) error
+	DeleteSession(ctx context.Context, hash []byte) error // no error when it is gone
 	// DeleteSessions ends every session of a user, or those last seen before a
 	// time when userID is "".
 	DeleteSessions(ctx context.Context, userID string, seenBefore time.Time) error
@@ -207,10 +230,23 @@ type Site struct {
 // Sites keeps the site directory.
 type Sites interface {
 	// PutSites inserts or replaces all of them in one document's write: either
-	// every one is stored or none.
+	// every one is stored or none. Sites not named stay as they are. What
+	// CheckSites refuses is refused.
 	PutSites(ctx context.Context, sites []Site) error
-	// ListSites returns the directory by name.
+	// ListSites returns the directory by name (in order of bytes), then id.
 	ListSites(ctx context.Context) ([]Site, error)
+}
+
+// CheckSites returns fault.Invalid when a site has no id or two have the same.
+func CheckSites(sites []Site) error {
+	seen := make(map[string]bool, len(sites))
+	for _, s := range sites {
+		if s.ID == "" || seen[s.ID] {
+			return fault.New(fault.Invalid, "invalid_sites", "Every site needs an id of its own.")
+		}
+		seen[s.ID] = true
+	}
+	return nil
 }
 
 // Quarantined is a message nobody could read.
@@ -227,5 +263,5 @@ type Quarantined struct {
 type Quarantine interface {
 	PutQuarantined(ctx context.Context, q *Quarantined) error // inserts or replaces
 	Quarantined(ctx context.Context, subject string) (*Quarantined, error)
-	ListQuarantined(ctx context.Context) ([]*Quarantined, error) // oldest first
+	ListQuarantined(ctx context.Context) ([]*Quarantined, error) // oldest first, then by subject
 }
