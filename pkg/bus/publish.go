@@ -110,7 +110,7 @@ func (b *Bus) Answer(ctx context.Context, subject, service string, answer func(c
 		return err
 	}
 	context.AfterFunc(ctx, func() { _ = sub.Drain() })
-	return b.nc.FlushWithContext(ctx)
+	return b.nc.FlushTimeout(5 * time.Second) // the server knows of the subscription before this returns
 }
 
 // PutDirectory stores the site directory for intake.
