@@ -1,0 +1,260 @@
+// Package figures makes the monthly figures: exact ones for those who may open
+// the incidents behind them, and published ones for managers, in which small
+// numbers are hidden jointly.
+//
+// Its rule above all others: no total without channel × target and the share
+// still undecided. Every answer that holds a total holds those parts.
+//
+// Figures are read from the totals that the month ledgers and roll-ups carry,
+// so that an answer costs the same whatever the number of incidents stored.
+package figures
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// DefaultThreshold is the largest number that is hidden from managers.
+// Source: MoJ written answer of 25 April 2019, cells of five or fewer.
+const DefaultThreshold = 5
+
+// EditionLive names figures that still change. There are no frozen editions yet.
+const EditionLive = "live"
+
+// Totals is where figures are read from; store.Store is one.
+type Totals interface {
+	RollupCells(ctx context.Context, first, last incident.Month) (map[incident.Month][]incident.Cell, error)
+	LedgerCells(ctx context.Context, sites []string, first, last incident.Month) ([]store.SiteMonth, error)
+}
+
+// Service answers questions about figures. It is safe for concurrent use.
+type Service struct {
+	totals    Totals
+	now       func() time.Time
+	threshold int
+	grids     gridCache
+}
+
+// New returns a Service. A threshold below 1 is DefaultThreshold.
+func New(totals Totals, now func() time.Time, threshold int) *Service {
+	if threshold < 1 {
+		threshold = DefaultThreshold
+	}
+	return &Service{totals: totals, now: now, threshold: threshold}
+}
+
+// Number is a number that may be hidden. A hidden one holds no value, so that
+// nothing made from it can give it away. In JSON it is null.
+type Number struct {
+	N      int
+	Hidden bool
+}
+
+// MarshalJSON returns the number, or null when it is hidden.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if n.Hidden {
+		return []byte("null"), nil
+	}
+	return json.Marshal(n.N)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (n *Number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*n = Number{Hidden: true}
+		return nil
+	}
+	n.Hidden = false
+	return json.Unmarshal(b, &n.N)
+}
+
+// Figures is the answer of GET /api/v1/figures.
+type Figures struct {
+	Unit      Unit      `json:"unit"`
+	AsOf      time.Time `json:"as_of"`     // UTC; when the totals were read
+	Edition   string    `json:"edition"`   // always EditionLive so far
+	Threshold int       `json:"threshold"` // numbers from 1 to this are hidden; 0: nothing is
+	Months    []Month   `json:"months"`    // every month asked for, in order, also those with nothing
+}
+
+// Month is the figures of one month.
+type Month struct {
+	Month      incident.Month `json:"month"`
+	Total      Number         `json:"total"`
+	Undecided  Number         `json:"undecided"`            // channel or target is not known yet
+	Suppressed bool           `json:"suppressed,omitempty"` // total or undecided is null: hidden
+	Cells      []Cell         `json:"cells"`                // every part that is not zero, channel and target always named
+	Margins    *Margins       `json:"margins,omitempty"`    // published figures only: hidden cells cannot be added up
+	Notes      []string       `json:"notes"`                // what a reader must know, in sentences
+}
+
+// Cell is one part of a month. Fields that were not asked for are left out.
+type Cell struct {
+	Kind       incident.Kind    `json:"kind,omitempty"`
+	Channel    incident.Channel `json:"channel,omitempty"`
+	Target     incident.Target  `json:"target,omitempty"`
+	Site       string           `json:"site,omitempty"`
+	Employer   *string          `json:"employer,omitempty"` // "" when not said, or none the site directory knows
+	Count      Number           `json:"count"`
+	Suppressed bool             `json:"suppressed,omitempty"`
+	SetBy      *SetBy           `json:"set_by,omitempty"` // exact figures only: its parts are small numbers
+}
+
+// SetBy says on whose word a cell rests, in the cell's unit; see
+// incident.Classify. The parts add up to the count.
+type SetBy struct {
+	Reporter int `json:"reporter"`
+	Machine  int `json:"machine"`
+	Reviewer int `json:"reviewer"`
+	Nobody   int `json:"nobody,omitempty"` // kind, channel and target are all unknown
+}
+
+// Margins are the sums of a published month that are not zero. The channel
+// "online" among Channels is private_message and public_online together; Online
+// is the same by target.
+type Margins struct {
+	Channels []Cell `json:"channels"`
+	Online   []Cell `json:"online"`
+	Targets  []Cell `json:"targets"`
+	Kinds    []Cell `json:"kinds"`
+}
+
+// Notes that figures carry.
+const (
+	noteRunning = "This month is not over. The figures will change."
+	noteHidden  = "Some numbers are hidden, because they are small or because a small number could be worked out from them."
+)
+
+// Exact returns exact figures. Only those who may open the incidents of
+// q.Sites may see them. It returns fault.Invalid for a question that cannot be
+// answered, naming every field to mend.
+func (s *Service) Exact(ctx context.Context, q Query) (Figures, error) {
+	if err := q.validate(); err != nil {
+		return Figures{}, err
+	}
+	parts, err := s.read(ctx, q)
+	if err != nil {
+		return Figures{}, err
+	}
+	f := s.answer(q, 0)
+	for i := range f.Months {
+		f.Months[i].fill(parts[f.Months[i].Month], q)
+	}
+	return f, nil
+}
+
+// part is one number of the ledgers with everything it can be split by.
+type part struct {
+	incident.Cell
+	site string // "" where the roll-up of all sites was read
+}
+
+// read returns the parts of each month. The roll-up answers for all sites in
+// one row a month; chosen sites, or a split by site, need the ledgers.
+func (s *Service) read(ctx context.Context, q Query) (map[incident.Month][]part, error) {
+	parts := make(map[incident.Month][]part)
+	if q.Sites == nil && !q.has(BySite) {
+		months, err := s.totals.RollupCells(ctx, q.From, q.To)
+		for m, cells := range months {
+			for _, c := range cells {
+				parts[m] = append(parts[m], part{Cell: c})
+			}
+		}
+		return parts, err
+	}
+	sites, err := s.totals.LedgerCells(ctx, q.Sites, q.From, q.To)
+	for _, l := range sites {
+		for _, c := range l.Cells {
+			parts[l.Month] = append(parts[l.Month], part{c, l.Site})
+		}
+	}
+	return parts, err
+}
+
+// answer returns the frame of an answer: every month asked for, still empty.
+func (s *Service) answer(q Query, threshold int) Figures {
+	f := Figures{Unit: q.unit(), AsOf: s.now().UTC(), Edition: EditionLive, Threshold: threshold}
+	running := incident.MonthOf(s.now())
+	for m := q.From; !q.To.Before(m); m = m.Add(1) {
+		month := Month{Month: m, Cells: []Cell{}, Notes: []string{}}
+		if m == running {
+			month.Notes = append(month.Notes, noteRunning)
+		}
+		f.Months = append(f.Months, month)
+	}
+	return f
+}
+
+// key is a cell's dimensions; those not asked for are empty.
+type key struct {
+	kind     incident.Kind
+	channel  incident.Channel
+	target   incident.Target
+	site     string
+	employer string
+}
+
+// fill adds up the parts of a month by the dimensions asked for.
+func (m *Month) fill(parts []part, q Query) {
+	counts, setBy := make(map[key]int), make(map[key]*SetBy)
+	for _, p := range parts {
+		n := q.unit().of(p.Cell)
+		m.Total.N += n
+		if p.Undecided() {
+			m.Undecided.N += n
+		}
+		k := q.key(p)
+		if setBy[k] == nil {
+			setBy[k] = &SetBy{}
+		}
+		counts[k] += n
+		setBy[k].add(p.SetBy, n)
+	}
+	for k, n := range counts {
+		if n == 0 {
+			continue
+		}
+		c := Cell{Kind: k.kind, Channel: k.channel, Target: k.target, Site: k.site, Count: Number{N: n}, SetBy: setBy[k]}
+		if q.has(ByEmployer) {
+			c.Employer = &k.employer
+		}
+		m.Cells = append(m.Cells, c)
+	}
+	slices.SortFunc(m.Cells, compareCells)
+}
+
+func (s *SetBy) add(by incident.Setter, n int) {
+	switch by {
+	case incident.SetByReporter:
+		s.Reporter += n
+	case incident.SetByMachine:
+		s.Machine += n
+	case incident.SetByReviewer:
+		s.Reviewer += n
+	default:
+		s.Nobody += n
+	}
+}
+
+// compareCells orders cells as the taxonomy does, then by site and employer.
+func compareCells(a, b Cell) int {
+	return cmp.Or(
+		cmp.Compare(slices.Index(incident.Kinds, a.Kind), slices.Index(incident.Kinds, b.Kind)),
+		cmp.Compare(slices.Index(incident.Channels, a.Channel), slices.Index(incident.Channels, b.Channel)),
+		cmp.Compare(slices.Index(incident.Targets, a.Target), slices.Index(incident.Targets, b.Target)),
+		cmp.Compare(a.Site, b.Site),
+		cmp.Compare(employerOf(a), employerOf(b)))
+}
+
+func employerOf(c Cell) string {
+	if c.Employer == nil {
+		return ""
+	}
+	return *c.Employer
+}

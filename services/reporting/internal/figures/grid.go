@@ -1,0 +1,228 @@
+package figures
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// ChannelOnline is the row of figures that holds private_message and
+// public_online together. No incident has it.
+const ChannelOnline incident.Channel = "online"
+
+// grid is the fixed set of numbers given for one month: channel × target with
+// every margin, online as one row and as two, what is undecided, the kinds and
+// the total. Managers see this grid and nothing else.
+type grid struct {
+	table
+	cell      [][]int // by channel, by target
+	online    []int   // private_message and public_online, by target
+	channels  []int   // margins
+	onlineAll int
+	targets   []int // margins
+	kinds     []int
+	undecided int
+	total     int
+}
+
+// Prices of hiding, by how much a reader loses.
+const (
+	priceOnlineCell = 4
+	priceCell       = 8
+	priceKind       = 12
+	priceMargin     = 24
+	priceUndecided  = 48
+	priceTotal      = 96
+)
+
+// theGrid is the one grid; months differ in their values only.
+var theGrid = newGrid()
+
+func newGrid() *grid {
+	g := &grid{}
+	add := func(n, price int) []int {
+		at := make([]int, n)
+		for i := range at {
+			at[i] = g.add(number{price: price})
+		}
+		return at
+	}
+	for range incident.Channels {
+		g.cell = append(g.cell, add(len(incident.Targets), priceCell))
+	}
+	g.online = add(len(incident.Targets), priceOnlineCell)
+	g.channels = add(len(incident.Channels), priceMargin)
+	g.onlineAll = add(1, priceMargin)[0]
+	g.targets = add(len(incident.Targets), priceMargin)
+	g.kinds = add(len(incident.Kinds), priceKind)
+	g.undecided = add(1, priceUndecided)[0]
+	g.total = add(1, priceTotal)[0]
+	g.tieMargins()
+	g.tieHazards()
+	return g
+}
+
+// tieMargins ties the cells to the margins, and these to the total.
+func (g *grid) tieMargins() {
+	rows := []int{g.onlineAll}
+	undecided := []int{}
+	var online []int
+	for c, channel := range incident.Channels {
+		g.tie(g.channels[c], g.cell[c]...)
+		if channel.IsOnline() {
+			online = append(online, g.channels[c])
+		} else {
+			rows = append(rows, g.channels[c])
+		}
+	}
+	g.tie(g.onlineAll, online...)
+	g.tie(g.total, rows...)
+	g.tie(g.total, g.kinds...)
+	for t, target := range incident.Targets {
+		column := []int{g.online[t]}
+		var parts []int
+		for c, channel := range incident.Channels {
+			if channel.IsOnline() {
+				parts = append(parts, g.cell[c][t])
+			} else {
+				column = append(column, g.cell[c][t])
+			}
+			if target == incident.TargetUnknown && channel != incident.ChannelUnknown && !channel.IsOnline() {
+				undecided = append(undecided, g.cell[c][t])
+			}
+		}
+		if target == incident.TargetUnknown {
+			undecided = append(undecided, g.online[t])
+		}
+		g.tie(g.online[t], parts...)
+		g.tie(g.targets[t], column...)
+	}
+	g.tie(g.undecided, append(undecided, g.channels[channelAt(incident.ChannelUnknown)])...)
+}
+
+// tieHazards ties what everybody knows of hazards: neither channel nor target
+// applies to them, so the kinds that are hazards are within that one cell.
+func (g *grid) tieHazards() {
+	parts := []int{g.add(number{latent: true})} // what else is in the cell
+	for k, kind := range incident.Kinds {
+		if kind.IsHazard() {
+			parts = append(parts, g.kinds[k])
+		}
+	}
+	g.tie(g.cell[channelAt(incident.ChannelNotApplicable)][targetAt(incident.TargetNotApplicable)], parts...)
+}
+
+func channelAt(c incident.Channel) int { return slices.Index(incident.Channels, c) }
+func targetAt(t incident.Target) int   { return slices.Index(incident.Targets, t) }
+func kindAt(k incident.Kind) int       { return slices.Index(incident.Kinds, k) }
+
+// values adds up a month's parts into the grid. A value the taxonomy does not
+// know counts as unknown, so that no incident is ever left out of a total.
+func (g *grid) values(parts []part, unit Unit) []int {
+	v := make([]int, len(g.numbers))
+	for _, p := range parts {
+		n := unit.of(p.Cell)
+		c, t, k := channelAt(p.Channel), targetAt(p.Target), kindAt(p.Kind)
+		if c < 0 {
+			c = channelAt(incident.ChannelUnknown)
+		}
+		if t < 0 {
+			t = targetAt(incident.TargetUnknown)
+		}
+		if k < 0 {
+			k = kindAt(incident.KindUnknown)
+		}
+		v[g.cell[c][t]] += n
+		v[g.kinds[k]] += n
+	}
+	g.complete(v)
+	return v
+}
+
+// complete computes every number from the cells and the kinds. Each sum's
+// parts are complete before its whole, whatever the order of the sums.
+func (g *grid) complete(v []int) {
+	for c, channel := range incident.Channels {
+		for t, target := range incident.Targets {
+			n := v[g.cell[c][t]]
+			v[g.channels[c]] += n
+			v[g.targets[t]] += n
+			v[g.total] += n
+			if channel.IsOnline() {
+				v[g.online[t]] += n
+				v[g.onlineAll] += n
+			}
+			if channel == incident.ChannelUnknown || target == incident.TargetUnknown {
+				v[g.undecided] += n
+			}
+		}
+	}
+	hazards := g.sums[len(g.sums)-1]
+	rest := v[hazards.whole]
+	for _, k := range hazards.parts[1:] {
+		rest -= v[k]
+	}
+	v[hazards.parts[0]] = rest
+}
+
+// publish returns which numbers of a month managers may not see. Beyond what
+// hide does, a total stands only beside a part of it: where every channel is
+// hidden, so is the total.
+func (g *grid) publish(values []int, threshold int) set {
+	hidden := g.hide(values, threshold)
+	if values[g.total] == 0 || hidden.has(g.total) || g.showsPart(values, hidden) {
+		return hidden
+	}
+	hidden = hidden.with(g.total)
+	s, ok := g.cheapest(search{values: values, hidden: hidden, floor: 1}, way{g.total, +1}, way{g.total, -1})
+	if !ok {
+		return g.everything(values)
+	}
+	return g.hideChanged(hidden, s)
+}
+
+// showsPart reports whether some channel's number, or some cell's, is shown
+// and not zero.
+func (g *grid) showsPart(values []int, hidden set) bool {
+	shown := func(i int) bool { return values[i] > 0 && !hidden.has(i) }
+	return slices.ContainsFunc(g.channels, shown) || shown(g.onlineAll) ||
+		slices.ContainsFunc(g.online, shown) ||
+		slices.ContainsFunc(g.cell, func(row []int) bool { return slices.ContainsFunc(row, shown) })
+}
+
+// gridCache remembers which numbers to hide: past months seldom change and
+// every reader asks for the same ones. It holds nothing but answers of a pure
+// function, so a stale one cannot exist.
+type gridCache struct {
+	mu     sync.Mutex
+	hidden map[string]set
+}
+
+const maxCached = 1024 // months
+
+func (c *gridCache) publish(values []int, threshold int) set {
+	key := fingerprint(values)
+	c.mu.Lock()
+	hidden, ok := c.hidden[key]
+	c.mu.Unlock()
+	if ok {
+		return hidden
+	}
+	hidden = theGrid.publish(values, threshold)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hidden == nil || len(c.hidden) >= maxCached {
+		c.hidden = make(map[string]set)
+	}
+	c.hidden[key] = hidden
+	return hidden
+}
+
+func fingerprint(values []int) string {
+	b := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		b = append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
+	}
+	return string(b)
+}
