@@ -347,3 +347,30 @@ func TestACrowdIsStoredOnceEach(t *testing.T) {
 		}
 	}
 }
+
+func TestTailShowsTheLastEventsInOrder(t *testing.T) {
+	b := bustest.New(t)
+	tail := func(last int) (got string) {
+		t.Helper()
+		err := b.Tail(t.Context(), last, false, func(s bus.Stored) error {
+			got += string(s.Data)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := tail(0); got != "" {
+		t.Errorf("an empty stream shows %q", got)
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		publish(t, b, id, id)
+	}
+	if got := tail(2); got != "bc" {
+		t.Errorf("last 2=%q, want bc", got)
+	}
+	if got := tail(0) + tail(9); got != "abcabc" {
+		t.Errorf("all=%q, want abc twice", got)
+	}
+}

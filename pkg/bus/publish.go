@@ -155,3 +155,47 @@ func (b *Bus) WatchDirectory(ctx context.Context, changed func(data []byte)) err
 		return ctx.Err()
 	}
 }
+
+// Tail calls fn with events of the stream in order: the last of those already
+// there, all of them when last is 0, and with follow also every new one until
+// ctx is done. It is for people who look; it remembers and acknowledges nothing.
+func (b *Bus) Tail(ctx context.Context, last int, follow bool, fn func(Stored) error) error {
+	stream, err := b.js.Stream(ctx, StreamReports)
+	if err != nil {
+		return unavailable.Because(err)
+	}
+	state := stream.CachedInfo().State
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	if last > 0 && state.LastSeq > uint64(last) {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, state.LastSeq-uint64(last)+1
+	}
+	cons, err := stream.OrderedConsumer(ctx, cfg)
+	if err != nil {
+		return unavailable.Because(err)
+	}
+	msgs, err := cons.Messages()
+	if err != nil {
+		return unavailable.Because(err)
+	}
+	stop := context.AfterFunc(ctx, msgs.Stop)
+	defer stop()
+	defer msgs.Stop()
+	for left := state.Msgs; follow || left > 0; {
+		m, err := msgs.Next()
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+			return nil
+		}
+		if err != nil {
+			return unavailable.Because(err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		left = meta.NumPending
+		if err := fn(Stored{Data: m.Data(), Seq: meta.Sequence.Stream, At: meta.Timestamp}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -116,7 +116,7 @@ func (a *App) observe(c *fiber.Ctx) error {
 		err = a.handleError(c, err)
 	}
 	labels := fmt.Sprintf(`{route=%q,method=%q,status="%d"}`, routeOf(c), c.Method(), c.Response().StatusCode())
-	metrics.GetOrCreateHistogram("onrecord_http_request_duration_seconds" + labels).UpdateDuration(started)
+	metrics.GetOrCreateSummary("onrecord_http_request_duration_seconds" + labels).UpdateDuration(started)
 	return err
 }
 
