@@ -2,7 +2,7 @@
 // dist/manifest.json from the logical names to the hashed ones. The Go package
 // above embeds dist.
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { build, transform } from 'esbuild'
 import * as sass from 'sass'
 
@@ -10,7 +10,6 @@ const out = 'dist/assets'
 const target = ['chrome109', 'safari15', 'firefox115']
 const manifest = {}
 
-rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
 
 function emit (name, content) {
@@ -33,3 +32,8 @@ emit('icon.svg', readFileSync('static/icon.svg'))
 await script('boot.js', 'iife')
 await script('app.js', 'esm')
 writeFileSync('dist/manifest.json', JSON.stringify(manifest, null, 1) + '\n')
+
+// What an earlier build left is removed last, so that a Go build beside this
+// one finds every file that the manifest names.
+const current = Object.values(manifest)
+for (const name of readdirSync(out)) if (!current.includes(name)) rmSync(`${out}/${name}`)

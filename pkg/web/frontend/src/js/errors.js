@@ -43,13 +43,12 @@ function mark (control, field, message) {
   group.classList.add('govuk-form-group--error')
   const text = element('p', { className: 'govuk-error-message', id: field + '-error' },
     element('span', { className: 'govuk-visually-hidden' }, 'Error:'), ' ' + message)
-  const isChoice = control.type === 'radio'
-  const described = isChoice ? control.closest('fieldset') : control
-  if (isChoice) control.closest('.app-tiles').before(text)
-  else {
-    control.before(text)
-    for (const kind of ['input', 'textarea', 'select']) {
-      if (control.classList.contains('govuk-' + kind)) control.classList.add(`govuk-${kind}--error`)
+  const several = control.closest('.app-tiles, .govuk-date-input') // one question, several controls
+  const described = several ? control.closest('fieldset') : control
+  ;(several || control).before(text)
+  for (const kind of ['input', 'textarea', 'select']) {
+    for (const c of several ? several.querySelectorAll('.govuk-' + kind) : [control]) {
+      if (c.classList.contains('govuk-' + kind)) c.classList.add(`govuk-${kind}--error`)
     }
   }
   described.setAttribute('aria-describedby', `${described.getAttribute('aria-describedby') || ''} ${text.id}`.trim())

@@ -6,7 +6,7 @@ import sitePicker from './picker.js'
 const patience = 45000 // ms to wait for an answer on one bar of signal
 
 // report makes the form quicker and safer to send: questions appear when they
-// apply, "Just now" is the moment of the tap, and nothing typed is lost when
+// apply, "Just now" and "today" are those of the tap, and nothing typed is lost when
 // sending fails. Without it the form posts as any other.
 export default function report (form) {
   const field = form.elements
@@ -36,7 +36,7 @@ export default function report (form) {
     }
   }
   form.addEventListener('change', e => {
-    if (e.target.name === 'when') field.pressed_at.value = e.target.value === 'now' ? new Date().toISOString() : ''
+    if (e.target.name === 'when') field.pressed_at.value = new Date().toISOString()
     reveal()
   })
   reveal()

@@ -1,0 +1,66 @@
+package intake
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+)
+
+// somewhereElse is the name of the site that always exists.
+const somewhereElse = "Somewhere else"
+
+// directory is the site directory as reporting last published it.
+type directory struct {
+	sites     []siteJSON // without the unlisted one
+	known     map[string]bool
+	employers map[string]string // lower case → as the directory spells it
+	body      []byte            // the answer of GET /api/v1/sites
+	etag      string
+}
+
+// siteJSON is one site as people who file may know it.
+type siteJSON struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Kind   string `json:"kind,omitempty"`
+	Region string `json:"region,omitempty"`
+}
+
+func newDirectory(sites []*onrecordv1.Site) *directory {
+	d := &directory{sites: make([]siteJSON, 0, len(sites)), known: make(map[string]bool), employers: make(map[string]string)}
+	for _, s := range sites {
+		d.sites = append(d.sites, siteJSON{s.GetId(), s.GetName(), s.GetKind(), s.GetRegion()})
+		d.known[s.GetId()] = true
+		if e := s.GetEmployer(); e != "" {
+			d.employers[strings.ToLower(e)] = e
+		}
+	}
+	all := append(d.sites[:len(d.sites):len(d.sites)], siteJSON{ID: incident.SiteUnlisted, Name: somewhereElse})
+	d.body, _ = json.Marshal(map[string]any{"sites": all}) // plain strings cannot fail
+	sum := sha256.Sum256(d.body)
+	d.etag = `"` + hex.EncodeToString(sum[:8]) + `"`
+	return d
+}
+
+func (d *directory) has(id string) bool { return d.known[id] }
+
+// employer returns the directory's spelling of an employer, or "".
+func (d *directory) employer(name string) string { return d.employers[strings.ToLower(name)] }
+
+// setDirectory takes over a new directory. One that cannot be read is logged
+// and the last good one stays: filing goes on.
+func (s *Service) setDirectory(data []byte) {
+	var m onrecordv1.SiteDirectory
+	if err := proto.Unmarshal(data, &m); err != nil {
+		s.log.Error("the site directory could not be read: keeping the last one", "error", err)
+		return
+	}
+	s.directory.Store(newDirectory(m.GetSites()))
+	s.log.Info("site directory read", "sites", len(m.GetSites()))
+}

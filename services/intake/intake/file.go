@@ -1,0 +1,139 @@
+package intake
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/intake/internal/filing"
+	"github.com/onrecord/onrecord/services/intake/internal/receipt"
+)
+
+// received says that a report is on disk.
+type received struct {
+	id       string
+	receipt  receipt.Code
+	at       time.Time // UTC, to the second
+	replayed bool      // it was on disk before
+}
+
+var (
+	errBusy = fault.New(fault.Unavailable, "busy", "Many reports are coming in. Keep yours and send it again shortly.")
+	errTwin = fault.New(fault.Conflict, "id_in_use", "Another report was filed with this id. The first one stays as it is.")
+)
+
+// file takes a report in and returns once the stream has it on disk. The same
+// report again is received again; another report under the same id is
+// fault.Conflict and the first stays. Errors: fault.Invalid naming every field,
+// fault.Unavailable when nothing was promised.
+func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) {
+	select {
+	case s.inFlight <- struct{}{}:
+		defer func() { <-s.inFlight }()
+	default:
+		// Phones that were refused together must not come back together.
+		return received{}, errBusy.Retry(time.Second + mathrand.N(4*time.Second))
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	r, err := s.publish(ctx, f)
+	outcome := "received"
+	switch {
+	case err != nil:
+		outcome = fault.As(err).Code
+	case r.replayed:
+		outcome = "replayed"
+	}
+	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_intake_filings_total{outcome=%q}`, outcome)).Inc()
+	return r, err
+}
+
+func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, error) {
+	sites, err := s.sites()
+	if err != nil {
+		return received{}, err
+	}
+	f.Identify(s.keys)
+	digest := f.Digest(s.keys)
+	now := s.now()
+	f.CorrectClock(now)
+	if invalid := f.Validate(sites.has, now); invalid != nil {
+		if r, ok := s.wasValid(ctx, f, digest, invalid); ok {
+			return r, nil
+		}
+		return received{}, invalid
+	}
+	event, err := f.Event(s.keys, digest, sites.employer)
+	if err != nil {
+		return received{}, err
+	}
+	e := &onrecordv1.Envelope{
+		Type:     bus.TypeFiled,
+		Id:       f.ID + ".filed",
+		Time:     timestamppb.New(now),
+		Producer: s.producer,
+		Trace:    rand.Text(),
+		Event:    &onrecordv1.Envelope_ReportFiled{ReportFiled: event},
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		return received{}, fmt.Errorf("envelope of a report: %w", err)
+	}
+	ack, err := s.bus.Publish(ctx, bus.Event{Subject: bus.Subject(bus.TypeFiled, f.ID), ID: e.GetId(), Data: data})
+	if err != nil {
+		return received{}, err
+	}
+	if ack.Duplicate {
+		return s.first(ctx, f, digest)
+	}
+	s.log.Info("report received", "trace", e.GetTrace())
+	return received{f.ID, f.Receipt, atSecond(now), false}, nil
+}
+
+// first compares a filing with the report that the stream holds under its id.
+// When that has just been erased the answer is fault.Unavailable: nothing is
+// promised, and what is sent again later is dropped by its tombstone.
+func (s *Service) first(ctx context.Context, f *filing.Filing, digest []byte) (received, error) {
+	stored, err := s.bus.Get(ctx, bus.Subject(bus.TypeFiled, f.ID))
+	if fault.KindOf(err) == fault.NotFound {
+		return received{}, errBusy.Retry(publishTimeout).Because(err)
+	}
+	if err != nil {
+		return received{}, err
+	}
+	var e onrecordv1.Envelope
+	if err := proto.Unmarshal(stored.Data, &e); err != nil {
+		return received{}, fmt.Errorf("the stored report cannot be read: %w", err)
+	}
+	if !hmac.Equal(e.GetReportFiled().GetDigest(), digest) {
+		return received{}, errTwin
+	}
+	s.log.Info("report received again", "trace", e.GetTrace())
+	return received{f.ID, f.Receipt, atSecond(e.GetTime().AsTime()), true}, nil
+}
+
+// wasValid answers a report that is refused only because the world moved on
+// since it was received: its site has closed, or it is ten years old by now.
+func (s *Service) wasValid(ctx context.Context, f *filing.Filing, digest []byte, invalid error) (received, bool) {
+	mayMoveOn := []string{"site", "occurred_at", "when", "day", "time"}
+	stands := func(b fault.Field) bool { return !slices.Contains(mayMoveOn, b.Name) }
+	if !incident.IsReportID(f.ID) || slices.ContainsFunc(fault.As(invalid).Fields, stands) {
+		return received{}, false
+	}
+	r, err := s.first(ctx, f, digest)
+	return r, err == nil
+}
+
+func atSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

@@ -1,0 +1,108 @@
+// Package intake takes reports in: the form for a phone, the JSON API, and the
+// page on which a reporter follows up. It owns no database. A report is
+// received when the stream has it on disk, not before.
+package intake
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/pkg/web"
+)
+
+// Limits on what intake does at once.
+const (
+	maxInFlight        = 256             // filings waiting for the stream
+	publishTimeout     = 5 * time.Second // for the stream to have a report on disk
+	followUpTimeout    = 3 * time.Second // for reporting to answer
+	followUpsPerClient = 10              // a minute
+	followUpsInAll     = 600             // a minute
+)
+
+//go:embed templates
+var templates embed.FS
+
+// Config says what intake works with. All but Secure are required.
+type Config struct {
+	Bus      *bus.Bus
+	Keyring  *seal.Keyring
+	Assets   *web.Assets
+	Log      *slog.Logger
+	Now      func() time.Time
+	Producer string // of the events: "intake/1.2.0"
+	Secure   bool   // served over TLS
+}
+
+// Service takes reports in. Its routes may be served before Run has begun;
+// until the site directory has been read they answer 503.
+type Service struct {
+	bus       *bus.Bus
+	keys      *seal.Keyring
+	log       *slog.Logger
+	now       func() time.Time
+	producer  string
+	secure    bool
+	pages     *web.Pages
+	directory atomic.Pointer[directory]
+	inFlight  chan struct{}
+	followUps *limiter
+}
+
+// New returns a service on a bus whose topology has been applied.
+func New(cfg Config) (*Service, error) {
+	if cfg.Bus == nil || cfg.Keyring == nil || cfg.Assets == nil || cfg.Log == nil || cfg.Now == nil || cfg.Producer == "" {
+		return nil, errors.New("intake: the configuration lacks a part")
+	}
+	files, err := fs.Sub(templates, "templates")
+	if err != nil {
+		return nil, err
+	}
+	pages, err := web.NewPages(cfg.Assets, files)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure,
+		pages:     pages,
+		inFlight:  make(chan struct{}, maxInFlight),
+		followUps: newLimiter(followUpsPerClient, followUpsInAll),
+	}, nil
+}
+
+// Run follows the site directory until ctx is done, and then returns nil. It
+// returns an error when the directory cannot be followed at all.
+func (s *Service) Run(ctx context.Context) error {
+	err := s.bus.WatchDirectory(ctx, s.setDirectory)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	// Reporting has not written one yet: only places that are not in the list can be named.
+	s.directory.CompareAndSwap(nil, newDirectory(nil))
+	<-ctx.Done()
+	return nil
+}
+
+// Check returns nil once the site directory has been read.
+func (s *Service) Check(context.Context) error {
+	if s.directory.Load() == nil {
+		return errors.New("the site directory has not been read yet")
+	}
+	return nil
+}
+
+// sites returns the site directory, or fault.Unavailable before it was read.
+func (s *Service) sites() (*directory, error) {
+	d := s.directory.Load()
+	if d == nil {
+		return nil, fault.New(fault.Unavailable, "starting", "We are starting. Keep what you have and try again in a moment.").Retry(time.Second)
+	}
+	return d, nil
+}

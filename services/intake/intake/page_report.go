@@ -1,0 +1,234 @@
+package intake
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/intake/internal/filing"
+)
+
+// formVersion says by which questions a report was made. Change it with them.
+const formVersion = "report/1"
+
+// tiledSites is the most sites that are shown as tiles; more are a list.
+const tiledSites = 6
+
+// choice is one answer that can be tapped.
+type choice struct {
+	ID, Value, Label string
+	Checked, Wide    bool
+}
+
+// question is a question answered by tapping one of its choices.
+type question struct {
+	Name, Legend, Hint string
+	Class              string // how the tiles stand
+	Reveal             string // the answer to another question that makes this one appear
+	Message            string // what to mend
+	Choices            []choice
+}
+
+func ask(name, legend, answer string, errs web.Errors, choices ...choice) question {
+	for i := range choices {
+		choices[i].ID = name
+		if i > 0 {
+			choices[i].ID += "-" + choices[i].Value
+		}
+		choices[i].Checked = choices[i].Value == answer
+	}
+	return question{Name: name, Legend: legend, Class: "app-tiles--2", Message: errs.For(name), Choices: choices}
+}
+
+// reportPage is what the form's template shows.
+type reportPage struct {
+	Form                        filing.Form
+	Kept                        bool // it comes back: script must keep its id and receipt
+	Kind, Channel, Target, Site question
+	SiteList                    []choice // instead of Site's tiles when there are many
+	When, Hurt, Contact         question
+	MaxNarrative                int
+	MoreOpen                    bool // something in the optional part was answered or is to be mended
+}
+
+// onlyAggression makes a question appear for what somebody did to staff.
+const onlyAggression = "kind=assault|attempted_assault|threat|abuse|property_damage"
+
+func newReportPage(form filing.Form, kept bool, sites *directory, errs web.Errors) reportPage {
+	p := reportPage{
+		Form: form,
+		Kept: kept,
+		Kind: ask("kind", "What happened?", form.Kind, errs,
+			choice{Value: string(incident.KindAbuse), Label: "Shouting or abuse"},
+			choice{Value: string(incident.KindThreat), Label: "A threat"},
+			choice{Value: string(incident.KindAssault), Label: "Hit, pushed or spat at"},
+			choice{Value: string(incident.KindAttemptedAssault), Label: "Tried to hit or hurt us"},
+			choice{Value: string(incident.KindPropertyDamage), Label: "Damage to property"},
+			choice{Value: string(incident.KindMissingControl), Label: "Safety measure missing"},
+			choice{Value: string(incident.KindExposure), Label: "Covid or infection"},
+			choice{Value: string(incident.KindOtherInjury), Label: "A fall or other injury"},
+			choice{Value: string(incident.KindOther), Label: "Something else", Wide: true}),
+		Channel: ask("channel", "How did it reach you?", form.Channel, errs,
+			choice{Value: string(incident.ChannelInPerson), Label: "In person"},
+			choice{Value: string(incident.ChannelPhone), Label: "By phone"},
+			choice{Value: string(incident.ChannelPrivateMessage), Label: "Message or e-mail to us"},
+			choice{Value: string(incident.ChannelPublicOnline), Label: "Posted online"},
+			choice{Value: string(incident.ChannelLetter), Label: "By letter"},
+			choice{Value: string(incident.ChannelUnknown), Label: "Not sure"}),
+		Target: ask("target", "Who was it aimed at?", form.Target, errs,
+			choice{Value: string(incident.TargetNamedPerson), Label: "Me or a colleague"},
+			choice{Value: string(incident.TargetAnyStaff), Label: "Any of us who work here"},
+			choice{Value: string(incident.TargetOrganisation), Label: "The organisation"},
+			choice{Value: string(incident.TargetOtherPerson), Label: "A visitor or customer"},
+			choice{Value: string(incident.TargetUnknown), Label: "Not sure", Wide: true}),
+		When: ask("when", "When?", form.When, errs,
+			choice{Value: filing.WhenNow, Label: "Just now"},
+			choice{Value: filing.WhenToday, Label: "Earlier today"},
+			choice{Value: filing.WhenDay, Label: "Another day"}),
+		Hurt: ask("hurt", "Was anyone hurt?", form.Hurt, errs,
+			choice{Value: string(incident.HurtNo), Label: "No"},
+			choice{Value: string(incident.HurtYes), Label: "Yes"},
+			choice{Value: string(incident.HurtUnknown), Label: "Not sure"}),
+		Contact: ask("contact", "Who may know that you reported this?", form.Contact, errs,
+			choice{Value: string(incident.ContactAnonymous), Label: "Nobody: I stay anonymous"},
+			choice{Value: string(incident.ContactRepOnly), Label: "Only the safety reps"},
+			choice{Value: string(incident.ContactMayBeNamed), Label: "I may be named"}),
+		MaxNarrative: incident.MaxNarrative,
+	}
+	p.Kind.Hint = "Choose the nearest, or leave it and tell us in your own words below."
+	p.Channel.Hint = "The way it got to you, not what it was about."
+	p.Channel.Reveal, p.Target.Reveal = onlyAggression, onlyAggression
+	p.When.Class, p.Hurt.Class, p.Contact.Class = "app-tiles--3", "app-tiles--3", ""
+	p.askWhere(sites, errs)
+	p.MoreOpen = form.DaysUnable+form.PeopleAffected+form.Employer+form.ContactName+form.ContactDetails != "" ||
+		form.Contact != string(incident.ContactAnonymous) ||
+		errs.For("people_affected")+errs.For("days_unable")+errs.For("employer")+errs.For("contact") != ""
+	return p
+}
+
+// askWhere shows a few sites as tiles and many as a list.
+func (p *reportPage) askWhere(sites *directory, errs web.Errors) {
+	choices := make([]choice, 0, len(sites.sites)+1)
+	for _, site := range sites.sites {
+		choices = append(choices, choice{Value: site.ID, Label: site.Name})
+	}
+	choices = append(choices, choice{Value: incident.SiteUnlisted, Label: somewhereElse})
+	p.Site = ask("site", "Where?", p.Form.Site, errs, choices...)
+	p.Site.Class = "app-tiles--sites"
+	if len(sites.sites) > tiledSites {
+		p.Site.Hint = "Type part of its name, the town or the street."
+		p.SiteList, p.Site.Choices = p.Site.Choices, nil
+	}
+}
+
+// showReport is GET /report/. A poster may name its site in the address.
+func (s *Service) showReport(c *fiber.Ctx) error {
+	sites, err := s.sites()
+	if err != nil {
+		return err
+	}
+	form, err := newForm()
+	if err != nil {
+		return err
+	}
+	if site := c.Query("site"); sites.has(site) {
+		form.Site = site
+	}
+	// Nothing in it is personal, and going back to it must find what was typed.
+	c.Set(fiber.HeaderCacheControl, "private, no-cache")
+	return s.renderReport(c, http.StatusOK, sites, form, false, nil)
+}
+
+// newForm returns an empty form with an id of its own, which a phone with
+// script replaces by one it makes itself.
+func newForm() (filing.Form, error) {
+	id, err := uuid.NewV7()
+	return filing.Form{ID: id.String(), Version: formVersion, Contact: string(incident.ContactAnonymous)}, err
+}
+
+func (s *Service) renderReport(c *fiber.Ctx, status int, sites *directory, form filing.Form, kept bool, errs web.Errors) error {
+	return s.pages.Render(c, status, "report", web.Page{
+		Title: "Report an incident", Section: "/report/", Errors: errs, Data: newReportPage(form, kept, sites, errs),
+	})
+}
+
+// fileForm is POST /report/: from a browser the answer is a page, from the
+// page's own script it is that of the API.
+func (s *Service) fileForm(c *fiber.Ctx) error {
+	if kind, _ := mediaType(c); kind != fiber.MIMEApplicationForm {
+		return fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
+	}
+	values, err := url.ParseQuery(string(c.Request().Body()))
+	if err != nil {
+		return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
+	}
+	form := filing.ReadForm(values)
+	r, err := s.file(c.UserContext(), filing.FromForm(form, s.now()))
+	if err != nil {
+		return s.refuseForm(c, form, err)
+	}
+	cookie, err := s.sealReceipt(r)
+	if err != nil {
+		return err
+	}
+	web.SetCookie(c, receiptCookie, cookie, receiptCookieLife, s.secure)
+	if wantsJSON(c) {
+		return sendReceived(c, r)
+	}
+	return c.Redirect("/report/received", http.StatusSeeOther)
+}
+
+// refuseForm shows the form again with everything that was typed, and what to
+// mend or when to try again.
+func (s *Service) refuseForm(c *fiber.Ctx, form filing.Form, err error) error {
+	f := fault.As(err)
+	sites, notYet := s.sites()
+	if wantsJSON(c) || notYet != nil {
+		return err
+	}
+	var errs web.Errors
+	switch f.Kind {
+	case fault.Invalid:
+		errs = f.Fields
+	case fault.Unavailable, fault.TooMany:
+		errs = web.Errors{{Message: f.Message + " Everything you typed is still below."}}
+		s.log.Warn("a form was not received", "error", f)
+	case fault.Conflict:
+		errs = web.Errors{{Message: "A report was already received from this page before you changed it. To file what is below as another report, send it again."}}
+	default:
+		return err
+	}
+	if f.Kind == fault.Conflict || !incident.IsReportID(form.ID) {
+		fresh, err := newForm()
+		if err != nil {
+			return err
+		}
+		form.ID, form.Receipt = fresh.ID, ""
+	}
+	retryAfter(c, f)
+	return s.renderReport(c, web.StatusOf(err), sites, form, true, errs)
+}
+
+// receivedPage is what the receipt's template shows.
+type receivedPage struct {
+	Receipt string
+	Groups  []string // of the receipt, so that it wraps between them
+	At      string
+}
+
+// showReceived is GET /report/received: the receipt, for ten minutes.
+func (s *Service) showReceived(c *fiber.Ctx) error {
+	code, at, err := s.openReceipt(c.Cookies(web.CookieName(receiptCookie, s.secure)))
+	if err != nil {
+		return s.pages.Render(c, http.StatusOK, "received_gone", web.Page{Title: "Your receipt is not shown any more", Section: "/report/"})
+	}
+	return s.pages.Render(c, http.StatusOK, "received", web.Page{
+		Title: "Report received", Section: "/report/", Data: receivedPage{code.String(), strings.Split(code.String(), "-"), inWords(at)},
+	})
+}

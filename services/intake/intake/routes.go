@@ -1,0 +1,72 @@
+package intake
+
+import (
+	"math"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/web"
+)
+
+// Routes returns the route table: all of it is open to anyone, because filing
+// needs no account.
+func (s *Service) Routes() []web.Route {
+	anyone := []web.Role{web.Anyone}
+	get := func(path string, h fiber.Handler) web.Route {
+		return web.Route{Method: http.MethodGet, Path: path, Who: anyone, Handler: h}
+	}
+	post := func(path string, maxBody int, h fiber.Handler) web.Route {
+		return web.Route{Method: http.MethodPost, Path: path, Who: anyone, Handler: h, MaxBody: maxBody}
+	}
+	return []web.Route{
+		get("/", redirect(http.StatusSeeOther, "/report/")),
+		get("/report", redirect(http.StatusMovedPermanently, "/report/")),
+		get("/report/", s.showReport),
+		post("/report/", web.MaxBody, s.fileForm),
+		get("/report/received", s.showReceived),
+		get("/follow-up", redirect(http.StatusMovedPermanently, "/follow-up/")),
+		get("/follow-up/", s.showFollowUp),
+		post("/follow-up/", 0, s.followUpForm),
+		get("/privacy/", s.showWords("privacy", "What we keep, and who reads it")),
+		get("/accessibility/", s.showWords("accessibility", "Accessibility")),
+		post("/api/v1/reports", web.MaxBody, s.fileAPI),
+		get("/api/v1/sites", s.sitesAPI),
+		post("/api/v1/follow-up", 0, s.followUpAPI),
+	}
+}
+
+func redirect(status int, to string) fiber.Handler {
+	return func(c *fiber.Ctx) error { return c.Redirect(to, status) }
+}
+
+// wantsJSON reports whether a page's own script asks rather than the browser.
+func wantsJSON(c *fiber.Ctx) bool {
+	return c.Accepts(fiber.MIMETextHTML, fiber.MIMEApplicationJSON) == fiber.MIMEApplicationJSON
+}
+
+// mediaType returns the request's content type and its parameters. A body
+// that was compressed, or is in another character set than UTF-8, is none.
+func mediaType(c *fiber.Ctx) (string, map[string]string) {
+	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && encoding != "identity" {
+		return "", nil
+	}
+	kind, params, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
+	if err != nil {
+		return "", nil
+	}
+	if charset, ok := params["charset"]; ok && charset != "utf-8" && charset != "UTF-8" {
+		return "", nil
+	}
+	return kind, params
+}
+
+// retryAfter sets when to try again, where an error says so.
+func retryAfter(c *fiber.Ctx, f *fault.Error) {
+	if f.RetryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+}

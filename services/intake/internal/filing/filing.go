@@ -1,0 +1,115 @@
+// Package filing reads what somebody asks to file, from JSON or from the form,
+// into one type that both share, checks it, and turns it into the event that
+// is published. Words stay in the clear only inside this process.
+package filing
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/intake/internal/receipt"
+)
+
+// Filing is a report as somebody asks to file it. It comes from FromJSON,
+// FromMultipart or FromForm, normalised, and is checked by Validate.
+type Filing struct {
+	incident.Report
+	Receipt receipt.Code // the zero Code when the phone brought none
+	SentAt  time.Time    // the phone's clock when it sent; zero when not said
+
+	justNow bool              // it happened at the moment of sending, by the form's own word
+	unread  []fault.Field     // what could not be read at all
+	names   map[string]string // the form's names of fields that are called otherwise there
+	order   []string          // in which the page asks, for its summary of errors
+}
+
+// Identify gives the filing its receipt where the phone brought none.
+func (f *Filing) Identify(keys *seal.Keyring) {
+	if f.Receipt.IsZero() {
+		f.Receipt = receipt.FromReport(keys, f.ID)
+	}
+}
+
+// Digest returns a keyed digest of everything that was filed, as it was filed:
+// call it after Identify and before CorrectClock. When it was sent is not part
+// of it, and neither is the moment that the server put for "just now", so that
+// sending the same report again gives the same digest.
+func (f *Filing) Digest(keys *seal.Keyring) []byte {
+	occurred := "now"
+	if !f.justNow || !f.PressedAt.IsZero() {
+		occurred = instant(f.OccurredAt)
+	}
+	days := "-"
+	if f.DaysUnable != nil {
+		days = strconv.Itoa(*f.DaysUnable)
+	}
+	var parts [][]byte
+	for _, s := range []string{
+		f.ID, f.Receipt.String(), f.Site, f.SiteName, occurred, string(f.Precision), instant(f.PressedAt),
+		string(f.Kind), string(f.Channel), string(f.Target), f.Narrative, string(f.Hurt), days, strconv.Itoa(f.PeopleAffected),
+		f.Employer, string(f.Contact.Choice), f.Contact.Name, f.Contact.Details, f.Language, f.FormVersion,
+	} {
+		parts = append(parts, []byte(s))
+	}
+	return keys.MAC("filed digest", parts...)
+}
+
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// CorrectClock moves the times that the phone wrote by the error of its clock.
+// What happened "just now" cannot lie ahead of now, whatever the phone says.
+func (f *Filing) CorrectClock(now time.Time) {
+	f.Report.CorrectClock(f.SentAt, now)
+	if f.justNow && f.OccurredAt.After(now) {
+		f.OccurredAt, f.PressedAt = now, now
+	}
+}
+
+// Validate returns nil, or a fault.Invalid error that names every field to
+// mend at once: those that could not be read and those that the domain
+// refuses, by the names and in the order of where they came from. A field
+// stands once, with its first message.
+func (f *Filing) Validate(siteKnown func(id string) bool, now time.Time) error {
+	bad := slices.Clone(f.unread)
+	if err := f.Report.Validate(siteKnown, now); err != nil {
+		bad = append(bad, fault.As(err).Fields...)
+	}
+	if f.Contact.Choice == incident.ContactAnonymous && f.Contact.Name+f.Contact.Details != "" {
+		bad = append(bad, fault.Field{Name: "contact", Message: "You gave a name or a way to reach you. Take it out, or say who may know."})
+	}
+	if f.PressedAt.After(now.Add(time.Hour)) {
+		bad = append(bad, fault.Field{Name: "pressed_at", Message: "The moment it was pressed must be in the past."})
+	}
+	var fields []fault.Field
+	for _, b := range bad {
+		if name, ok := f.names[b.Name]; ok {
+			b.Name = name
+		}
+		if !slices.ContainsFunc(fields, func(o fault.Field) bool { return o.Name == b.Name }) {
+			fields = append(fields, b)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	if f.order != nil {
+		slices.SortStableFunc(fields, func(a, b fault.Field) int {
+			return slices.Index(f.order, a.Name) - slices.Index(f.order, b.Name)
+		})
+	}
+	return fault.InvalidFields(fields)
+}
+
+func (f *Filing) wrong(field, message string, args ...any) {
+	f.unread = append(f.unread, fault.Field{Name: field, Message: fmt.Sprintf(message, args...)})
+}

@@ -1,0 +1,278 @@
+package filing
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime/multipart"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/intake/internal/receipt"
+)
+
+// MaxJSON is the most bytes of a report in JSON.
+const MaxJSON = 256 << 10
+
+// FromJSON reads the body of POST /api/v1/reports. It returns fault.Malformed
+// for what is not one JSON object in UTF-8 with each name once, and
+// fault.TooLarge past MaxJSON. Fields of a wrong type, and fields that do not
+// exist, are named by Validate.
+func FromJSON(body []byte) (*Filing, error) {
+	if len(body) > MaxJSON {
+		return nil, fault.New(fault.TooLarge, "too_large", "A report may be 256 KiB at most.")
+	}
+	fields, err := object(body)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{fields: fields}
+	f := &Filing{
+		Report: incident.Report{
+			ID:             r.text("id"),
+			Site:           r.text("site"),
+			SiteName:       r.text("site_name"),
+			Precision:      incident.Precision(r.text("occurred_precision")),
+			PressedAt:      r.instant("pressed_at"),
+			Kind:           incident.Kind(r.text("kind")),
+			Channel:        incident.Channel(r.text("channel")),
+			Target:         incident.Target(r.text("target")),
+			Narrative:      r.text("narrative"),
+			Hurt:           r.hurt("hurt"),
+			DaysUnable:     r.integer("days_unable"),
+			PeopleAffected: orZero(r.integer("people_affected")),
+			Employer:       r.text("employer"),
+			Contact:        r.contact("contact"),
+			Language:       r.text("language"),
+			FormVersion:    r.text("form_version"),
+		},
+		Receipt: r.receipt("receipt"),
+		SentAt:  r.instant("sent_at"),
+	}
+	f.OccurredAt = r.occurred("occurred_at", f.Precision)
+	r.refuseTheRest()
+	f.unread = r.bad
+	f.Normalise()
+	return f, nil
+}
+
+// FromMultipart reads a report from the part named "report" of a
+// multipart/form-data body. Photos are refused in words rather than dropped:
+// they are not taken yet.
+func FromMultipart(body []byte, boundary string) (*Filing, error) {
+	unreadable := fault.New(fault.Malformed, "malformed", "The parts of the body could not be read.")
+	var f *Filing
+	var refused []fault.Field
+	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	for {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, unreadable.Because(err)
+		}
+		switch name := part.FormName(); {
+		case name == "photo":
+			refused = append(refused, fault.Field{Name: "photo", Message: "Photos are not taken yet. Send the report without them."})
+		case name != "report" || f != nil:
+			refused = append(refused, fault.Field{Name: shorten(name), Message: "Send one part named “report”, holding the report as JSON."})
+		default:
+			content, err := io.ReadAll(io.LimitReader(part, MaxJSON+1))
+			if err != nil {
+				return nil, unreadable.Because(err)
+			}
+			if f, err = FromJSON(content); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if f == nil {
+		return nil, fault.InvalidFields(append(refused, fault.Field{Name: "report", Message: "There is no part named “report”."}))
+	}
+	f.unread = append(f.unread, refused...)
+	return f, nil
+}
+
+// object reads one JSON object and nothing after it. encoding/json alone would
+// take the last of two equal names, ignore what follows, and replace bytes
+// that are not UTF-8: somebody's words would change without a word.
+func object(body []byte) (map[string]json.RawMessage, error) {
+	malformed := fault.New(fault.Malformed, "malformed", "The body must be one JSON object.")
+	if !utf8.Valid(body) {
+		return nil, fault.New(fault.Malformed, "not_utf8", "The body must be text in UTF-8.")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, malformed.Because(err)
+	}
+	fields := make(map[string]json.RawMessage)
+	for d.More() {
+		t, err := d.Token()
+		name, ok := t.(string)
+		if err != nil || !ok {
+			return nil, malformed.Because(err)
+		}
+		if _, twice := fields[name]; twice {
+			return nil, fault.New(fault.Malformed, "malformed", fmt.Sprintf("The field %q stands twice.", shorten(name)))
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, malformed.Because(err)
+		}
+		fields[name] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, malformed.Because(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fault.New(fault.Malformed, "malformed", "There is something after the JSON object.")
+	}
+	return fields, nil
+}
+
+// reader takes fields out of an object, one by one, and notes what is wrong.
+// A null is a field that was not answered.
+type reader struct {
+	fields map[string]json.RawMessage
+	bad    []fault.Field
+}
+
+// into reports whether the field is there and has the type of v.
+func (r *reader) into(name string, v any, want string) bool {
+	raw, ok := r.fields[name]
+	delete(r.fields, name)
+	if !ok || string(raw) == "null" {
+		return false
+	}
+	if json.Unmarshal(raw, v) != nil {
+		r.wrong(name, "Must be "+want+".")
+		return false
+	}
+	return true
+}
+
+func (r *reader) wrong(name, message string) {
+	r.bad = append(r.bad, fault.Field{Name: name, Message: message})
+}
+
+func (r *reader) text(name string) string {
+	var s string
+	r.into(name, &s, "text")
+	return s
+}
+
+func (r *reader) integer(name string) *int {
+	var n int
+	if !r.into(name, &n, "a whole number") {
+		return nil
+	}
+	return &n
+}
+
+const wantInstant = "a date and time with its zone, like 2026-11-21T09:30:00Z"
+
+func (r *reader) instant(name string) time.Time {
+	var s string
+	if !r.into(name, &s, wantInstant) || s == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		r.wrong(name, "Must be "+wantInstant+".")
+	}
+	return t
+}
+
+// occurred reads when it happened: an instant, or for a day alone also a date.
+func (r *reader) occurred(name string, p incident.Precision) time.Time {
+	var s string
+	if p == incident.PrecisionDay && json.Unmarshal(r.fields[name], &s) == nil {
+		if day, err := time.ParseInLocation(time.DateOnly, s, incident.London); err == nil {
+			delete(r.fields, name)
+			return noon(day)
+		}
+	}
+	return r.instant(name)
+}
+
+// hurt takes true and false as well as the words of the taxonomy.
+func (r *reader) hurt(name string) incident.Hurt {
+	switch string(r.fields[name]) {
+	case "true":
+		delete(r.fields, name)
+		return incident.HurtYes
+	case "false":
+		delete(r.fields, name)
+		return incident.HurtNo
+	}
+	return incident.Hurt(r.text(name))
+}
+
+// contact takes a choice alone, or an object with a name and details.
+func (r *reader) contact(name string) incident.Contact {
+	raw := bytes.TrimSpace(r.fields[name])
+	if len(raw) == 0 || raw[0] != '{' {
+		return incident.Contact{Choice: incident.ContactChoice(r.text(name))}
+	}
+	delete(r.fields, name)
+	fields, err := object(raw)
+	if err != nil {
+		r.wrong(name, fault.As(err).Message)
+		return incident.Contact{}
+	}
+	inner := &reader{fields: fields}
+	c := incident.Contact{Choice: incident.ContactChoice(inner.text("choice")), Name: inner.text("name"), Details: inner.text("details")}
+	inner.refuseTheRest()
+	for _, b := range inner.bad {
+		r.wrong(name+"."+b.Name, b.Message)
+	}
+	return c
+}
+
+func (r *reader) receipt(name string) receipt.Code {
+	text := r.text(name)
+	if text == "" {
+		return receipt.Code{}
+	}
+	code, err := receipt.Parse(text)
+	if err != nil {
+		r.wrong(name, "That is not a receipt code: a character is wrong. Leave it out to be given one.")
+	}
+	return code
+}
+
+// refuseTheRest names every field that is left: something meant to be said
+// must not be dropped in silence.
+func (r *reader) refuseTheRest() {
+	for _, name := range slices.Sorted(maps.Keys(r.fields)) {
+		r.wrong(shorten(name), "There is no such field.")
+	}
+}
+
+// shorten keeps a name that came from outside fit to be quoted.
+func shorten(name string) string {
+	if runes := []rune(name); len(runes) > 40 {
+		return string(runes[:40]) + "…"
+	}
+	return name
+}
+
+func orZero(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
+// noon stands for a whole day: no zone or clock change moves it to another.
+func noon(day time.Time) time.Time {
+	y, m, d := day.In(incident.London).Date()
+	return time.Date(y, m, d, 12, 0, 0, 0, incident.London)
+}
