@@ -1,0 +1,295 @@
+package projector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/incident"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// outcome is what became of an event, for the metrics.
+type outcome string
+
+const (
+	applied outcome = "applied"
+	known   outcome = "known"   // it was applied before: nothing changed
+	waiting outcome = "waiting" // kept until its report arrives
+)
+
+// work is the incidents of one batch: each is loaded once and written once.
+type work struct {
+	p     *Projector
+	tx    store.Store
+	cases []*incidentCase
+}
+
+// incidentCase is an incident in hand. Its stored revision is 0 while it is new.
+type incidentCase struct {
+	*incident.Incident
+	storedRev int64
+	settled   []string // reports whose waiting events were applied and can go
+}
+
+// touch counts a change: however many a batch makes, they are one revision.
+func (c *incidentCase) touch() { c.Rev = c.storedRev + 1 }
+
+// apply brings one event to its incident.
+func (w *work) apply(ctx context.Context, ev event) (outcome, error) {
+	c, err := w.load(ctx, ev.reportID)
+	if err != nil {
+		return "", err
+	}
+	if ev.kind == bus.TypeFiled {
+		return w.file(ctx, c, ev)
+	}
+	if c == nil {
+		if err := w.tx.KeepPending(ctx, store.Pending{ReportID: ev.reportID, Subject: ev.Subject, Seq: ev.Seq, Data: ev.Data, At: ev.At}); err != nil {
+			return "", err
+		}
+		// Another instance may have stored the report in between and not seen it waiting.
+		if c, err = w.load(ctx, ev.reportID); c == nil || err != nil {
+			return waiting, err
+		}
+		return applied, w.settle(ctx, c, ev.reportID)
+	}
+	return w.p.change(c, ev)
+}
+
+// load returns the incident that holds a report, or nil.
+func (w *work) load(ctx context.Context, reportID string) (*incidentCase, error) {
+	holds := func(c *incidentCase) bool {
+		return slices.ContainsFunc(c.Reports, func(r incident.FiledReport) bool { return r.ID == reportID })
+	}
+	if n := slices.IndexFunc(w.cases, holds); n >= 0 {
+		return w.cases[n], nil
+	}
+	i, err := w.tx.IncidentByReport(ctx, reportID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	c := &incidentCase{Incident: i, storedRev: i.Rev}
+	w.cases = append(w.cases, c)
+	return c, nil
+}
+
+// file opens an incident for a filed report, or fills one that was opened for
+// it while it could not be read. What waited for the report is applied; after
+// a crash it may wait still although the report is there.
+func (w *work) file(ctx context.Context, c *incidentCase, ev event) (outcome, error) {
+	result := known
+	switch {
+	case c == nil:
+		c = w.open(ev.reportID)
+		fallthrough
+	case isUnread(c.Incident, ev.reportID):
+		if err := w.p.fill(c.Incident, ev); err != nil {
+			return "", err
+		}
+		c.touch()
+		result = applied
+	}
+	return result, w.settle(ctx, c, ev.reportID)
+}
+
+// open adds a new incident for a report to those in hand.
+func (w *work) open(reportID string) *incidentCase {
+	c := &incidentCase{Incident: w.p.blank(reportID)}
+	w.cases = append(w.cases, c)
+	return c
+}
+
+// settle applies the events that waited for a report.
+func (w *work) settle(ctx context.Context, c *incidentCase, reportID string) error {
+	events, err := w.tx.Pending(ctx, reportID)
+	if err != nil || len(events) == 0 {
+		return err
+	}
+	for _, p := range events {
+		d := bus.Delivery{Subject: p.Subject, Data: p.Data, Seq: p.Seq, At: p.At}
+		ev, err := w.p.decode(d)
+		if err != nil { // it could be read when it was kept: another version did
+			if err := w.p.putQuarantined(ctx, w.tx, d, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, err := w.p.change(c, ev); err != nil {
+			return err
+		}
+	}
+	c.settled = append(c.settled, reportID)
+	return nil
+}
+
+// store writes every incident in hand that changed, and returns those whose
+// ledgers are behind.
+func (w *work) store(ctx context.Context) ([]*incident.Incident, error) {
+	var behind []*incident.Incident
+	for _, c := range w.cases {
+		var err error
+		switch {
+		case c.storedRev == 0:
+			err = w.tx.InsertIncident(ctx, c.Incident)
+		case c.Rev != c.storedRev:
+			err = w.tx.ReplaceIncident(ctx, c.Incident, c.storedRev)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, reportID := range c.settled { // only now that the incident holds them
+			if err := w.tx.DropPending(ctx, reportID); err != nil {
+				return nil, err
+			}
+		}
+		if c.Rev > c.FoldedRev {
+			behind = append(behind, c.Incident)
+		}
+	}
+	return behind, nil
+}
+
+// change applies an event to the incident that holds its report.
+func (p *Projector) change(c *incidentCase, ev event) (outcome, error) {
+	var changed bool
+	var err error
+	if ev.reading != nil {
+		changed, err = p.read(c.Incident, ev)
+	} else {
+		changed, err = p.add(c.Incident, ev)
+	}
+	if err != nil || !changed {
+		return known, err
+	}
+	c.touch()
+	return applied, nil
+}
+
+// blank returns an incident of which nothing is known yet.
+func (p *Projector) blank(reportID string) *incident.Incident {
+	i := &incident.Incident{Status: incident.StatusNew, Hurt: incident.HurtUnknown, Precision: incident.PrecisionAbout}
+	i.ID, i.Ref = p.ids.of(reportID)
+	_, i.WrappedKey = p.keyring.NewDataKey()
+	return i
+}
+
+// fill takes a filed report into an incident that does not hold it yet. What a
+// person corrected in the meantime stands.
+func (p *Projector) fill(i *incident.Incident, ev event) error {
+	r := &ev.filed.report
+	site, occurredAt := r.Site, r.OccurredAt
+	if corrected(i, "site") {
+		site = i.Site
+	}
+	if corrected(i, "occurred_at") {
+		occurredAt = i.OccurredAt
+	} else {
+		i.Precision = r.Precision
+	}
+	i.Locate(site, occurredAt)
+	if !corrected(i, "hurt") {
+		i.Hurt = r.Hurt
+	}
+	if !corrected(i, "people_affected") {
+		i.PeopleAffected = r.PeopleAffected
+	}
+	i.Kind.Reporter, i.Channel.Reporter, i.Target.Reporter = r.Kind, r.Channel, r.Target
+	i.DaysUnable = r.DaysUnable
+	i.Employer = p.employers(r.Employer)
+	i.ReceivedAt = ev.at
+
+	report := incident.FiledReport{
+		ID: r.ID, ReceiptHash: ev.filed.receiptHash, ReceivedAt: ev.at,
+		ContactChoice: r.Contact.Choice, Language: r.Language,
+		Kind: r.Kind, Channel: r.Channel, Target: r.Target,
+		PressedAt: r.PressedAt, FormVersion: r.FormVersion, PeopleAffected: r.PeopleAffected,
+	}
+	if len(ev.filed.words) > 0 && len(i.WrappedKey) > 0 {
+		key, err := p.keyring.Unwrap(i.WrappedKey)
+		if err != nil {
+			return err
+		}
+		report.SealedWords = key.Seal(ev.filed.words, i.ID, "words", r.ID)
+	}
+	i.Reports = slices.DeleteFunc(i.Reports, func(held incident.FiledReport) bool { return held.ID == r.ID })
+	i.Reports = append(i.Reports, report)
+
+	c := incident.Change{At: ev.at, By: reporter, Action: incident.ActionFiled, To: string(i.Status)}
+	if len(i.Timeline) > 0 {
+		c.From = c.To // it was counted before it could be read: no change of status
+	}
+	return p.timeline.Append(i, c, "")
+}
+
+// corrected reports whether a person set the field.
+func corrected(i *incident.Incident, field string) bool {
+	return slices.ContainsFunc(i.Timeline, func(c incident.Change) bool {
+		return c.Action == incident.ActionCorrected && c.Field == field
+	})
+}
+
+// isUnread reports whether the incident was opened for a report that could not
+// be read, and still stands so.
+func isUnread(i *incident.Incident, reportID string) bool {
+	n := slices.IndexFunc(i.Reports, func(r incident.FiledReport) bool { return r.ID == reportID })
+	return n >= 0 && len(i.Reports[n].ReceiptHash) == 0
+}
+
+var reporter = incident.Actor{Role: "reporter"}
+
+// read takes in what the classifier made of a report. Readings stand in the
+// order in which the stream stored them, and the newest is the machine's word,
+// whatever order they arrive in. Nobody else's word is touched.
+func (p *Projector) read(i *incident.Incident, ev event) (changed bool, err error) {
+	r := *ev.reading
+	if slices.ContainsFunc(i.Readings, func(held incident.Reading) bool { return held.ReportID == r.ReportID && held.Model == r.Model }) {
+		return false, nil
+	}
+	at, _ := slices.BinarySearchFunc(i.Readings, r, func(held, r incident.Reading) int {
+		return cmp.Or(held.At.Compare(r.At), cmp.Compare(held.Model, r.Model), cmp.Compare(held.ReportID, r.ReportID))
+	})
+	i.Readings = slices.Insert(i.Readings, at, r)
+	newest := i.Readings[len(i.Readings)-1]
+	i.Kind.Machine = incident.Kind(newest.Kind.Value)
+	i.Channel.Machine = incident.Channel(newest.Channel.Value)
+	i.Target.Machine = incident.Target(newest.Target.Value)
+	by := incident.Actor{Role: "machine", ID: r.Model}
+	return true, p.timeline.Append(i, incident.Change{At: ev.at, By: by, Action: incident.ActionRead}, "")
+}
+
+// add takes in what the holder of the receipt added. "Nothing happened" opens
+// a closed incident again; withdrawing takes it out of the figures and leaves
+// it on record. An addition already in the timeline changes nothing.
+func (p *Projector) add(i *incident.Incident, ev event) (changed bool, err error) {
+	a := ev.added
+	if slices.ContainsFunc(i.Timeline, func(c incident.Change) bool { return c.Event == a.id }) {
+		return false, nil
+	}
+	c := incident.Change{At: ev.at, By: reporter, Action: incident.ActionAdded, Event: a.id}
+	setStatus := func(action incident.Action, to incident.Status) {
+		c.Action, c.From, c.To = action, string(i.Status), string(to)
+		i.Status = to
+	}
+	switch {
+	case a.what == onrecordv1.Addition_ADDITION_WITHDRAWN:
+		setStatus(incident.ActionWithdrawn, incident.StatusWithdrawn)
+	case a.what == onrecordv1.Addition_ADDITION_NOTHING_HAPPENED && i.Status.IsClosed():
+		setStatus(incident.ActionReopened, incident.StatusReopened)
+	case a.what == onrecordv1.Addition_ADDITION_NOTHING_HAPPENED:
+		c.Field = "nothing_happened"
+	default:
+		c.Field = "words"
+	}
+	text := a.text
+	if len(i.WrappedKey) == 0 {
+		text = "" // the words of this incident were erased: new ones are not kept either
+	}
+	return true, p.timeline.Append(i, c, text)
+}
