@@ -1,0 +1,151 @@
+// Package classifier is the service between intake and reporting: it reads
+// each filed report and publishes what it made of it. It has no database and
+// no HTTP; filing and reporting go on without it, and what it missed it reads
+// when it is back.
+package classifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/classifier/internal/reading"
+)
+
+// Reader reads reports: kind, channel and target with probabilities and
+// reasons. Its contract stands at reading.Reader.
+type Reader = reading.Reader
+
+// Input is what a Reader reads.
+type Input = reading.Input
+
+// NewReader returns the reader that the service uses.
+func NewReader() Reader { return reading.NewLexicon() }
+
+// Limits of the work in hand at once.
+const (
+	batchSize  = 256 // deliveries handled together
+	concurrent = 128 // reports of a batch at work: publishing waits for the disk and shares its writes
+)
+
+// sampleOneIn is the share of confident readings that a person checks anyway.
+const sampleOneIn = 20
+
+// Config is what a Service needs. All fields but Now are required.
+type Config struct {
+	Bus      *bus.Bus
+	Keyring  *seal.Keyring
+	Log      *slog.Logger
+	Producer string           // service and version, "classifier/1.2.0"
+	Now      func() time.Time // time.Now when nil
+}
+
+// Service consumes report.filed and publishes report.classified.
+type Service struct {
+	Config
+	reader Reader
+}
+
+// New returns a Service, or an error that names everything the configuration lacks.
+func New(c Config) (*Service, error) {
+	var missing []error
+	need := func(ok bool, name string) {
+		if !ok {
+			missing = append(missing, fmt.Errorf("classifier: %s is required", name))
+		}
+	}
+	need(c.Bus != nil, "Bus")
+	need(c.Keyring != nil, "Keyring")
+	need(c.Log != nil, "Log")
+	need(c.Producer != "", "Producer")
+	if len(missing) > 0 {
+		return nil, errors.Join(missing...)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Log = c.Log.With("category", "classifier")
+	return &Service{Config: c, reader: NewReader()}, nil
+}
+
+// Run reads reports until ctx is done, finishes those in hand and returns nil.
+// It returns an error at once when the consumer does not exist.
+func (s *Service) Run(ctx context.Context) error {
+	s.Log.Info("reading reports", "model", s.reader.Version())
+	return s.Bus.Consume(ctx, bus.Consumer{
+		Name:       bus.ConsumerClassifier,
+		Batch:      batchSize,
+		Handle:     s.handle,
+		Quarantine: s.quarantine,
+	})
+}
+
+// handle classifies a batch, one error per delivery.
+func (s *Service) handle(ctx context.Context, batch []bus.Delivery) []error {
+	errs := make([]error, len(batch))
+	var g errgroup.Group
+	g.SetLimit(concurrent)
+	for i, d := range batch {
+		g.Go(func() error {
+			defer func() {
+				if p := recover(); p != nil { // the value may quote the report
+					errs[i] = bus.Poison(fmt.Errorf("reading panicked: %T", p))
+				}
+			}()
+			errs[i] = s.classify(ctx, d)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errs
+}
+
+// classify reads one filed report and publishes its classification. Nil means
+// that the stream has it on disk, from now or from an earlier delivery.
+func (s *Service) classify(ctx context.Context, d bus.Delivery) error {
+	filed, err := openFiled(d, s.Keyring)
+	if err != nil {
+		return bus.Poison(err)
+	}
+	started := time.Now()
+	r := s.reader.Read(filed.input)
+	readSeconds.UpdateDuration(started)
+	r.ReportID, r.At = filed.reportID, s.Now().UTC()
+	r.Review = r.Review || sampled(filed.reportID)
+	event, err := classifiedEvent(r, filed.trace, s.Producer)
+	if err != nil {
+		return err
+	}
+	ack, err := s.Bus.Publish(ctx, event)
+	if err != nil {
+		return err
+	}
+	if !ack.Duplicate {
+		metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_classifier_reports_total{review="%t"}`, r.Review)).Inc()
+	}
+	return nil
+}
+
+var readSeconds = metrics.NewHistogram(`onrecord_classifier_read_seconds`)
+
+// sampled picks one confident reading in sampleOneIn for a person's check, by
+// the report's id so that a redelivery picks the same.
+func sampled(reportID string) bool {
+	return crc32.ChecksumIEEE([]byte(reportID))%sampleOneIn == 0
+}
+
+// quarantine lets an unreadable report go: reporting receives the same message
+// and is the one who keeps it.
+func (s *Service) quarantine(_ context.Context, d bus.Delivery, cause error) error {
+	metrics.GetOrCreateCounter(`onrecord_classifier_unreadable_total`).Inc()
+	s.Log.Error("report cannot be read; it stays unclassified", "seq", d.Seq, "error", cause)
+	return nil
+}

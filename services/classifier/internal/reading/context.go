@@ -1,0 +1,391 @@
+package reading
+
+import "fmt"
+
+// roles are the classes that the rules of context name.
+type roles struct {
+	// how it reached them
+	phone, wordPhone, call, email, text, message, social, posted, online, paper, letter, topicPaper, phoneThing classID
+	place, office, there                                                                                        classID
+	// what was done
+	blow, wish, tried, thrown, thrownAt, thrownAbout, blowAtThing, threatened, threat, threatWords, weapon classID
+	verbal, named, namedOthers, insult, swearing, employer, selfHarm                                       classID
+	// conditions of work
+	exposure, coughing, safeguard, missing, safeguardMissing, accident, dog classID
+	// whom it was aimed at
+	me, colleague, staff, organisation, who classID
+	// words that turn others
+	about, intention, try, not, inHand, then, thing, floor, towards, and classID
+}
+
+func (lex *lexicon) roles() (roles, error) {
+	var r roles
+	names := map[string]*classID{
+		"on the phone": &r.phone, "the word phone": &r.wordPhone, "a call": &r.call, "e-mail": &r.email,
+		"text message": &r.text, "private message": &r.message, "social media": &r.social,
+		"posted online": &r.posted, "online": &r.online, "posted on paper": &r.paper, "letter": &r.letter,
+		"a paper it was about": &r.topicPaper, "the phone as a thing": &r.phoneThing,
+		"at the place": &r.place, "the office": &r.office, "somebody was there": &r.there,
+		"a blow or contact": &r.blow, "a blow in the wish form": &r.wish, "a blow that was tried": &r.tried,
+		"something was thrown": &r.thrown, "thrown at somebody": &r.thrownAt, "a blow at a thing": &r.blowAtThing,
+		"a blow that was wished or threatened": &r.threatened, "threat": &r.threat, "the words of a threat": &r.threatWords,
+		"thrown about": &r.thrownAbout, "a weapon": &r.weapon, "on the floor": &r.floor, "verbal abuse": &r.verbal, "named with an insult": &r.named,
+		"others named with an insult": &r.namedOthers, "insults": &r.insult, "swearing": &r.swearing,
+		"the employer did it": &r.employer, "self-harm": &r.selfHarm,
+		"covid and infection": &r.exposure, "coughing": &r.coughing, "a safeguard": &r.safeguard,
+		"something is missing": &r.missing, "a safeguard is missing": &r.safeguardMissing,
+		"an accident": &r.accident, "a dog": &r.dog,
+		"me": &r.me, "one colleague": &r.colleague, "staff": &r.staff, "the organisation": &r.organisation, "who did it": &r.who,
+		"what it was about": &r.about, "intention": &r.intention, "a try": &r.try, "not": &r.not,
+		"in the hand": &r.inHand, "then": &r.then, "a thing": &r.thing, "towards somebody": &r.towards, "and": &r.and,
+	}
+	for id, c := range lex.classes {
+		if p, ok := names[c.name]; ok {
+			*p = classID(id)
+			delete(names, c.name)
+		}
+	}
+	for name := range names {
+		return r, fmt.Errorf("the class %q is missing", name)
+	}
+	return r, nil
+}
+
+// How far a word reaches to the words that follow it, in words.
+const (
+	reachIntention = 10
+	reachThreat    = 6
+	reachTry       = 4
+	reachNot       = 3
+	reachAbout     = 5
+	reachHand      = 6
+	reachThrow     = 9
+	reachThing     = 3
+	reachDog       = 6
+	reachMissing   = 6
+)
+
+// report is one narrative under reading: its words and what was found in them,
+// in the order of the text.
+type report struct {
+	lex     *lexicon
+	tokens  []token
+	matches []match
+}
+
+// inContext applies the rules of context: what a class turns into, or how much
+// it loses, because of the words around it. Each rule stands alone below.
+func (r *report) inContext() {
+	r.wishes()
+	r.negations()
+	r.dogs()
+	r.things()
+	r.throws()
+	r.topics()
+	r.objectsInHand()
+	r.missingSafeguards()
+	r.secondChannels()
+}
+
+// within reports whether match j begins no more than reach words after match i
+// ends, in the same sentence.
+func (r *report) within(i, j int, reach int32) bool {
+	from, to := r.matches[i].to, r.matches[j].from
+	if to < from || to-from > reach {
+		return false
+	}
+	for t := from; t <= to; t++ {
+		if r.tokens[t].breaks == sentence {
+			return false
+		}
+	}
+	return true
+}
+
+// after calls visit with each match that follows i within reach words of the
+// same sentence, until visit returns false.
+func (r *report) after(i int, reach int32, visit func(j int) bool) {
+	for j := i + 1; j < len(r.matches); j++ {
+		if r.matches[j].from < r.matches[i].to {
+			continue // another class of the same words
+		}
+		if !r.within(i, j, reach) || !visit(j) {
+			return
+		}
+	}
+}
+
+func (r *report) is(i int, classes ...classID) bool {
+	for _, c := range classes {
+		if r.matches[i].class == c {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether any match of the classes still carries weight.
+func (r *report) has(classes ...classID) bool {
+	for i := range r.matches {
+		if r.matches[i].scale > 0 && r.is(i, classes...) {
+			return true
+		}
+	}
+	return false
+}
+
+// turn makes match i, and what else its words meant, one of class c.
+func (r *report) turn(i int, c classID) {
+	r.silence(i)
+	r.matches[i].class, r.matches[i].scale = c, 1
+}
+
+// silence takes the weight off every match of the words of match i, except for
+// whom they name.
+func (r *report) silence(i int) {
+	words := func(j int) bool { return r.matches[j].from == r.matches[i].from }
+	silence := func(j int) {
+		if r.lex.classes[r.matches[j].class].layer == whatLayer {
+			r.matches[j].scale = 0
+		}
+	}
+	for j := i; j >= 0 && words(j); j-- {
+		silence(j)
+	}
+	for j := i + 1; j < len(r.matches) && words(j); j++ {
+		silence(j)
+	}
+}
+
+// wishes: "threatened to punch" is a threat and "tried to punch" an attempt;
+// a place named in a threat is where harm was threatened, not where it reached
+// anybody. "Hit" is both a deed and a wish: what stands before it decides.
+func (r *report) wishes() {
+	role := &r.lex.role
+	for i := range r.matches {
+		switch {
+		case r.is(i, role.intention):
+			r.after(i, reachIntention, func(j int) bool {
+				switch {
+				case r.is(j, role.then):
+					return false
+				case r.is(j, role.wish, role.weapon):
+					r.turn(j, role.threatened)
+				case r.is(j, role.place, role.office, role.there):
+					r.matches[j].scale *= 0.15
+				}
+				return true
+			})
+		case r.is(i, role.threatWords):
+			r.after(i, reachThreat, func(j int) bool {
+				if r.is(j, role.place, role.office) {
+					r.matches[j].scale *= 0.15
+				}
+				return !r.is(j, role.then)
+			})
+		case r.is(i, role.try):
+			r.after(i, reachTry, func(j int) bool {
+				if r.is(j, role.wish, role.blow) {
+					r.turn(j, role.tried)
+					return false
+				}
+				return true
+			})
+		}
+	}
+	for i := range r.matches { // what was neither wished nor tried was done
+		if !r.is(i, role.wish) {
+			continue
+		}
+		for j := range r.matches {
+			if r.is(j, role.blow) && r.matches[j].from == r.matches[i].from && r.matches[j].scale > 0 {
+				r.matches[i].scale = 0
+			}
+		}
+	}
+}
+
+// negations: "never touched me", "did not throw".
+func (r *report) negations() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if r.is(i, role.not) {
+			r.after(i, reachNot, func(j int) bool {
+				if r.is(j, role.blow, role.wish, role.thrown, role.tried) {
+					r.matches[j].scale = 0
+				}
+				return !r.is(j, role.and)
+			})
+		}
+	}
+}
+
+// dogs: a bite by a dog is an accident; the lexicon knows "set his dog on".
+func (r *report) dogs() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if !r.is(i, role.dog) {
+			continue
+		}
+		for j := range r.matches {
+			if r.is(j, role.blow) && (r.within(i, j, reachDog) || r.within(j, i, reachDog)) {
+				r.turn(j, role.accident)
+			}
+		}
+	}
+}
+
+// things: "punched the wall" hit nobody, and what is hit by a door had an
+// accident.
+func (r *report) things() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if !r.is(i, role.blow) || r.matches[i].scale == 0 {
+			continue
+		}
+		hitsThing := false
+		r.after(i, reachThing, func(j int) bool {
+			hitsThing = r.is(j, role.thing)
+			return !hitsThing && !r.is(j, role.me, role.colleague, role.staff, role.and)
+		})
+		switch {
+		case hitsThing:
+			r.turn(i, role.blowAtThing)
+		case r.thingDidIt(i):
+			r.turn(i, role.accident)
+		}
+	}
+}
+
+// thingDidIt reports whether a thing stands right before the blow and nobody
+// who could have done it before that.
+func (r *report) thingDidIt(blow int) bool {
+	role := &r.lex.role
+	found := false
+	for j := range blow {
+		if r.is(j, role.who) {
+			return false
+		}
+		found = found || r.is(j, role.thing) && r.within(j, blow, 0)
+	}
+	return found
+}
+
+// throws: thrown at a person counts for more than thrown, and what was thrown
+// on the floor was not thrown at anybody.
+func (r *report) throws() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if !r.is(i, role.thrown) {
+			continue
+		}
+		r.after(i, reachThrow, func(j int) bool {
+			switch {
+			case r.is(j, role.towards):
+				r.matches[j].class, r.matches[j].scale = role.thrownAt, 1
+				return false
+			case r.is(j, role.floor):
+				r.turn(i, role.thrownAbout)
+				return false
+			}
+			return !r.is(j, role.and, role.verbal)
+		})
+	}
+}
+
+// isNoun reports whether match j names a thing by which words travel, as
+// opposed to the act of sending them.
+func (r *report) isNoun(j int) bool {
+	role := &r.lex.role
+	return r.is(j, role.wordPhone, role.phone, role.call, role.email, role.text, role.message, role.social,
+		role.online, role.letter, role.paper, role.topicPaper)
+}
+
+// topics: what stands after "about" is what it was about.
+func (r *report) topics() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if !r.is(i, role.about) {
+			continue
+		}
+		r.after(i, reachAbout, func(j int) bool {
+			if r.tokens[r.matches[j].from].breaks > noPause || r.is(j, role.and, role.me, role.colleague, role.staff) {
+				return false
+			}
+			if r.isNoun(j) {
+				r.silence(j)
+			}
+			return true
+		})
+	}
+}
+
+// objectsInHand: a phone that is waved, a letter that is torn up, a post that
+// is shown mean that somebody stood there.
+func (r *report) objectsInHand() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if !r.is(i, role.inHand) {
+			continue
+		}
+		r.after(i, reachHand, func(j int) bool {
+			if r.is(j, role.and, role.then) {
+				return false
+			}
+			if r.isNoun(j) && r.matches[j].scale > 0 {
+				r.turn(j, role.phoneThing)
+			}
+			return true
+		})
+	}
+}
+
+// missingSafeguards: "no screen", "the alarm under the desk hasn't worked".
+func (r *report) missingSafeguards() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if !r.is(i, role.safeguard) || r.matches[i].scale == 0 {
+			continue
+		}
+		for j := range r.matches {
+			if r.is(j, role.missing) && (r.within(j, i, reachMissing) || r.within(i, j, reachMissing)) {
+				r.matches[i].class = role.safeguardMissing
+				break
+			}
+		}
+	}
+}
+
+// secondChannels: what came later in the story yields to the first contact.
+func (r *report) secondChannels() {
+	role := &r.lex.role
+	for i := range r.matches {
+		if !r.is(i, role.then) || !r.channelBefore(i) {
+			continue
+		}
+		for j := i + 1; j < len(r.matches); j++ {
+			if r.speaksFor(j, channelHead) {
+				r.matches[j].scale *= 0.35
+			}
+		}
+		return
+	}
+}
+
+func (r *report) channelBefore(i int) bool {
+	for j := range i {
+		if r.matches[j].scale > 0 && r.speaksFor(j, channelHead) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *report) speaksFor(i int, h head) bool {
+	for _, w := range r.lex.classes[r.matches[i].class].weights {
+		if w.head == h && w.odds > 0.5 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,350 @@
+package reading
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+//go:embed lexicon.txt
+var lexiconText string
+
+// head is one of the fields that are decided.
+type head int
+
+const (
+	kindHead head = iota
+	channelHead
+	targetHead
+	heads int = iota
+)
+
+// The values a text can speak for, unknown last. not_applicable is not among
+// them: it follows from the kind.
+var (
+	kindValues    = incident.Kinds
+	channelValues = []incident.Channel{incident.ChannelInPerson, incident.ChannelPhone, incident.ChannelLetter,
+		incident.ChannelPrivateMessage, incident.ChannelPublicOnline, incident.ChannelUnknown}
+	targetValues = []incident.Target{incident.TargetNamedPerson, incident.TargetAnyStaff,
+		incident.TargetOrganisation, incident.TargetOtherPerson, incident.TargetUnknown}
+	headNames  = [heads]string{"kind", "channel", "target"}
+	headValues = [heads][]string{plain(kindValues), plain(channelValues), plain(targetValues)}
+)
+
+// maxValues is at least the number of values of any head.
+const maxValues = 10
+
+func plain[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// scores are the odds of the values of every head.
+type scores [heads][maxValues]float64
+
+// weight is what a class says about one value.
+type weight struct {
+	head  head
+	value int
+	odds  float64
+}
+
+// classID is the index of a class in the lexicon.
+type classID int16
+
+// class is a group of phrases that speak for the same.
+type class struct {
+	name    string
+	weights []weight
+	layer   layer
+}
+
+// layer is one of the two readings of the same words: a phrase silences the
+// shorter ones in it within its own layer only, so that "kicked me" is a blow
+// and says whom it met.
+type layer int
+
+const (
+	whatLayer layer = iota // what happened and how it reached them
+	whomLayer              // whom it was aimed at
+	layers    int   = iota
+)
+
+// lexicon is the first model: classes, the trie of their phrases, and the odds
+// before any word. It does not change once it is read.
+type lexicon struct {
+	version string
+	vocab   vocabulary
+	classes []class
+	bias    scores
+	next    map[uint64]int32 // node and word to node; a layer's root is the node of its number
+	first   [layers][]int32  // word to the root's child, 0 when none
+	out     [][]classID      // the classes of the phrase that ends in a node
+	role    roles
+
+	tokens  []token // reused while phrases are added
+	scratch scratch
+}
+
+// engineVersion names the rules of context and arithmetic in this package.
+// It changes when they change; the lexicon's hash changes by itself.
+const engineVersion = "lexicon-1"
+
+// loadLexicon reads the embedded lexicon once for the process. The file is
+// part of the program and is read by its tests, so a mistake in it panics.
+var loadLexicon = sync.OnceValue(func() *lexicon {
+	lex, err := parseLexicon(lexiconText)
+	if err != nil {
+		panic(err)
+	}
+	return lex
+})
+
+// parseLexicon reads the format that lexicon.txt describes at its top.
+func parseLexicon(text string) (*lexicon, error) {
+	sum := sha256.Sum256([]byte(text))
+	lex := &lexicon{
+		version: engineVersion + "-" + hex.EncodeToString(sum[:4]),
+		vocab:   vocabulary{index: make(map[string]int32, 4<<10), learn: true},
+		next:    make(map[uint64]int32, 32<<10),
+		out:     make([][]classID, layers, 32<<10),
+	}
+	lists := strings.NewReplacer()
+	var named []string
+	current, in := classID(-1), whatLayer
+	for n, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		var err error
+		switch {
+		case line == "" || line[0] == '#':
+		case line[0] == '<':
+			name, list, _ := strings.Cut(line, ":")
+			named = append(named, name, "("+strings.TrimSpace(list)+")")
+			lists = strings.NewReplacer(named...)
+		case line == "= whom":
+			in = whomLayer
+		case line[0] == '[':
+			current, err = lex.header(line, in)
+		case current < 0:
+			err = fmt.Errorf("a phrase before any class")
+		default:
+			err = lex.phrases(current, lists.Replace(line))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lexicon line %d: %w", n+1, err)
+		}
+	}
+	lex.vocab.learn = false
+	lex.indexRoot()
+	var err error
+	lex.role, err = lex.roles()
+	return lex, err
+}
+
+// header reads "[name] value odds, value odds".
+func (lex *lexicon) header(line string, in layer) (classID, error) {
+	name, odds, ok := strings.Cut(line[1:], "]")
+	if !ok {
+		return -1, fmt.Errorf("want [name] value odds, …")
+	}
+	c := class{name: name, layer: in}
+	for field := range strings.SplitSeq(odds, ",") {
+		if field = strings.TrimSpace(field); field == "" {
+			continue
+		}
+		value, number, _ := strings.Cut(field, " ")
+		w, err := parseValue(value)
+		if err != nil {
+			return -1, err
+		}
+		if w.odds, err = strconv.ParseFloat(number, 64); err != nil {
+			return -1, fmt.Errorf("odds of %s: %w", value, err)
+		}
+		c.weights = append(c.weights, w)
+	}
+	if name == "before any word" {
+		for _, w := range c.weights {
+			lex.bias[w.head][w.value] = w.odds
+		}
+		return -1, nil
+	}
+	lex.classes = append(lex.classes, c)
+	return classID(len(lex.classes) - 1), nil
+}
+
+func parseValue(name string) (weight, error) {
+	for h, values := range headValues {
+		for i, v := range values {
+			if v == "unknown" {
+				v += "_" + headNames[h]
+			}
+			if v == name {
+				return weight{head: head(h), value: i}, nil
+			}
+		}
+	}
+	return weight{}, fmt.Errorf("%q is no value that words can speak for", name)
+}
+
+// phrases adds the phrases of one line to a class.
+func (lex *lexicon) phrases(id classID, line string) error {
+	for pattern := range splitOutside(line, ',') {
+		phrases, err := expand(pattern)
+		if err != nil {
+			return err
+		}
+		for _, p := range phrases {
+			lex.phrase(id, p)
+			if strings.Contains(p, "'") { // many leave the apostrophe out
+				lex.phrase(id, strings.ReplaceAll(p, "'", ""))
+			}
+		}
+	}
+	return nil
+}
+
+func (lex *lexicon) phrase(id classID, phrase string) {
+	if strings.TrimSpace(phrase) == starred {
+		phrase = "f**k" // any starred word reads as starred
+	}
+	root := int32(lex.classes[id].layer)
+	node := root
+	lex.tokens = lex.vocab.tokenise(phrase, lex.tokens[:0], &lex.scratch)
+	for _, t := range lex.tokens {
+		edge := edgeOf(node, t.word)
+		child, ok := lex.next[edge]
+		if !ok {
+			child = int32(len(lex.out))
+			lex.out = append(lex.out, nil)
+			lex.next[edge] = child
+		}
+		node = child
+	}
+	if node == root {
+		return
+	}
+	for _, known := range lex.out[node] {
+		if known == id {
+			return
+		}
+	}
+	lex.out[node] = append(lex.out[node], id)
+}
+
+// indexRoot copies the roots' edges to slices: most words begin no phrase and
+// are settled by one look.
+func (lex *lexicon) indexRoot() {
+	for l := range lex.first {
+		lex.first[l] = make([]int32, len(lex.vocab.index))
+	}
+	for edge, child := range lex.next {
+		if node := edge >> 32; node < uint64(layers) {
+			lex.first[node][uint32(edge)] = child
+		}
+	}
+}
+
+func edgeOf(node, word int32) uint64 { return uint64(uint32(node))<<32 | uint64(uint32(word)) }
+
+// expand returns every phrase that a pattern with (a|b) groups stands for,
+// innermost group first; some may come twice.
+func expand(pattern string) ([]string, error) {
+	end := strings.IndexByte(pattern, ')')
+	if end < 0 {
+		if strings.IndexByte(pattern, '(') >= 0 {
+			return nil, fmt.Errorf("%q: ( without )", pattern)
+		}
+		return []string{pattern}, nil
+	}
+	start := strings.LastIndexByte(pattern[:end], '(')
+	if start < 0 {
+		return nil, fmt.Errorf("%q: ) without (", pattern)
+	}
+	var out []string
+	for choice := range strings.SplitSeq(pattern[start+1:end], "|") {
+		phrases, err := expand(pattern[:start] + choice + pattern[end+1:])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, phrases...)
+	}
+	return out, nil
+}
+
+// splitOutside splits at sep where it stands in no group.
+func splitOutside(s string, sep byte) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		depth, from := 0, 0
+		for i := range len(s) {
+			switch {
+			case s[i] == '(':
+				depth++
+			case s[i] == ')':
+				depth--
+			case s[i] == sep && depth == 0:
+				if !yield(s[from:i]) {
+					return
+				}
+				from = i + 1
+			}
+		}
+		yield(s[from:])
+	}
+}
+
+// match is one phrase of the lexicon found in a report.
+type match struct {
+	class    classID
+	from, to int32   // tokens
+	scale    float64 // how much of the class's odds it carries, after context
+}
+
+// find appends the longest phrase of each layer from each place of the text,
+// in the order of the text. A phrase in several classes is one match each. A
+// phrase does not reach across a comma or a full stop.
+func (lex *lexicon) find(tokens []token, into []match) []match {
+	var free [layers]int // the first token that a layer has not used up
+	for i := range tokens {
+		for l := range layer(layers) {
+			if i < free[l] {
+				continue
+			}
+			end, classes := lex.longest(tokens, i, l)
+			for _, c := range classes {
+				into = append(into, match{class: c, from: int32(i), to: int32(end), scale: 1})
+			}
+			free[l] = end
+		}
+	}
+	return into
+}
+
+// longest returns the classes of the longest phrase from tokens[i] and the
+// token after it; none and 0 when no phrase begins there.
+func (lex *lexicon) longest(tokens []token, i int, l layer) (end int, classes []classID) {
+	word := tokens[i].word
+	if word == unknownWord {
+		return 0, nil
+	}
+	node := lex.first[l][word]
+	for node != 0 {
+		i++
+		if out := lex.out[node]; out != nil {
+			end, classes = i, out
+		}
+		if i == len(tokens) || tokens[i].word == unknownWord || tokens[i].breaks > noPause {
+			break
+		}
+		node = lex.next[edgeOf(node, tokens[i].word)]
+	}
+	return end, classes
+}

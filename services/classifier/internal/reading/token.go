@@ -1,0 +1,218 @@
+package reading
+
+import (
+	"bytes"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// token is one word of a narrative.
+type token struct {
+	start, end int32 // bytes of the narrative
+	word       int32 // index in the vocabulary, or unknownWord
+	breaks     pause // what stands between it and the word before
+}
+
+// pause is how far one word is cut off from the word before it.
+type pause uint8
+
+const (
+	noPause  pause = iota
+	clause         // a comma, a colon, a dash, brackets
+	sentence       // a full stop, a question or exclamation mark, a semicolon
+)
+
+const unknownWord int32 = -1
+
+// starred is what any word with letters starred out is read as: the word that
+// was meant does not matter, that it was starred out does.
+const starred = "*"
+
+// vocabulary maps a normalised word to its index. When learn is set, unknown
+// words are added: that is how the lexicon itself is read.
+type vocabulary struct {
+	index map[string]int32
+	learn bool
+}
+
+// scratch is what the tokeniser needs between words; it is reused.
+type scratch struct {
+	norm, alt []byte
+}
+
+// tokenise appends the words of text to into. A line break is a space: people
+// break lines anywhere. Any bytes are accepted; those that are not UTF-8 end a word.
+func (v *vocabulary) tokenise(text string, into []token, s *scratch) []token {
+	breaks := noPause
+	for i := 0; i < len(text); {
+		r, size := runeAt(text, i)
+		if isWordRune(r) {
+			end := s.word(text, i)
+			into = append(into, token{int32(i), int32(end), v.lookup(s), breaks})
+			breaks = noPause
+			i = end
+			continue
+		}
+		breaks = max(breaks, pauseOf(r))
+		i += size
+	}
+	return into
+}
+
+func runeAt(text string, i int) (rune, int) {
+	if c := text[i]; c < utf8.RuneSelf {
+		return rune(c), 1
+	}
+	return utf8.DecodeRuneInString(text[i:])
+}
+
+func pauseOf(r rune) pause {
+	switch r {
+	case '.', '!', '?', ';', '…':
+		return sentence
+	case ',', ':', '(', ')', '–', '—', '"', '“', '”':
+		return clause
+	}
+	return noPause
+}
+
+func isWordRune(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+	}
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r))
+}
+
+// word normalises the word that begins at text[i] into s.norm and returns
+// where it ends. Apostrophes inside it are kept, a possessive or contracted 's
+// is cut off, and a word with letters starred out becomes starred.
+func (s *scratch) word(text string, i int) (end int) {
+	s.norm = s.norm[:0]
+	letters, stars, isStarred := 0, 0, false
+	for i < len(text) {
+		r, size := runeAt(text, i)
+		switch {
+		case isWordRune(r):
+			isStarred = isStarred || stars > 0
+			letters, stars = letters+1, 0
+			s.norm = utf8.AppendRune(s.norm, fold(r))
+			end = i + size
+		case r == '*':
+			stars++
+			// "c***", but not "important**": few letters before the stars
+			if stars >= 2 && letters <= 3 {
+				isStarred, end = true, i+1
+			}
+		case isApostrophe(r):
+			s.norm = append(s.norm, '\'')
+		case r >= utf8.RuneSelf && unicode.In(r, unicode.Mn, unicode.Cf):
+			// combining marks and invisible characters do not end a word
+		default:
+			s.finish(isStarred)
+			return end
+		}
+		i += size
+	}
+	s.finish(isStarred)
+	return end
+}
+
+func (s *scratch) finish(isStarred bool) {
+	if isStarred && unicode.IsLetter(rune(s.norm[0])) {
+		s.norm = append(s.norm[:0], starred...)
+		return
+	}
+	s.norm = bytes.TrimRight(s.norm, "'")
+	if cut, ok := bytes.CutSuffix(s.norm, []byte("'s")); ok && len(cut) > 0 {
+		s.norm = cut
+	}
+}
+
+func isApostrophe(r rune) bool {
+	switch r {
+	case '\'', '‘', '’', 'ʼ', '′', '´', '`', '＇':
+		return true
+	}
+	return false
+}
+
+// lookup returns the index of s.norm. A letter written three times or more is
+// tried as two and then as one: "fuuuuck", "helllp".
+func (v *vocabulary) lookup(s *scratch) int32 {
+	if id, ok := v.index[string(s.norm)]; ok {
+		return id
+	}
+	if v.learn {
+		id := int32(len(v.index))
+		v.index[string(s.norm)] = id
+		return id
+	}
+	for _, most := range []int{2, 1} {
+		if !s.squeeze(most) {
+			return unknownWord
+		}
+		if id, ok := v.index[string(s.alt)]; ok {
+			return id
+		}
+	}
+	return unknownWord
+}
+
+// squeeze writes s.norm to s.alt with runs of three and more of the same
+// letter cut to most, and reports whether there was one. Digits stay: 999.
+func (s *scratch) squeeze(most int) (found bool) {
+	s.alt = s.alt[:0]
+	for i := 0; i < len(s.norm); {
+		run := 1
+		for i+run < len(s.norm) && s.norm[i+run] == s.norm[i] {
+			run++
+		}
+		keep := run
+		if c := s.norm[i]; run >= 3 && (c < '0' || c > '9') && c < utf8.RuneSelf {
+			keep, found = most, true
+		}
+		s.alt = append(s.alt, s.norm[i:i+keep]...)
+		i += run
+	}
+	return found
+}
+
+// fold lower-cases a letter and takes off what does not change the word: full
+// width, the styled letters of social media, accents of the Latin script.
+func fold(r rune) rune {
+	switch {
+	case r < utf8.RuneSelf:
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	case 0xFF01 <= r && r <= 0xFF5E: // full width forms
+		return fold(r - 0xFEE0)
+	case 0x1D400 <= r && r < 0x1D6A4: // mathematical alphanumerics, 52 to a style
+		if n := (r - 0x1D400) % 52; n < 26 {
+			return 'a' + n
+		} else {
+			return 'a' + n - 26
+		}
+	}
+	r = unicode.ToLower(r)
+	if r < rune(len(unaccented)) && unaccented[r] != 0 {
+		return unaccented[r]
+	}
+	return r
+}
+
+// unaccented maps the accented letters of Latin-1 and Latin Extended-A to
+// their base letter, so that people may leave accents off, as many do in Welsh.
+var unaccented = func() (base [0x180]rune) {
+	for _, group := range strings.Fields(
+		"aàáâãäåāăą cçćĉċč dďđ eèéêëēĕėęě gĝğġģ hĥħ iìíîïĩīĭįı jĵ kķ lĺļľŀł nñńņňŉ " +
+			"oòóôõöøōŏő rŕŗř sśŝşšſ tţťŧ uùúûüũūŭůűų wŵ yýÿŷ zźżž") {
+		letters := []rune(group)
+		for _, r := range letters[1:] {
+			base[r] = letters[0]
+		}
+	}
+	return base
+}()
