@@ -1,0 +1,258 @@
+package reporting
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/reporting/internal/figures"
+)
+
+const figuresPath = "/figures/"
+
+// figuresPage is the figures of one month, for a rep or a manager.
+type figuresPage struct {
+	figures.Page
+	Scope   string // whose incidents these are, in a sentence
+	Hidden  string // what managers are told about hidden numbers; "" for reps
+	Choice  selectField
+	Chart   chart
+	Legend  []legendKey
+	Columns []string
+	Rows    []crossRow
+	Kinds   []kindLine
+	History []historyRow
+	Heads   []string // of History, the parts of the chart
+	Before  web.Link // the months beside this one
+	After   web.Link
+}
+
+type legendKey struct{ Class, Label string }
+
+// crossRow is a channel by target.
+type crossRow struct {
+	Label, Class string // Class is "" where the row is no part of the chart
+	Sub, Total   bool
+	Cells        []crossCell
+	Sum          crossCell
+}
+
+// crossCell is a number; reps can open the incidents behind it.
+type crossCell struct {
+	Column string // its column's name, shown on narrow screens
+	Text   string
+	Href   string
+	Zero   bool
+	Hidden bool
+}
+
+type kindLine struct {
+	Label string
+	crossCell
+	Width string // of its bar; "" without one
+}
+
+// historyRow is one month of the table behind the chart.
+type historyRow struct {
+	Label, Href string
+	Selected    bool
+	Cells       []crossCell
+}
+
+// showFigures shows GET /figures/: exact figures of their sites for reps, the
+// published ones for managers.
+func (s *Service) showFigures(c *fiber.Ctx) error {
+	month, err := figures.ParseMonth(c.Query("month"))
+	if err != nil {
+		return asPageFault(err)
+	}
+	who := asker(c)
+	q := figures.PageQuery{Month: month}
+	var page figures.Page
+	if who.Role == web.RoleRep {
+		q.Sites = sitesOf(who)
+		page, err = s.figures.ExactPage(c.UserContext(), q)
+	} else {
+		page, err = s.figures.PublishedPage(c.UserContext(), q)
+	}
+	if err != nil {
+		return asPageFault(err)
+	}
+	return s.pages.Render(c, http.StatusOK, "figures", web.Page{Title: "Figures for " + page.Month.Name(), Section: figuresPath, Wide: true,
+		Data: s.newFiguresPage(page, who)})
+}
+
+func (s *Service) newFiguresPage(page figures.Page, who web.Principal) figuresPage {
+	p := figuresPage{Page: page, Chart: newChart(page.Bars), Scope: "All sites."}
+	if page.Exact {
+		p.Scope = capital(s.directory.Load().inWords(sitesOf(who))) + "."
+	} else if hidesSome(page) {
+		p.Hidden = fmt.Sprintf("Numbers from 1 to %d are hidden, because so few incidents could tell who was involved. "+
+			"Some larger numbers are hidden too, where a small one could be worked out from them. Zero is always shown.", page.Threshold)
+	}
+	p.Notes = slices.DeleteFunc(slices.Clone(page.Notes), func(n string) bool { return p.Hidden != "" && strings.HasPrefix(n, "Some numbers are hidden") })
+	for _, m := range page.Months {
+		p.Choice.Options = append(p.Choice.Options, option{Value: m.Month.String(), Text: m.Label, Selected: m.Selected})
+	}
+	p.Choice.ID, p.Choice.Name, p.Choice.Label = "month", "month", "Month"
+	for n, k := range page.Bars.Keys {
+		p.Legend = append(p.Legend, legendKey{partClass(string(k)), page.Bars.Labels[n]})
+	}
+	for _, col := range page.Columns {
+		p.Columns = append(p.Columns, col.Label)
+	}
+	for _, r := range page.Rows {
+		p.Rows = append(p.Rows, crossRowOf(page, r))
+	}
+	total := crossRowOf(page, page.Total)
+	total.Total = true
+	p.Rows = append(p.Rows, total)
+	p.Kinds = kindLines(page)
+	p.Heads, p.History = historyRows(page)
+	p.Before, p.After = neighbours(page)
+	return p
+}
+
+func hidesSome(page figures.Page) bool {
+	return page.Total.Total.Hidden || page.Bars.Hidden || slices.ContainsFunc(page.Kinds, func(l figures.Line) bool { return l.Count.Hidden }) ||
+		slices.ContainsFunc(page.Rows, func(r figures.Row) bool {
+			return r.Total.Hidden || slices.ContainsFunc(r.Cells, func(t figures.Text) bool { return t.Hidden })
+		})
+}
+
+// crossRowOf returns a row whose numbers open the incidents behind them.
+func crossRowOf(page figures.Page, r figures.Row) crossRow {
+	row := crossRow{Label: r.Label, Sub: r.Sub}
+	if !r.Sub { // the chart draws online as one part
+		row.Class = string(r.Key)
+	}
+	for n, t := range r.Cells {
+		row.Cells = append(row.Cells, cellOf(page, t, page.Columns[n].Label, "channel", string(r.Key), "target", string(page.Columns[n].Key)))
+	}
+	row.Sum = cellOf(page, r.Total, "All", "channel", string(r.Key))
+	return row
+}
+
+// cellOf returns a number, with the way to the incidents behind it where the
+// reader may open them.
+func cellOf(page figures.Page, t figures.Text, column string, filters ...string) crossCell {
+	c := crossCell{Column: column, Text: t.Text, Hidden: t.Hidden, Zero: t.Text == "0"}
+	if page.Exact && !c.Zero && page.Unit == figures.Incidents {
+		c.Href = behind(page.Month, filters...)
+	}
+	return c
+}
+
+// behind returns the list of the incidents that a number counts.
+func behind(m incident.Month, filters ...string) string {
+	q := url.Values{"month": {m.String()}, "status": {"counted"}}
+	for n := 0; n+1 < len(filters); n += 2 {
+		if filters[n+1] != "" {
+			q.Set(filters[n], filters[n+1])
+		}
+	}
+	return incidentsPath + "?" + q.Encode()
+}
+
+// kindLines returns the kinds with bars on one scale, which hidden ones lack.
+func kindLines(page figures.Page) []kindLine {
+	number := func(t figures.Text) (n float64) {
+		if !t.Hidden {
+			_, _ = fmt.Sscanf(strings.ReplaceAll(t.Text, ",", ""), "%g", &n)
+		}
+		return n
+	}
+	most := 1.0
+	for _, k := range page.Kinds {
+		most = max(most, number(k.Count))
+	}
+	lines := make([]kindLine, len(page.Kinds))
+	for n, k := range page.Kinds {
+		lines[n] = kindLine{Label: k.Label, crossCell: cellOf(page, k.Count, "", "kind", string(k.Key))}
+		if v := number(k.Count); v > 0 {
+			lines[n].Width = percent(100 * v / most)
+		}
+	}
+	return lines
+}
+
+// historyRows returns the chart as a table: the parts of each month, then all.
+func historyRows(page figures.Page) (heads []string, rows []historyRow) {
+	heads = append(slices.Clone(page.Bars.Labels), "All")
+	for _, m := range page.Bars.Months {
+		row := historyRow{Label: m.Label, Href: figuresPath + "?month=" + m.Month.String(), Selected: m.Selected}
+		if m.Running {
+			row.Label += " so far"
+		}
+		open := page
+		open.Month = m.Month
+		for n, key := range page.Bars.Keys {
+			t := figures.Text{Text: "0"}
+			for _, part := range m.Parts {
+				if part.Key == key {
+					t = part.Count
+				}
+			}
+			cell := cellOf(open, t, page.Bars.Labels[n], "channel", string(key))
+			row.Cells = append(row.Cells, cell)
+		}
+		row.Cells = append(row.Cells, cellOf(open, m.Total, "All"))
+		rows = append(rows, row)
+	}
+	return heads, rows
+}
+
+// neighbours returns the months before and after the one shown, as far as they
+// can be chosen.
+func neighbours(page figures.Page) (before, after web.Link) {
+	for _, m := range page.Months {
+		link := web.Link{Href: figuresPath + "?month=" + m.Month.String(), Text: m.Label}
+		switch m.Month {
+		case page.Month.Add(-1):
+			before = link
+		case page.Month.Add(1):
+			after = link
+		}
+	}
+	return before, after
+}
+
+// figuresParameters are what GET /api/v1/figures understands.
+var figuresParameters = []string{"from", "to", "by", "unit", "edition"}
+
+// figuresAPI answers GET /api/v1/figures: exact figures of their sites for
+// reps, the published grid for managers.
+func (s *Service) figuresAPI(c *fiber.Ctx) error {
+	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	if err != nil {
+		return fault.New(fault.Malformed, "malformed", "The query could not be read.")
+	}
+	if err := onlyKnown(q, figuresParameters); err != nil {
+		return err
+	}
+	ask, err := s.figures.Parse(q.Get("from"), q.Get("to"), strings.Join(q["by"], ","), q.Get("unit"), q.Get("edition"))
+	if err != nil {
+		return err
+	}
+	who := asker(c)
+	if who.Role == web.RoleManager {
+		answer, err := s.figures.Published(c.UserContext(), ask)
+		if err != nil {
+			return err
+		}
+		return c.JSON(answer)
+	}
+	ask.Sites = sitesOf(who)
+	answer, err := s.figures.Exact(c.UserContext(), ask)
+	if err != nil {
+		return err
+	}
+	return c.JSON(answer)
+}

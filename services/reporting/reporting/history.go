@@ -1,0 +1,119 @@
+package reporting
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// historyEntry is one thing that was done, in words.
+type historyEntry struct {
+	What    string
+	When    string
+	ISO     string
+	Who     string
+	Details []string
+	Note    string // somebody's words
+}
+
+// historyOf tells the timeline, oldest first. notes are the opened words by Seq.
+func historyOf(changes []incident.Change, notes map[int]string, sites *directory) []historyEntry {
+	entries := make([]historyEntry, len(changes))
+	for n, c := range changes {
+		entries[n] = historyEntry{What: whatWasDone(c), When: clock(c.At), ISO: iso(c.At), Who: doer(c), Details: details(c, sites), Note: notes[c.Seq]}
+	}
+	return entries
+}
+
+// whatWasDone returns a change's heading.
+func whatWasDone(c incident.Change) string {
+	switch c.Action {
+	case incident.ActionFiled:
+		return "Reported"
+	case incident.ActionRead:
+		return "Read by the machine"
+	case incident.ActionAcknowledged:
+		return "Acknowledged"
+	case incident.ActionStatus:
+		return "Status changed"
+	case incident.ActionCorrected:
+		return "Corrected"
+	case incident.ActionNoted:
+		return "Note added"
+	case incident.ActionClosed:
+		return "Closed"
+	case incident.ActionReopened:
+		return "Reopened"
+	case incident.ActionAdded:
+		return "The reporter added to it"
+	case incident.ActionWithdrawn:
+		return "Withdrawn by the reporter"
+	case incident.ActionUnreadable:
+		return "Arrived unreadable"
+	}
+	return "Changed"
+}
+
+// doer returns who did it. A reporter is never named in the history.
+func doer(c incident.Change) string {
+	switch c.By.Role {
+	case "machine":
+		if c.Action == incident.ActionRead && c.By.ID != "" {
+			return "model " + c.By.ID
+		}
+		return ""
+	case "reporter":
+		return ""
+	}
+	if c.By.Name == "" {
+		return c.By.Role
+	}
+	return fmt.Sprintf("%s (%s)", c.By.Name, c.By.Role)
+}
+
+// details returns what changed from what to what.
+func details(c incident.Change, sites *directory) []string {
+	switch c.Action {
+	case incident.ActionCorrected:
+		from, to := changedWord(c.Field, c.From, sites), changedWord(c.Field, c.To, sites)
+		if from == "" {
+			return []string{fmt.Sprintf("%s: %s", changedField(c.Field), to)}
+		}
+		return []string{fmt.Sprintf("%s: from %s to %s", changedField(c.Field), from, to)}
+	case incident.ActionStatus, incident.ActionClosed, incident.ActionReopened:
+		if word := statusWords[incident.Status(c.To)]; word != "" {
+			return []string{"Now: " + lowered(word)}
+		}
+	case incident.ActionUnreadable:
+		return []string{"The message could not be read. It is kept, and whoever runs the machine can have it read again."}
+	}
+	return nil
+}
+
+// changedField returns the name of a field that was corrected.
+func changedField(field string) string {
+	words := map[string]string{"kind": "What happened", "channel": "How it reached staff", "target": "Whom it was aimed at",
+		"site": "Site", "occurred_at": "When it happened", "hurt": "Anyone hurt", "people_affected": "People affected"}
+	if w, ok := words[field]; ok {
+		return w
+	}
+	return capital(field)
+}
+
+// changedWord returns a value of a corrected field in words.
+func changedWord(field, value string, sites *directory) string {
+	switch field {
+	case "site":
+		return sites.name(value)
+	case "hurt":
+		return lowered(hurtWords[incident.Hurt(value)])
+	case "occurred_at":
+		text, _, _ := strings.Cut(value, " ")
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			return clock(at)
+		}
+	}
+	return lowered(valueWord(field, value))
+}

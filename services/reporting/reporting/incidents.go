@@ -1,0 +1,256 @@
+package reporting
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+const (
+	incidentsPath = "/incidents/"
+	pageSize      = 50
+	monthsToPick  = 24
+	countMost     = 10_000         // the list says "more than" beyond
+	lateAfter     = 48 * time.Hour // nobody acknowledged a report for so long
+)
+
+// statusGroups are the page's names for several statuses at once.
+var statusGroups = map[string][]incident.Status{
+	"open":    statusesThat(incident.Status.IsOpen),
+	"counted": statusesThat(incident.Status.Counts),
+	"closed":  statusesThat(incident.Status.IsClosed),
+	"all":     incident.Statuses,
+}
+
+func statusesThat(is func(incident.Status) bool) []incident.Status {
+	return slices.DeleteFunc(slices.Clone(incident.Statuses), func(s incident.Status) bool { return !is(s) })
+}
+
+// incidentsPage is the reps' list.
+type incidentsPage struct {
+	Notice    string
+	Filters   []selectField
+	More      []selectField
+	MoreOpen  bool
+	Count     string // how many, as a sentence
+	Also      string // what of them waits for a rep
+	Rows      []incidentRow
+	First     string // the list's beginning, when this is not it
+	Next      string // the next page, "" at the end
+	Empty     string // why there is nothing
+	EmptyHelp string
+	EmptyLink *web.Link
+}
+
+type incidentRow struct {
+	Href, Title, Ref     string
+	Hurt, Review         bool
+	Words                string
+	Site, How            string
+	When, ISO            string
+	Status, StatusColour string
+	Waiting              string
+	Late                 bool
+}
+
+// listIncidents shows GET /incidents/: what happened at a rep's sites, newest
+// first, open ones unless another status is asked for.
+func (s *Service) listIncidents(c *fiber.Ctx) error {
+	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	if err != nil {
+		return fault.New(fault.Malformed, "malformed", "The address could not be read. Go back to the list and try again.")
+	}
+	who, _ := web.PrincipalOf(c)
+	status := q.Get("status")
+	if status == "" {
+		status = "open"
+		q.Set("status", status)
+	}
+	if status == "review" {
+		q.Set("status", "open")
+		q.Set("review", "true")
+	}
+	f, err := readFilter(q, sitesOf(who), statusGroups)
+	if err != nil {
+		return asPageFault(err)
+	}
+	f.Limit = pageSize
+	ctx := c.UserContext()
+	found, next, err := s.store.ListIncidents(ctx, f)
+	if err != nil {
+		return err
+	}
+	sites := s.directory.Load()
+	data := incidentsPage{Notice: s.takeNotice(c)}
+	for _, i := range found {
+		data.Rows = append(data.Rows, s.row(i, sites))
+	}
+	q.Set("status", status)
+	q.Del("review")
+	s.fillFilters(&data, q, f, sitesOf(who))
+	if err := s.countIncidents(c, &data, f, status); err != nil {
+		return err
+	}
+	data.First, data.Next = pageLinks(q, next)
+	if len(data.Rows) == 0 {
+		data.explainEmpty(q)
+	}
+	return s.pages.Render(c, http.StatusOK, "incidents", web.Page{Title: "Incidents", Section: incidentsPath, Wide: true, Data: data})
+}
+
+// row returns an incident as the list shows it, with the beginning of its words.
+func (s *Service) row(i *incident.Incident, sites *directory) incidentRow {
+	d := i.Dims()
+	r := incidentRow{
+		Href: incidentsPath + i.ID, Title: title(d.Kind), Ref: i.Ref,
+		Hurt: i.Hurt == incident.HurtYes, Review: i.NeedsReview() && i.Status.IsOpen(),
+		Words: excerpt(s.firstWords(i)),
+		Site:  sites.name(i.Site), How: how(d),
+		When: occurredShort(i, s.now()), ISO: iso(i.OccurredAt),
+		Status: statusWords[i.Status], StatusColour: statusColours[i.Status],
+	}
+	if i.Status.IsOpen() {
+		now := s.now()
+		r.Waiting = capital(ago(i.ReceivedAt, now))
+		r.Late = i.Status == incident.StatusNew && now.Sub(i.ReceivedAt) > lateAfter
+	}
+	return r
+}
+
+// title returns what an incident is called.
+func title(k incident.Kind) string {
+	if k == incident.KindUnknown {
+		return "Not yet decided"
+	}
+	return kindWords[k]
+}
+
+// how returns how it reached staff, in words; "" for a hazard.
+func how(d incident.Dims) string {
+	switch d.Channel {
+	case incident.ChannelNotApplicable:
+		return ""
+	case incident.ChannelUnknown:
+		return "How is not known yet"
+	}
+	return channelWords[d.Channel]
+}
+
+// fillFilters fills the form above the list from what is being shown.
+func (s *Service) fillFilters(data *incidentsPage, q url.Values, f store.Filter, own []string) {
+	data.Filters = []selectField{
+		{ID: "status", Name: "status", Label: "Status", Options: statusChoices(q.Get("status"))},
+		{ID: "month", Name: "month", Label: "Month", Options: monthChoices("Any month", incident.MonthOf(s.now()), monthsToPick, f.Month)},
+	}
+	if sites := s.directory.Load().choices("All your sites", own, q.Get("site")); len(sites) > 2 {
+		data.Filters = append(data.Filters, selectField{ID: "site", Name: "site", Label: "Site", Options: sites})
+	}
+	data.More = []selectField{
+		{ID: "kind", Name: "kind", Label: "What happened", Options: choices("Anything", incident.Kinds, kindWords, string(f.Kind))},
+		{ID: "channel", Name: "channel", Label: "How it reached staff", Options: choices("Any way", incident.Channels, channelWords, string(f.Channel))},
+		{ID: "target", Name: "target", Label: "Whom it was aimed at", Options: choices("Anybody", incident.Targets, targetWords, string(f.Target))},
+	}
+	data.MoreOpen = f.Kind != "" || f.Channel != "" || f.Target != ""
+}
+
+func statusChoices(selected string) []option {
+	options := []option{
+		{Value: "open", Text: "Open"},
+		{Value: "review", Text: "Needs a look"},
+		{Value: "closed", Text: "Closed"},
+		{Value: "counted", Text: "All in the figures"},
+		{Value: "all", Text: "All"},
+	}
+	for _, s := range incident.Statuses {
+		options = append(options, option{Value: string(s), Text: statusWords[s]})
+	}
+	for i := range options {
+		options[i].Selected = options[i].Value == selected
+	}
+	return options
+}
+
+// countIncidents says how many there are, and what of them waits for a rep.
+func (s *Service) countIncidents(c *fiber.Ctx, data *incidentsPage, f store.Filter, status string) error {
+	ctx := c.UserContext()
+	n, err := s.store.CountIncidents(ctx, f, countMost+1)
+	if err != nil {
+		return err
+	}
+	words := "incidents"
+	if n == 1 {
+		words = "incident"
+	}
+	if status == "open" {
+		words = "open " + words
+	}
+	data.Count = number(n) + " " + words + "."
+	if n > countMost {
+		data.Count = "More than " + number(countMost) + " " + words + "."
+	}
+	if status == "open" && n > 0 {
+		f.Review = true
+		review, err := s.store.CountIncidents(ctx, f, countMost)
+		if err != nil {
+			return err
+		}
+		f.Review, f.Statuses = false, []incident.Status{incident.StatusNew}
+		fresh, err := s.store.CountIncidents(ctx, f, countMost)
+		if err != nil {
+			return err
+		}
+		data.Also = fmt.Sprintf("%s not acknowledged yet, %s a look. ", count(fresh, "is", "are"), count(review, "needs", "need"))
+	}
+	data.Also += "Newest first."
+	return nil
+}
+
+// pageLinks returns the way to the list's beginning and to the next page.
+func pageLinks(q url.Values, next string) (first, following string) {
+	link := func(cursor string) string {
+		to := url.Values{}
+		for name, values := range q {
+			if name != "cursor" && values[0] != "" {
+				to[name] = values
+			}
+		}
+		if cursor != "" {
+			to.Set("cursor", cursor)
+		}
+		return incidentsPath + "?" + to.Encode()
+	}
+	if q.Get("cursor") != "" {
+		first = link("")
+	}
+	if next != "" {
+		following = link(next)
+	}
+	return first, following
+}
+
+// explainEmpty says why the list is empty and what to do.
+func (p *incidentsPage) explainEmpty(q url.Values) {
+	filtered := false
+	for _, name := range []string{"site", "kind", "channel", "target", "month"} {
+		filtered = filtered || q.Get(name) != ""
+	}
+	switch {
+	case filtered || q.Get("status") != "open":
+		p.Empty = "No incident fits these filters."
+		p.EmptyHelp = "Choose another status or month, or clear the filters to see everything that is open."
+		p.EmptyLink = &web.Link{Href: incidentsPath, Text: "Clear the filters"}
+	default:
+		p.Empty = "Nothing is waiting."
+		p.EmptyHelp = "When staff at your sites report something, it appears here within a second. Tell them where to report it."
+		p.EmptyLink = &web.Link{Href: incidentsPath + "?status=closed", Text: "See what is closed"}
+	}
+}

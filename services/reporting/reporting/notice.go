@@ -1,0 +1,45 @@
+package reporting
+
+import (
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/web"
+)
+
+// A notice tells, on the page that follows a change, what was done. Only its
+// name travels in the cookie, so that nobody can put words on a page.
+const noticeCookie = "notice"
+
+var notices = map[string]string{
+	"acknowledged": "Acknowledged. The reporter can see that somebody has read it.",
+	"status":       "The status was changed. The reporter can see it.",
+	"classify":     "The correction was saved and the figures follow it.",
+	"note":         "The note was added to the history.",
+	"close":        "The incident is closed. The reporter can see what was said.",
+	"reopen":       "The incident is open again.",
+	"moved":        "The correction was saved. The incident is now at a site that is not one of yours.",
+	"added":        "The person was added. Give them their name and password yourself.",
+	"password":     "The new password is set. They were signed out everywhere.",
+	"disabled":     "The account is disabled and was signed out everywhere.",
+	"enabled":      "The account can sign in again.",
+	"sites":        "The sites were imported. The report form lists them now.",
+	"signed-out":   "You are signed out.",
+	"set-up":       "You are the first administrator. Import your sites next, then add people.",
+}
+
+// leaveNotice has the next page tell what was done.
+func (s *Service) leaveNotice(c *fiber.Ctx, name string) {
+	web.SetCookie(c, noticeCookie, name, time.Minute, s.secure)
+}
+
+// takeNotice returns what the page before left to tell, once.
+func (s *Service) takeNotice(c *fiber.Ctx) string {
+	name := c.Cookies(web.CookieName(noticeCookie, s.secure))
+	if name == "" {
+		return ""
+	}
+	web.SetCookie(c, noticeCookie, "", 0, s.secure)
+	return notices[name]
+}

@@ -1,0 +1,244 @@
+package reporting
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"time"
+
+	"github.com/onrecord/onrecord/services/reporting/internal/people"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// What an operator of the machine may do, from the command line or through the
+// control socket. Nothing here checks a role: whoever can call it holds the
+// data already. Errors are fault errors in words for the operator.
+
+// NewUser is a person to add. Role is administrator, rep or manager. Sites are
+// a rep's; none means every site.
+type NewUser struct {
+	Name     string   `json:"name"`
+	Role     string   `json:"role"`
+	Sites    []string `json:"sites,omitempty"`
+	Password string   `json:"password"`
+}
+
+// NewPassword is a password for a person who has an account.
+type NewPassword struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+// User is a person with an account.
+type User struct {
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+	Sites     []string  `json:"sites,omitempty"` // a rep's; none: every site
+	Disabled  bool      `json:"disabled,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// NewToken is an API token to make. Role is rep or manager; sites are as a
+// rep's.
+type NewToken struct {
+	Role  string   `json:"role"`
+	Sites []string `json:"sites,omitempty"`
+	Label string   `json:"label,omitempty"`
+}
+
+// CreatedToken is a token as it is shown once: only the secret's hash is kept.
+type CreatedToken struct {
+	ID     string `json:"id"`
+	Secret string `json:"secret"`
+}
+
+// Token is an API token without its secret.
+type Token struct {
+	ID        string    `json:"id"`
+	Label     string    `json:"label,omitempty"`
+	Role      string    `json:"role"`
+	Sites     []string  `json:"sites,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	Revoked   bool      `json:"revoked,omitempty"`
+}
+
+// Site is a place where staff work.
+type Site struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Kind     string `json:"kind,omitempty"`
+	Postcode string `json:"postcode,omitempty"`
+	Region   string `json:"region,omitempty"`
+	Employer string `json:"employer,omitempty"`
+	Staff    int    `json:"staff,omitempty"` // 0: not known
+}
+
+// Imported says what an import of sites did.
+type Imported struct {
+	Added     int `json:"added"`
+	Changed   int `json:"changed"`
+	Unchanged int `json:"unchanged"`
+}
+
+// Verification is what a recount found: a line for everything that is wrong,
+// without words anybody wrote.
+type Verification struct {
+	Incidents   int      `json:"incidents"` // recounted
+	Ledgers     int      `json:"ledgers"`   // compared
+	Differences []string `json:"differences,omitempty"`
+	Unsettled   []string `json:"unsettled,omitempty"` // months that changed all the while and could not be compared
+}
+
+// DeadLetter is a message that nobody could read. It is kept, and where it is
+// a report it is counted as not known.
+type DeadLetter struct {
+	Subject    string    `json:"subject"`
+	Cause      string    `json:"cause"`
+	At         time.Time `json:"at"`                   // when the stream stored it
+	ReplayedAt time.Time `json:"replayed_at,omitzero"` // zero until it was read
+}
+
+// AddUser adds a person. It returns fault.Invalid with what to mend, a name
+// that is taken included.
+func (s *Service) AddUser(ctx context.Context, u NewUser) error {
+	_, err := s.people.AddUser(ctx, people.NewAccount{Name: u.Name, Role: store.Role(u.Role), Sites: u.Sites, Password: u.Password})
+	return err
+}
+
+// Users returns everybody with an account, by name.
+func (s *Service) Users(ctx context.Context) ([]User, error) {
+	found, err := s.people.Users(ctx)
+	if err != nil {
+		return nil, err
+	}
+	users := make([]User, len(found))
+	for n, u := range found {
+		users[n] = User{u.Name, string(u.Role), u.Sites, u.Disabled, u.CreatedAt}
+	}
+	return users, nil
+}
+
+// SetPassword gives a person a new password and ends their sessions. It returns
+// fault.NotFound for a name nobody has, fault.Invalid for a password that is
+// too weak.
+func (s *Service) SetPassword(ctx context.Context, name, password string) error {
+	return s.withUser(ctx, name, func(id string) error { return s.people.SetPassword(ctx, id, password) })
+}
+
+// DisableUser keeps a person from signing in and ends their sessions. It
+// returns fault.NotFound for a name nobody has, and fault.Conflict for the last
+// administrator who can sign in.
+func (s *Service) DisableUser(ctx context.Context, name string) error {
+	return s.withUser(ctx, name, func(id string) error { return s.people.Disable(ctx, id) })
+}
+
+// EnableUser lets a disabled person sign in again. It returns fault.NotFound
+// for a name nobody has.
+func (s *Service) EnableUser(ctx context.Context, name string) error {
+	return s.withUser(ctx, name, func(id string) error { return s.people.Enable(ctx, id) })
+}
+
+func (s *Service) withUser(ctx context.Context, name string, do func(id string) error) error {
+	u, err := s.people.UserByName(ctx, name)
+	if err != nil {
+		return err
+	}
+	return do(u.ID)
+}
+
+// CreateToken makes an API token. Its secret is in the answer and nowhere else.
+// It returns fault.Invalid with what to mend.
+func (s *Service) CreateToken(ctx context.Context, t NewToken) (CreatedToken, error) {
+	secret, made, err := s.people.CreateToken(ctx, people.NewToken{Role: store.Role(t.Role), Sites: t.Sites, Label: cmp.Or(t.Label, "API token")})
+	return CreatedToken{made.ID, secret}, err
+}
+
+// Tokens returns every API token, the newest first, revoked ones included.
+func (s *Service) Tokens(ctx context.Context) ([]Token, error) {
+	found, err := s.people.Tokens(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tokens := make([]Token, len(found))
+	for n, t := range found {
+		tokens[n] = Token{t.ID, t.Label, string(t.Role), t.Sites, t.CreatedAt, t.Revoked}
+	}
+	return tokens, nil
+}
+
+// RevokeToken ends an API token. It returns fault.NotFound for an id none has;
+// revoking twice is no error.
+func (s *Service) RevokeToken(ctx context.Context, id string) error {
+	return s.people.RevokeToken(ctx, id)
+}
+
+// SetupToken returns the token of the one-time link /setup?token=… that creates
+// the first administrator, or "" once there is an administrator. A new one
+// takes the place of the one before.
+func (s *Service) SetupToken(ctx context.Context) (string, error) { return s.people.SetupToken(ctx) }
+
+// ImportSites adds and changes sites from a CSV file, all of it or nothing, and
+// publishes the directory for intake. It returns fault.Invalid with a field for
+// each line to mend.
+func (s *Service) ImportSites(ctx context.Context, csv io.Reader) (Imported, error) {
+	done, err := s.people.ImportSites(ctx, csv)
+	if err != nil {
+		return Imported{}, err
+	}
+	if err := s.loadDirectory(ctx); err != nil {
+		return Imported{}, err
+	}
+	if err := s.people.PublishDirectory(ctx, s.bus); err != nil { // the sites are stored; keepDirectory tries again
+		s.log.Error("the site directory was not published and will be tried again", "error", err)
+	}
+	return Imported{done.Added, done.Changed, done.Unchanged}, nil
+}
+
+// Sites returns the site directory by name.
+func (s *Service) Sites(ctx context.Context) ([]Site, error) {
+	found, err := s.store.ListSites(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sites := make([]Site, len(found))
+	for n, site := range found {
+		sites[n] = Site(site)
+	}
+	return sites, nil
+}
+
+// Verify recounts every figure from the incidents, checks every timeline, and
+// names what differs. It repairs nothing and may run beside work under way.
+// Progress is called now and then with the incidents done and how many there are.
+func (s *Service) Verify(ctx context.Context, progress func(done, total int)) (Verification, error) {
+	r, err := s.auditor.Verify(ctx, progress)
+	if err != nil {
+		return Verification{}, err
+	}
+	v := Verification{Incidents: r.Incidents, Ledgers: r.Ledgers, Differences: r.Lines()}
+	for _, m := range r.Unsettled {
+		v.Unsettled = append(v.Unsettled, m.String())
+	}
+	return v, nil
+}
+
+// DeadLetters returns the messages that could not be read, the oldest first,
+// those since replayed included.
+func (s *Service) DeadLetters(ctx context.Context) ([]DeadLetter, error) {
+	found, err := s.store.ListQuarantined(ctx)
+	if err != nil {
+		return nil, err
+	}
+	letters := make([]DeadLetter, len(found))
+	for n, q := range found {
+		letters[n] = DeadLetter{q.Subject, q.Cause, q.At, q.ReplayedAt}
+	}
+	return letters, nil
+}
+
+// ReplayDeadLetter reads one again, as after an upgrade. It returns
+// fault.NotFound when there is no such message, fault.Conflict when it still
+// cannot be read.
+func (s *Service) ReplayDeadLetter(ctx context.Context, subject string) error {
+	return s.projector.Replay(ctx, subject)
+}

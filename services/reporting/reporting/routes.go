@@ -1,0 +1,58 @@
+package reporting
+
+import (
+	"net/http"
+
+	"github.com/onrecord/onrecord/pkg/web"
+)
+
+// maxSitesBody bounds a file of sites: more than the directory holds.
+const maxSitesBody = web.MaxBody
+
+// Routes returns everything reporting answers, with who may call it. This
+// table is the authorisation review: whoever is not named is refused.
+//
+// Reps see incidents of their own sites only; an incident at another's site is
+// not found. Managers see no incident and no small number, administrators
+// neither incidents nor figures.
+func (s *Service) Routes() []web.Route {
+	var (
+		anyone    = []web.Role{web.Anyone}
+		signedIn  = []web.Role{web.RoleRep, web.RoleManager, web.RoleAdministrator}
+		reps      = []web.Role{web.RoleRep}
+		readers   = []web.Role{web.RoleRep, web.RoleManager}
+		admins    = []web.Role{web.RoleAdministrator}
+		get, post = http.MethodGet, http.MethodPost
+	)
+	routes := []web.Route{
+		{Method: get, Path: "/sign-in/", Who: anyone, Handler: s.showSignIn},
+		{Method: post, Path: "/sign-in/", Who: anyone, Handler: s.signIn},
+		{Method: post, Path: "/sign-out", Who: signedIn, Handler: s.signOut},
+		{Method: get, Path: "/setup", Who: anyone, Handler: s.showSetup},
+		{Method: post, Path: "/setup", Who: anyone, Handler: s.setUp},
+
+		{Method: get, Path: "/incidents/", Who: reps, Handler: s.listIncidents},
+		{Method: get, Path: "/incidents/:id", Who: reps, Handler: s.showIncident},
+		{Method: get, Path: "/api/v1/incidents", Who: reps, Handler: s.listIncidentsAPI},
+		{Method: get, Path: "/api/v1/incidents/:id", Who: reps, Handler: s.getIncidentAPI},
+
+		{Method: get, Path: "/figures/", Who: readers, Handler: s.showFigures},
+		{Method: get, Path: "/api/v1/figures", Who: readers, Handler: s.figuresAPI},
+
+		{Method: get, Path: "/people/", Who: admins, Handler: s.listPeople},
+		{Method: post, Path: "/people/", Who: admins, Handler: s.addPerson},
+		{Method: get, Path: "/people/add/", Who: admins, Handler: s.showAddPerson},
+		{Method: get, Path: "/people/:id", Who: admins, Handler: s.showPerson},
+		{Method: post, Path: "/people/:id/password", Who: admins, Handler: s.setPersonPassword},
+		{Method: post, Path: "/people/:id/disable", Who: admins, Handler: s.disablePerson},
+		{Method: post, Path: "/people/:id/enable", Who: admins, Handler: s.enablePerson},
+		{Method: get, Path: "/sites/", Who: admins, Handler: s.showSites},
+		{Method: post, Path: "/sites/", Who: admins, Handler: s.importSites, MaxBody: maxSitesBody},
+	}
+	for _, action := range actions {
+		routes = append(routes,
+			web.Route{Method: post, Path: "/incidents/:id/" + action, Who: reps, Handler: s.changeIncident(action)},
+			web.Route{Method: post, Path: "/api/v1/incidents/:id/" + action, Who: reps, Handler: s.changeIncidentAPI(action)})
+	}
+	return routes
+}

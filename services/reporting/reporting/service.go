@@ -1,0 +1,224 @@
+// Package reporting serves safety reps, managers and administrators: the list
+// of incidents, an incident with its words, the figures, people and sites, as
+// pages and as an API. It consumes the stream into its store, which it owns
+// outright, and answers intake's questions about receipts.
+package reporting
+
+import (
+	"context"
+	"crypto/hmac"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/run"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/reporting/internal/audit"
+	"github.com/onrecord/onrecord/services/reporting/internal/casework"
+	"github.com/onrecord/onrecord/services/reporting/internal/figures"
+	"github.com/onrecord/onrecord/services/reporting/internal/fold"
+	"github.com/onrecord/onrecord/services/reporting/internal/followup"
+	"github.com/onrecord/onrecord/services/reporting/internal/people"
+	"github.com/onrecord/onrecord/services/reporting/internal/projector"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+	"github.com/onrecord/onrecord/services/reporting/internal/store/sqlite"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// Config says what a Service works with. Every field but Now, Threshold and
+// Secure is required.
+type Config struct {
+	Database  string // the path of a SQLite file; it is created when there is none
+	Bus       *bus.Bus
+	Keyring   *seal.Keyring
+	Assets    *web.Assets
+	Log       *slog.Logger
+	Now       func() time.Time // nil: time.Now
+	Threshold int              // numbers from 1 to this are hidden from managers; 0: figures.DefaultThreshold
+	Secure    bool             // served over TLS: cookies are sent over nothing else
+}
+
+// Service is reporting. It is safe for concurrent use. It implements
+// web.Authenticator for the sessions and tokens it gave out.
+type Service struct {
+	store     store.Store
+	bus       *bus.Bus
+	log       *slog.Logger
+	now       func() time.Time
+	secure    bool
+	pages     *web.Pages
+	directory atomic.Pointer[directory]
+
+	projector *projector.Projector
+	cases     *casework.Service
+	figures   *figures.Service
+	follow    *followup.Service
+	auditor   *audit.Auditor
+	people    *people.Service
+}
+
+var _ web.Authenticator = (*Service)(nil)
+
+// New opens the store and builds a Service that has not begun. The error says
+// what the operator must mend: the database, or a master key that is not the
+// one the stored words were sealed under. The caller closes the Service.
+func New(ctx context.Context, cfg Config) (*Service, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	st, err := openStore(ctx, cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	s, err := build(ctx, cfg, st)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return s, nil
+}
+
+// openStore chooses the adapter by the database's name.
+func openStore(ctx context.Context, database string) (store.Store, error) {
+	switch {
+	case database == "":
+		return nil, errors.New("database: give the path of the SQLite file")
+	case strings.HasPrefix(database, "mongodb://"), strings.HasPrefix(database, "mongodb+srv://"):
+		return nil, errors.New("database: MongoDB is not supported by this version; give the path of a SQLite file")
+	}
+	return sqlite.Open(ctx, database)
+}
+
+func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
+	if err := checkMasterKey(ctx, st, cfg.Keyring); err != nil {
+		return nil, err
+	}
+	own, err := fs.Sub(templates, "templates")
+	if err != nil {
+		return nil, err
+	}
+	pages, err := web.NewPages(cfg.Assets, own)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{store: st, bus: cfg.Bus, log: cfg.Log.With("category", "reporting"), now: cfg.Now, secure: cfg.Secure, pages: pages}
+	if err := s.loadDirectory(ctx); err != nil {
+		return nil, err
+	}
+	folder := fold.New()
+	s.projector = projector.New(projector.Config{Store: st, Folder: folder, Bus: cfg.Bus, Keyring: cfg.Keyring,
+		Employers: func(name string) string { return s.directory.Load().employer(name) }, Log: cfg.Log, Now: cfg.Now})
+	s.cases = casework.New(casework.Config{Store: st, Folder: folder, Keyring: cfg.Keyring,
+		SiteKnown: func(id string) bool { return s.directory.Load().knows(id) }, Now: cfg.Now})
+	s.figures = figures.New(st, cfg.Now, cfg.Threshold)
+	s.follow = followup.New(st, cfg.Log)
+	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
+	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log})
+	return s, nil
+}
+
+const masterKeyFact = "master_key_check"
+
+// checkMasterKey compares the master key with the one the store was begun
+// under. Another key could open nothing that is stored, and would seal new
+// words so that two keys were needed from then on.
+func checkMasterKey(ctx context.Context, st store.Store, k *seal.Keyring) error {
+	want := k.MAC("master key check")
+	got, err := st.Meta(ctx, masterKeyFact)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return st.SetMeta(ctx, masterKeyFact, want)
+	case err != nil:
+		return fmt.Errorf("master key: %w", err)
+	case !hmac.Equal(got, want):
+		return errors.New("the master key is not the one this database was made with: restore that key; without it nothing people wrote can be read")
+	}
+	return nil
+}
+
+// directoryEvery is how often the site directory is read again, for sites that
+// another process imported.
+const directoryEvery = time.Minute
+
+// Run consumes the stream, answers follow-up questions, publishes the site
+// directory and audits, until ctx is done or one of them fails.
+func (s *Service) Run(ctx context.Context) error {
+	return run.Parts(ctx, s.log,
+		run.Part{Name: "follow-up answers", Run: s.answerFollowUps},
+		run.Part{Name: "site directory", Run: s.keepDirectory},
+		run.Part{Name: "projector", Run: s.projector.Run},
+		run.Part{Name: "audit", Run: func(ctx context.Context) error {
+			s.auditor.Run(ctx)
+			return nil
+		}},
+	)
+}
+
+func (s *Service) answerFollowUps(ctx context.Context) error {
+	if err := s.follow.Serve(ctx, s.bus); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// keepDirectory publishes the site directory for intake at once, and reads and
+// publishes it again every minute. A failure is tried again: filing goes on
+// with the directory that intake has.
+func (s *Service) keepDirectory(ctx context.Context) error {
+	tick := time.NewTicker(directoryEvery)
+	defer tick.Stop()
+	for {
+		if err := errors.Join(s.loadDirectory(ctx), s.people.PublishDirectory(ctx, s.bus)); err != nil && ctx.Err() == nil {
+			s.log.Error("the site directory was not published and will be tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Check returns nil while reporting can do its work, or an error that names
+// the part that cannot.
+func (s *Service) Check(ctx context.Context) error {
+	if err := s.store.Check(ctx); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return s.bus.Check(ctx)
+}
+
+// Close closes the store. Run must have returned.
+func (s *Service) Close() error { return s.store.Close() }
+
+// asker returns who asks.
+func asker(c *fiber.Ctx) web.Principal {
+	who, _ := web.PrincipalOf(c)
+	return who
+}
+
+// asPageFault turns wrong parameters in a page's address into a page that says
+// what is wrong with them; there is no form to mend them in.
+func asPageFault(err error) error {
+	f := fault.As(err)
+	if f.Kind != fault.Invalid || len(f.Fields) == 0 {
+		return err
+	}
+	words := make([]string, len(f.Fields))
+	for n, field := range f.Fields {
+		words[n] = "“" + field.Name + "”: " + field.Message
+	}
+	return fault.New(fault.Invalid, f.Code, "The address asks for something that is not there. "+strings.Join(words, " "))
+}

@@ -1,0 +1,176 @@
+package reporting
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// The words in which pages speak of the taxonomy. Every value has one, the same
+// as in package figures.
+var (
+	kindWords = map[incident.Kind]string{
+		incident.KindAssault:          "Assault",
+		incident.KindAttemptedAssault: "Attempted assault",
+		incident.KindThreat:           "Threat",
+		incident.KindAbuse:            "Abuse",
+		incident.KindPropertyDamage:   "Damage to property",
+		incident.KindExposure:         "Exposure to infection",
+		incident.KindMissingControl:   "Missing safety measure",
+		incident.KindOtherInjury:      "Other injury",
+		incident.KindOther:            "Something else",
+		incident.KindUnknown:          "Not known",
+	}
+	channelWords = map[incident.Channel]string{
+		incident.ChannelInPerson:       "In person",
+		incident.ChannelPhone:          "Phone",
+		incident.ChannelLetter:         "Letter",
+		incident.ChannelPrivateMessage: "Private message",
+		incident.ChannelPublicOnline:   "Public online",
+		incident.ChannelNotApplicable:  "Does not apply",
+		incident.ChannelUnknown:        "Not known",
+	}
+	targetWords = map[incident.Target]string{
+		incident.TargetNamedPerson:   "A named person",
+		incident.TargetAnyStaff:      "Any staff",
+		incident.TargetOrganisation:  "The organisation",
+		incident.TargetOtherPerson:   "Somebody else",
+		incident.TargetNotApplicable: "Does not apply",
+		incident.TargetUnknown:       "Not known",
+	}
+	hurtWords = map[incident.Hurt]string{
+		incident.HurtYes:     "Yes",
+		incident.HurtNo:      "No",
+		incident.HurtUnknown: "Not said",
+	}
+	statusWords = map[incident.Status]string{
+		incident.StatusNew:                "New",
+		incident.StatusAcknowledged:       "Acknowledged",
+		incident.StatusInReview:           "Being looked into",
+		incident.StatusWaitingForReporter: "Waiting for the reporter",
+		incident.StatusActionAgreed:       "Action agreed",
+		incident.StatusClosedFixed:        "Closed, fixed",
+		incident.StatusClosedNotFixed:     "Closed, not fixed",
+		incident.StatusDuplicate:          "Duplicate",
+		incident.StatusWithdrawn:          "Withdrawn",
+	}
+	statusColours = map[incident.Status]string{
+		incident.StatusNew:                "govuk-tag--blue",
+		incident.StatusAcknowledged:       "govuk-tag--turquoise",
+		incident.StatusInReview:           "govuk-tag--turquoise",
+		incident.StatusWaitingForReporter: "govuk-tag--yellow",
+		incident.StatusActionAgreed:       "govuk-tag--turquoise",
+		incident.StatusClosedFixed:        "govuk-tag--green",
+		incident.StatusClosedNotFixed:     "govuk-tag--grey",
+		incident.StatusDuplicate:          "govuk-tag--grey",
+		incident.StatusWithdrawn:          "govuk-tag--grey",
+	}
+)
+
+// valueWord returns a value of one of the correctable fields in words.
+func valueWord(field, value string) string {
+	word := ""
+	switch field {
+	case "kind":
+		word = kindWords[incident.Kind(value)]
+	case "channel":
+		word = channelWords[incident.Channel(value)]
+	case "target":
+		word = targetWords[incident.Target(value)]
+	}
+	if word == "" {
+		return value
+	}
+	return word
+}
+
+// lowered returns words that begin with a capital as they stand inside a sentence.
+func lowered(words string) string {
+	if words == "" {
+		return ""
+	}
+	return strings.ToLower(words[:1]) + words[1:]
+}
+
+// number returns n with commas between thousands.
+func number(n int) string {
+	if n < 0 {
+		return "−" + number(-n)
+	}
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// count returns a number with its noun, "1 incident" or "1,204 incidents".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+// incidents returns a number of incidents in words.
+func incidents(n int) string { return count(n, "incident", "incidents") }
+
+// clock returns a time as people in London say it, "Thu 19 Nov 2026, 1:02pm".
+func clock(t time.Time) string { return t.In(incident.London).Format("Mon 2 Jan 2006, 3:04pm") }
+
+// day returns a date in London, "Thu 19 Nov 2026".
+func day(t time.Time) string { return t.In(incident.London).Format("Mon 2 Jan 2006") }
+
+// occurred returns when an incident happened as exactly as it is known.
+func occurred(i *incident.Incident) string {
+	switch i.Precision {
+	case incident.PrecisionDay:
+		return day(i.OccurredAt)
+	case incident.PrecisionAbout:
+		return "About " + clock(i.OccurredAt)
+	}
+	return clock(i.OccurredAt)
+}
+
+// occurredShort is occurred without the year when that is this one.
+func occurredShort(i *incident.Incident, now time.Time) string {
+	year := fmt.Sprintf(" %d", now.In(incident.London).Year())
+	return strings.Replace(occurred(i), year, "", 1)
+}
+
+// iso returns a time for the datetime attribute.
+func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// ago returns how long ago t was, in the one unit that matters.
+func ago(t, now time.Time) string {
+	switch d := now.Sub(t); {
+	case d < time.Hour:
+		return "under an hour"
+	case d < 48*time.Hour:
+		return count(int(d.Hours()), "hour", "hours")
+	default:
+		return count(int(d.Hours()/24), "day", "days")
+	}
+}
+
+// list joins words as a sentence does, "a, b and c".
+func list(words []string) string {
+	switch n := len(words); n {
+	case 0:
+		return ""
+	case 1:
+		return words[0]
+	default:
+		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
+	}
+}
+
+// capital returns words as they stand at the beginning of a sentence.
+func capital(words string) string {
+	if words == "" {
+		return ""
+	}
+	return strings.ToUpper(words[:1]) + words[1:]
+}
