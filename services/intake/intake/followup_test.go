@@ -1,0 +1,120 @@
+package intake_test
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/pkg/web/webtest"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+)
+
+// reporting answers for one receipt hash, as the service of that name does.
+func (p *program) reporting(t *testing.T) (know func(hash []byte)) {
+	t.Helper()
+	var mu sync.Mutex
+	var known []byte
+	err := p.bus.Answer(t.Context(), bus.SubjectFollowUp, "reporting", func(_ context.Context, data []byte) []byte {
+		mu.Lock()
+		defer mu.Unlock()
+		var q onrecordv1.FollowUpRequest
+		reply := &onrecordv1.FollowUpReply{}
+		if proto.Unmarshal(data, &q) == nil && known != nil && string(q.GetReceiptHash()) == string(known) {
+			received, read := timestamppb.New(testNow), timestamppb.New(testNow.Add(time.Hour))
+			reply = &onrecordv1.FollowUpReply{Found: true, ReportId: "secret-id", Status: "acknowledged", ReceivedAt: received, ChangedAt: read,
+				Steps: []*onrecordv1.FollowUpStep{{At: received, Status: "new"}, {At: read, Status: "acknowledged"}}}
+		}
+		out, err := proto.Marshal(reply)
+		if err != nil {
+			t.Error(err)
+		}
+		return out
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(hash []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		known = hash
+	}
+}
+
+func (p *program) followUp(t *testing.T, body string, headers ...string) webtest.Response {
+	t.Helper()
+	return webtest.Do(t, p.app, "POST", "/api/v1/follow-up", body, append([]string{"Content-Type", "application/json"}, headers...)...)
+}
+
+func TestFollowUp(t *testing.T) {
+	p := start(t)
+	know := p.reporting(t)
+	id := newID(t)
+	a := decode[answer](t, p.post(t, report(id, "")).Body)
+	e, _, _ := p.filed(t, id)
+	know(e.GetReportFiled().GetReceiptHash())
+
+	want := `{"status":"acknowledged","status_text":"A safety rep has read it.","received_at":"2026-11-21T12:00:00Z","changed_at":"2026-11-21T13:00:00Z","steps":[` +
+		`{"at":"2026-11-21T12:00:00Z","status":"new","status_text":"Received. A safety rep has not opened it yet."},{"at":"2026-11-21T13:00:00Z","status":"acknowledged","status_text":"A safety rep has read it."}]}`
+	if got := p.followUp(t, `{"receipt":"`+strings.ToLower(a.Receipt)+`"}`); got.StatusCode != 200 || got.Body != want {
+		t.Errorf("%d %s\nwant %s", got.StatusCode, got.Body, want)
+	}
+	page := webtest.PostForm(t, p.app, "/follow-up/", url.Values{"receipt": {a.Receipt}})
+	doc := page.Document(t)
+	webtest.CheckPage(t, doc)
+	if page.StatusCode != 200 || strings.TrimSpace(doc.Find("#standing").Text()) != "A safety rep has read it." || doc.Find(".app-timeline li").Length() != 2 || strings.Contains(page.Body, "secret-id") {
+		t.Errorf("%d %s", page.StatusCode, doc.Find("main").Text())
+	}
+
+	// A code that is well formed but nobody's tells nothing.
+	nobodys := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`)
+	if nobodys.StatusCode != 404 || decode[web.Problem](t, nobodys.Body).Code != "unknown_receipt" {
+		t.Errorf("nobody’s: %d %s", nobodys.StatusCode, nobodys.Body)
+	}
+	missing := webtest.PostForm(t, p.app, "/follow-up/", url.Values{"receipt": {"0123-4567-89AB-CDEZ"}}).Document(t)
+	webtest.CheckPage(t, missing)
+	if missing.Find("#receipt").AttrOr("value", "") != "0123-4567-89AB-CDEZ" || missing.Find("#receipt-error").Length() != 1 {
+		t.Error("the page must keep the code and say what is wrong beside it")
+	}
+
+	for body, status := range map[string]int{`{"receipt":"0123-4567-89AB-CDEX"}`: 422, `{"receipt":""}`: 422, `{"receipt":"x","more":1}`: 400, `{"receipt":"x"}{}`: 400, `x`: 400} {
+		if got := p.followUp(t, body); got.StatusCode != status {
+			t.Errorf("%s: %d %s, want %d", body, got.StatusCode, got.Body, status)
+		}
+	}
+}
+
+func TestFollowUpIsLimited(t *testing.T) {
+	p := start(t)
+	p.reporting(t)
+	for i := range 10 {
+		if got := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`); got.StatusCode != 404 {
+			t.Fatalf("question %d: %d %s", i, got.StatusCode, got.Body)
+		}
+	}
+	got := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`)
+	if got.StatusCode != 429 || got.Header.Get("Retry-After") != "60" {
+		t.Errorf("the eleventh: %d Retry-After=%q", got.StatusCode, got.Header.Get("Retry-After"))
+	}
+	p.now = func() time.Time { return testNow.Add(time.Minute) }
+	if got := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`); got.StatusCode != 404 {
+		t.Errorf("a minute later: %d", got.StatusCode)
+	}
+}
+
+func TestFilingWorksWhileReportingIsAway(t *testing.T) {
+	p := start(t)
+	if got := p.post(t, report(newID(t), "")); got.StatusCode != 201 {
+		t.Errorf("filing: %d", got.StatusCode)
+	}
+	if got := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
+		t.Errorf("follow-up: %d %s", got.StatusCode, got.Body)
+	}
+}

@@ -1,0 +1,63 @@
+package intake
+
+import (
+	"testing"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/intake/internal/filing"
+)
+
+func TestLimiterCountsClientsAndAll(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 30, 0, time.UTC)
+	l := newLimiter(2, 5)
+	for _, c := range []struct {
+		address string
+		want    time.Duration
+	}{
+		{"192.0.2.1", 0},
+		{"192.0.2.1", 0},
+		{"192.0.2.1", 30 * time.Second},
+		{"::ffff:192.0.2.9", 0},
+		{"2001:db8::1", 0},
+		{"2001:db8::2", 0},
+		{"2001:db8::3", 30 * time.Second}, // one line has 2^64 addresses
+		{"192.0.2.2", 30 * time.Second},   // all together have asked five times
+	} {
+		if got := l.allow(c.address, now); got != c.want {
+			t.Errorf("allow(%s)=%v, want %v", c.address, got, c.want)
+		}
+	}
+	if got := l.allow("192.0.2.1", now.Add(30*time.Second)); got != 0 {
+		t.Errorf("in the next minute: wait %v", got)
+	}
+}
+
+func TestAFloodIsToldToComeBackAtDifferentTimes(t *testing.T) {
+	s := &Service{inFlight: make(chan struct{}, 1)}
+	s.inFlight <- struct{}{}
+	waits := make(map[time.Duration]bool)
+	for range 50 {
+		_, err := s.file(t.Context(), &filing.Filing{})
+		f := fault.As(err)
+		if f.Kind != fault.Unavailable || f.RetryAfter < time.Second || f.RetryAfter > 5*time.Second {
+			t.Fatalf("err=%v after %v", err, f.RetryAfter)
+		}
+		waits[f.RetryAfter] = true
+	}
+	if len(waits) < 10 {
+		t.Errorf("%d different waits of 50: they will all come back together", len(waits))
+	}
+	if len(s.inFlight) != 1 {
+		t.Errorf("in flight=%d, want 1", len(s.inFlight))
+	}
+}
+
+func TestEveryStatusHasPlainWords(t *testing.T) {
+	for _, st := range incident.Statuses {
+		if statusTexts[st] == "" {
+			t.Errorf("%s has no words", st)
+		}
+	}
+}
