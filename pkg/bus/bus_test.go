@@ -116,6 +116,21 @@ func TestAStreamWithOtherSettingsIsNamedAndLeft(t *testing.T) {
 	}
 }
 
+func TestTheDiskLimitMayBeChanged(t *testing.T) {
+	b, nc := bustest.NewConn(t)
+	if err := b.Apply(t.Context(), bus.Settings{Replicas: 1, MaxBytes: 128 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), bus.StreamReports)
+	if err != nil || s.CachedInfo().Config.MaxBytes != 128<<20 {
+		t.Errorf("max_bytes=%d err=%v, want the new limit", s.CachedInfo().Config.MaxBytes, err)
+	}
+}
+
 // A stream that lost its end, as after a flipped bit or an older backup,
 // leaves its consumer ahead. Nothing filed afterwards may be skipped.
 func TestNothingIsSkippedAfterTheStreamLostItsEnd(t *testing.T) {

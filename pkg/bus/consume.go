@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -123,17 +124,21 @@ func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) {
 	}
 	var g errgroup.Group
 	g.SetLimit(16)
+	retried := make([]error, len(msgs))
 	for i, m := range msgs {
 		var err error
 		if errs != nil {
 			err = errs[i]
 		}
 		g.Go(func() error {
-			b.settle(ctx, c, m, batch[i], err)
+			retried[i] = b.settle(ctx, c, m, batch[i], err)
 			return nil
 		})
 	}
 	_ = g.Wait()
+	if again := slices.DeleteFunc(retried, func(err error) bool { return err == nil }); len(again) > 0 {
+		b.log.Warn("messages will be tried again", "consumer", c.Name, "messages", len(again), "of", len(msgs), "error", again[0])
+	}
 }
 
 // protect calls the handler and turns a panic into a Poison error, so that
@@ -152,8 +157,9 @@ func (b *Bus) protect(ctx context.Context, c Consumer, batch []Delivery) (errs [
 	return c.Handle(ctx, batch), false
 }
 
-// settle acknowledges, retries or quarantines one message.
-func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Delivery, err error) {
+// settle acknowledges, retries or quarantines one message, and returns why it
+// will be tried again, nil when it will not.
+func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Delivery, err error) error {
 	count := func(outcome string) {
 		metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_bus_deliveries_total{consumer=%q,outcome=%q}`, c.Name, outcome)).Inc()
 	}
@@ -172,14 +178,13 @@ func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Deliver
 		if aerr := m.DoubleAck(ctx); aerr != nil { // it will come again; handlers are idempotent
 			b.log.Warn("acknowledgement not confirmed", "consumer", c.Name, "seq", d.Seq, "error", aerr)
 		}
-		return
+		return nil
 	}
 	count("retried")
-	delay := backOff(d.Deliveries, IsPoison(err))
-	b.log.Warn("message will be tried again", "consumer", c.Name, "seq", d.Seq, "tries", d.Deliveries, "delay", delay, "error", err)
-	if nerr := m.NakWithDelay(delay); nerr != nil {
+	if nerr := m.NakWithDelay(backOff(d.Deliveries, IsPoison(err))); nerr != nil {
 		b.log.Warn("retry not scheduled; it comes again after the wait", "consumer", c.Name, "seq", d.Seq, "error", nerr)
 	}
+	return err
 }
 
 // backOff doubles from one second to five minutes; a poison message is tried

@@ -102,8 +102,9 @@ func consumerConfigs() []jetstream.ConsumerConfig {
 // Apply creates the stream, its consumers and the directory bucket, or checks
 // that they stand as this version needs them. It is the administrative step: services do not call it.
 //
-// A stream or consumer that exists with other settings is left as it is and
-// named in the error. A consumer that is ahead of its stream, which happens
+// What a deployment chooses (Settings) is brought up to date. A stream that
+// differs in anything else is left as it is, and every difference is named in
+// the error. A consumer that is ahead of its stream, which happens
 // when the stream was restored or truncated, is made anew from the beginning:
 // every handler is idempotent, and a consumer left ahead would silently skip
 // new reports.
@@ -114,7 +115,10 @@ func (b *Bus) Apply(ctx context.Context, s Settings) error {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		stream, err = b.js.CreateStream(ctx, want)
 	case err == nil:
-		err = sameStream(want, stream.CachedInfo().Config)
+		found := stream.CachedInfo().Config
+		if err = sameStream(want, found); err == nil && (found.MaxBytes != want.MaxBytes || found.Replicas != max(want.Replicas, 1)) {
+			stream, err = b.js.UpdateStream(ctx, want)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", StreamReports, err)
@@ -180,8 +184,6 @@ func sameStream(want, got jetstream.StreamConfig) error {
 	check("discard_new_per_subject", want.DiscardNewPerSubject, got.DiscardNewPerSubject)
 	check("max_msgs_per_subject", want.MaxMsgsPerSubject, got.MaxMsgsPerSubject)
 	check("max_msg_size", want.MaxMsgSize, got.MaxMsgSize)
-	check("max_bytes", want.MaxBytes, got.MaxBytes)
-	check("num_replicas", max(want.Replicas, 1), got.Replicas)
 	check("persist_mode", want.PersistMode, got.PersistMode)
 	check("max_age", want.MaxAge, got.MaxAge)
 	check("allow_direct", want.AllowDirect, got.AllowDirect)
