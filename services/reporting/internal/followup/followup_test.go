@@ -1,0 +1,181 @@
+package followup_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/bus/bustest"
+	"github.com/onrecord/onrecord/pkg/incident"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/reporting/internal/casework"
+	"github.com/onrecord/onrecord/services/reporting/internal/followup"
+	"github.com/onrecord/onrecord/services/reporting/internal/projector/projectortest"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestTheReporterSeesWhatWasDone(t *testing.T) {
+	k := projectortest.New(t)
+	r := k.Report("leeds")
+	k.Apply(k.Filed(r), k.Classified(r.ID, "m1", incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff))
+	received := k.Incident(r.ID).ReceivedAt
+	now := k.At
+	staff := casework.New(casework.Config{Store: k.Store, Folder: k.Folder, Keyring: k.Keyring, SiteKnown: func(string) bool { return true },
+		Now: func() time.Time { now = now.Add(time.Minute); return now }})
+	rep := incident.Actor{Role: "rep", ID: "u1", Name: "canary-rep"}
+	ctx := t.Context()
+	step := func(i *incident.Incident, err error) *incident.Incident {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	i := k.Incident(r.ID)
+	i = step(staff.Acknowledge(ctx, i.ID, i.Rev, rep))
+	i = step(staff.Note(ctx, i.ID, i.Rev, rep, "canary-note"))
+	kind := incident.KindAssault
+	i = step(staff.Correct(ctx, i.ID, i.Rev, rep, casework.Correction{Kind: &kind}))
+	i = step(staff.Close(ctx, i.ID, i.Rev, rep, false, "canary-reason"))
+	k.Apply(k.Added(r.ID, onrecordv1.Addition_ADDITION_NOTHING_HAPPENED, "canary-words"))
+
+	b := bustest.New(t)
+	if err := followup.New(k.Store, discard()).Serve(ctx, b); err != nil {
+		t.Fatal(err)
+	}
+	raw := ask(t, b, &onrecordv1.FollowUpRequest{ReceiptHash: k.ReceiptHash(r.ID)})
+	var reply onrecordv1.FollowUpReply
+	if err := proto.Unmarshal(raw, &reply); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range reply.GetSteps() {
+		got = append(got, s.GetStatus())
+	}
+	if want := []string{"new", "acknowledged", "closed_not_fixed", "acknowledged"}; !slices.Equal(got, want) {
+		t.Errorf("steps=%v, want %v", got, want)
+	}
+	if !reply.GetFound() || reply.GetReportId() != r.ID || reply.GetStatus() != "acknowledged" || !reply.GetReceivedAt().AsTime().Equal(received) ||
+		!reply.GetChangedAt().AsTime().Equal(k.At) {
+		t.Errorf("reply=%v", &reply)
+	}
+	for _, canary := range []string{"canary", "u1", i.ID, i.Ref} {
+		if bytes.Contains(raw, []byte(canary)) {
+			t.Errorf("the reply holds %q", canary)
+		}
+	}
+}
+
+func ask(t *testing.T, b *bus.Bus, req *onrecordv1.FollowUpRequest) []byte {
+	t.Helper()
+	raw, err := proto.Marshal(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	reply, err := b.Request(ctx, bus.SubjectFollowUp, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+func TestAnUnknownReceiptTellsNothing(t *testing.T) {
+	k := projectortest.New(t)
+	s := followup.New(k.Store, discard())
+	empty, err := s.Reply(t.Context(), k.ReceiptHash(k.NewID()))
+	if err != nil || empty.GetFound() {
+		t.Fatalf("reply=%v, %v", empty, err)
+	}
+	r := k.Report("leeds")
+	k.Apply(k.Filed(r))
+	near := k.ReceiptHash(r.ID)
+	near[31] ^= 1
+	for _, hash := range [][]byte{near, near[:31], k.ReceiptHash(k.NewID())} {
+		got, err := s.Reply(t.Context(), hash)
+		if err != nil || !proto.Equal(got, &onrecordv1.FollowUpReply{}) {
+			t.Errorf("reply=%v, %v; want nothing", got, err)
+		}
+	}
+}
+
+// reads counts what a lookup asks of the store.
+type reads struct {
+	store.Store
+	mu             sync.Mutex
+	lookups, found int
+}
+
+func (r *reads) count(i *incident.Incident, err error) (*incident.Incident, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lookups++
+	if err == nil {
+		r.found++
+	}
+	return i, err
+}
+
+func (r *reads) IncidentByReceipt(ctx context.Context, hash []byte) (*incident.Incident, error) {
+	return r.count(r.Store.IncidentByReceipt(ctx, hash))
+}
+
+func (r *reads) Incident(ctx context.Context, id string) (*incident.Incident, error) {
+	return r.count(r.Store.Incident(ctx, id))
+}
+
+func TestAMissTakesTheWorkOfAHit(t *testing.T) {
+	k := projectortest.New(t)
+	r := k.Report("leeds")
+	k.Apply(k.Filed(r))
+	counted := &reads{Store: k.Store}
+	s := followup.New(counted, discard())
+	work := func(hash []byte) [2]int {
+		t.Helper()
+		counted.lookups, counted.found = 0, 0
+		if _, err := s.Reply(t.Context(), hash); err != nil {
+			t.Fatal(err)
+		}
+		return [2]int{counted.lookups, counted.found}
+	}
+	miss := k.ReceiptHash(k.NewID())
+	work(miss) // chooses the incident that misses load
+	if hit, miss := work(k.ReceiptHash(r.ID)), work(miss); hit != miss || hit != [2]int{2, 1} {
+		t.Errorf("lookups and incidents loaded: hit %v, miss %v; want 2 and 1 for both", hit, miss)
+	}
+}
+
+func BenchmarkReply(b *testing.B) {
+	k := projectortest.New(b)
+	var ids []string
+	for range 200 {
+		r := k.Report("leeds")
+		ids = append(ids, r.ID)
+		k.Apply(k.Filed(r), k.Classified(r.ID, "m1", incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff))
+	}
+	s := followup.New(k.Store, discard())
+	for name, hash := range map[string]func(n int) []byte{
+		"hit":  func(n int) []byte { return k.ReceiptHash(ids[n%len(ids)]) },
+		"miss": func(n int) []byte { return k.ReceiptHash(k.NewID()) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			n := 0
+			for b.Loop() {
+				n++
+				if _, err := s.Reply(b.Context(), hash(n)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
