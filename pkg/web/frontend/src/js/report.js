@@ -45,6 +45,7 @@ export default function report (form) {
   addEventListener('pageshow', e => {
     if (!e.persisted || !sent) return
     sent = false
+    button.textContent = sendLabel
     form.reset()
     begin()
     reveal()

@@ -1,0 +1,26 @@
+package web_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/web/webtest"
+)
+
+// A phone on one bar of signal waits for every kilobyte.
+func TestAssetsKeepTheirBudgets(t *testing.T) {
+	app, assets := newApp(t), webtest.Assets(t)
+	for name, limit := range map[string]int{"app.css": 12 << 10, "app.js": 12 << 10, "boot.js": 512, "icon.svg": 1 << 10} {
+		path, err := assets.URL(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := webtest.Get(t, app, path, "Accept-Encoding", "gzip")
+		if got.StatusCode != 200 || got.Header.Get("Content-Encoding") != "gzip" || len(got.Body) > limit {
+			t.Errorf("%s: status %d, %d bytes, want %d at most", name, got.StatusCode, len(got.Body), limit)
+		}
+		if plain := webtest.Get(t, app, path).Body; strings.Contains(plain, "GDS Transport") || strings.Contains(plain, "url(") {
+			t.Errorf("%s names a font or file that may not be used here", name)
+		}
+	}
+}
