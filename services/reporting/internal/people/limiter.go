@@ -1,0 +1,159 @@
+package people
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+// How often sign-ins may fail. An address that many share is given more.
+const (
+	freeForAccount = 5  // failures from one address for one name before there is a delay
+	freeForAddress = 50 // failures from one address for any names
+	firstDelay     = 30 * time.Second
+	longestDelay   = 15 * time.Minute // each failure doubles the delay up to this
+	forgetAfter    = time.Hour        // without an attempt
+	mostRemembered = 20_000           // names and addresses; the oldest are forgotten first
+)
+
+// limiter slows down guessing, by name and address and by address. It counts
+// in memory: a restart forgets, and each instance counts for itself. A name
+// counts whether or not there is such an account, so a delay tells nothing.
+type limiter struct {
+	now  func() time.Time
+	mu   sync.Mutex
+	kept map[[sha256.Size]byte]*attempts // by hash: a name may be as long as a request
+}
+
+type attempts struct {
+	failed int
+	last   time.Time
+	until  time.Time // nobody is let try before
+}
+
+func newLimiter(now func() time.Time) *limiter {
+	return &limiter{now: now, kept: make(map[[sha256.Size]byte]*attempts)}
+}
+
+// attempt is one that was let happen. It counts as failed until it is told
+// otherwise, so that many at once are no way around.
+type attempt struct {
+	limiter   *limiter
+	pair, all [sha256.Size]byte
+}
+
+// begin lets an attempt happen, or returns fault.TooMany with when it may.
+func (l *limiter) begin(name, address string) (attempt, error) {
+	address = network(address)
+	a := attempt{l, sha256.Sum256([]byte(address + " " + strings.ToLower(name))), sha256.Sum256([]byte(address))}
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range [][sha256.Size]byte{a.pair, a.all} {
+		if kept := l.kept[key]; kept != nil && now.Before(kept.until) {
+			wait := kept.until.Sub(now)
+			return attempt{}, fault.New(fault.TooMany, "too_many_sign_ins",
+				"There were too many attempts to sign in. Wait "+inWords(wait)+" and try again.").Retry(wait)
+		}
+	}
+	l.fail(a.pair, freeForAccount, now)
+	l.fail(a.all, freeForAddress, now)
+	return a, nil
+}
+
+// succeeded forgets the failures for the name, and this one for the address.
+func (a attempt) succeeded() {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	delete(a.limiter.kept, a.pair)
+	a.limiter.undo(a.all, freeForAddress)
+}
+
+// undone takes back an attempt that was never decided.
+func (a attempt) undone() {
+	a.limiter.mu.Lock()
+	defer a.limiter.mu.Unlock()
+	a.limiter.undo(a.pair, freeForAccount)
+	a.limiter.undo(a.all, freeForAddress)
+}
+
+// undo takes back one failure under a key.
+func (l *limiter) undo(key [sha256.Size]byte, free int) {
+	if a := l.kept[key]; a != nil {
+		if a.failed--; a.failed < free {
+			a.until = time.Time{}
+		}
+	}
+}
+
+// fail counts one failure under a key.
+func (l *limiter) fail(key [sha256.Size]byte, free int, now time.Time) {
+	a := l.kept[key]
+	if a == nil || now.Sub(a.last) > forgetAfter {
+		if a == nil && len(l.kept) >= mostRemembered {
+			l.forget(now)
+		}
+		a = &attempts{}
+		l.kept[key] = a
+	}
+	a.failed++
+	a.last = now
+	if over := a.failed - free; over >= 0 {
+		a.until = now.Add(min(firstDelay<<min(over, 10), longestDelay))
+	}
+}
+
+// forget makes room: it drops what is past, and else the older half.
+func (l *limiter) forget(now time.Time) {
+	var total time.Duration
+	for key, a := range l.kept {
+		if now.Sub(a.last) > forgetAfter {
+			delete(l.kept, key)
+			continue
+		}
+		total += now.Sub(a.last)
+	}
+	if len(l.kept) < mostRemembered {
+		return
+	}
+	mean := total / time.Duration(len(l.kept))
+	for key, a := range l.kept {
+		if now.Sub(a.last) >= mean {
+			delete(l.kept, key)
+		}
+	}
+}
+
+// network returns the part of an address that one customer holds: the whole
+// of IPv4, the first 64 bits of IPv6.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return "unknown"
+	}
+	if ip = ip.Unmap(); ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return "unknown"
+	}
+	return prefix.String()
+}
+
+// inWords rounds a wait up to what people count in.
+func inWords(d time.Duration) string {
+	switch minutes := int((d + time.Minute - 1) / time.Minute); {
+	case d <= 30*time.Second:
+		return "30 seconds"
+	case minutes == 1:
+		return "a minute"
+	default:
+		return strconv.Itoa(minutes) + " minutes"
+	}
+}
