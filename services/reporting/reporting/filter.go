@@ -10,6 +10,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/reporting/internal/figures"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -22,6 +23,9 @@ const (
 
 // listParameters are what GET /api/v1/incidents and /incidents/ understand.
 var listParameters = []string{"status", "site", "kind", "channel", "target", "month", "review", "assigned", "cursor", "limit"}
+
+// channelFilters are the channels, and online for two of them together.
+var channelFilters = append(slices.Clone(incident.Channels), figures.ChannelOnline)
 
 // readFilter turns the parameters of a list into a store.Filter within the
 // sites that may be seen: nil for every site. groups are the names that stand
@@ -39,9 +43,12 @@ func readFilter(q url.Values, sites []string, groups map[string][]incident.Statu
 
 	f := store.Filter{Sites: sites, Limit: apiLimit,
 		Kind:    oneOf(wrong, q, "kind", incident.Kinds),
-		Channel: oneOf(wrong, q, "channel", incident.Channels),
+		Channel: oneOf(wrong, q, "channel", channelFilters),
 		Target:  oneOf(wrong, q, "target", incident.Targets),
 		Cursor:  q.Get("cursor"),
+	}
+	if f.Channel == figures.ChannelOnline {
+		f.Channel, f.Online = "", true
 	}
 	f.Statuses = readStatuses(wrong, q["status"], groups)
 	if site := q.Get("site"); site != "" {

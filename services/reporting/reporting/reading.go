@@ -138,7 +138,7 @@ func reasonsOf(field string, j incident.Judgement, text string) []reasonLine {
 	for _, r := range reasons[:min(most, len(reasons))] {
 		line := reasonLine{Text: fmt.Sprintf("%s %s%s: %s", speaks(r.Weight), forWhat(field), lowered(valueWord(field, r.For)), r.Class)}
 		if isSpan(text, r.Start, r.End) {
-			line.Words = text[r.Start:r.End]
+			line.Words = strings.TrimSpace(text[r.Start:r.End])
 		} else {
 			line.Text = capital(line.Text)
 		}

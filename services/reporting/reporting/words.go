@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/reporting/internal/figures"
 )
 
 // The words in which pages speak of the taxonomy. Every value has one, the same
@@ -29,6 +30,7 @@ var (
 		incident.ChannelLetter:         "Letter",
 		incident.ChannelPrivateMessage: "Private message",
 		incident.ChannelPublicOnline:   "Public online",
+		figures.ChannelOnline:          "Online, either way",
 		incident.ChannelNotApplicable:  "Does not apply",
 		incident.ChannelUnknown:        "Not known",
 	}

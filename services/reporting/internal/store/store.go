@@ -110,6 +110,7 @@ type Filter struct {
 	Statuses []incident.Status
 	Kind     incident.Kind    // the value that counts
 	Channel  incident.Channel // the value that counts
+	Online   bool             // only those whose channel is one of the two that are online
 	Target   incident.Target  // the value that counts
 	Month    incident.Month   // of occurrence
 	Review   bool             // only those that need a person to look

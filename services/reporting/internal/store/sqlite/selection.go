@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -38,6 +39,9 @@ func selectionOf(f store.Filter) selection {
 		append(args(set(f.Sites)), values...)}
 }
 
+// onlineChannels are the channels that Filter.Online selects.
+var onlineChannels = slices.DeleteFunc(slices.Clone(incident.Channels), func(c incident.Channel) bool { return !c.IsOnline() })
+
 // facetConditions returns the conditions on the table facets, "" for none.
 func facetConditions(f store.Filter) (where string, values []any) {
 	var conditions []string
@@ -49,6 +53,9 @@ func facetConditions(f store.Filter) (where string, values []any) {
 	}
 	if f.Channel != "" {
 		add(`channel = ?`, string(f.Channel))
+	}
+	if f.Online {
+		add(`channel IN (SELECT value FROM json_each(?))`, set(onlineChannels))
 	}
 	if f.Target != "" {
 		add(`target = ?`, string(f.Target))
@@ -88,7 +95,8 @@ func (s selection) page(after store.Position, notBefore int64, limit int) (query
 
 // mergeStreams walks the streams with a queue that holds the next incident of
 // each: SQLite takes the newest out and puts the one behind it in, until the
-// page is full. Every step is one look into the index.
+// page is full. Every step is one look into the index; the plus takes the column
+// affinity off w.id, without which SQLite would not search by it.
 const mergeStreams = `WITH RECURSIVE
 streams (stream) AS (%[3]s),
 walk (n, stream, occurred_at, id) AS (
@@ -103,7 +111,7 @@ walk (n, stream, occurred_at, id) AS (
 	FROM walk AS w CROSS JOIN incidents AS i INDEXED BY %[2]s
 	ON i.%[1]s = w.stream AND (i.occurred_at, i.id) = (
 		SELECT occurred_at, id FROM incidents INDEXED BY %[2]s
-		WHERE %[1]s = w.stream AND (occurred_at, id) < (w.occurred_at, w.id) AND occurred_at >= ?
+		WHERE %[1]s = w.stream AND (occurred_at, id) < (w.occurred_at, +w.id) AND occurred_at >= ?
 		ORDER BY occurred_at DESC, id DESC LIMIT 1)
 	ORDER BY 3 DESC, 4 DESC
 	LIMIT ?

@@ -146,6 +146,7 @@ func holds(f store.Filter, i *incident.Incident) bool {
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, i.Status)) &&
 		(f.Kind == "" || f.Kind == dims.Kind) &&
 		(f.Channel == "" || f.Channel == dims.Channel) &&
+		(!f.Online || dims.Channel.IsOnline()) &&
 		(f.Target == "" || f.Target == dims.Target) &&
 		(f.Month.IsZero() || f.Month == i.Month()) &&
 		(!f.Review || i.NeedsReview())
@@ -166,6 +167,7 @@ func testFilters(t *testing.T, s store.Store) {
 		func(f *store.Filter, r *rand.Rand) { f.Target = incident.Targets[r.IntN(len(incident.Targets))] },
 		func(f *store.Filter, r *rand.Rand) { f.Month = incident.MonthOf(at).Add(-r.IntN(4)) },
 		func(f *store.Filter, r *rand.Rand) { f.Review = true },
+		func(f *store.Filter, r *rand.Rand) { f.Online = true },
 	}
 	r := rand.New(rand.NewPCG(5, 6))
 	nonEmpty := 0
