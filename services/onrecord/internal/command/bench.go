@@ -1,0 +1,97 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/onrecord/onrecord/services/onrecord/internal/bench"
+	"github.com/onrecord/onrecord/services/onrecord/internal/program"
+	"github.com/onrecord/onrecord/services/reporting/reporting"
+)
+
+func newBench(s *shared) *cobra.Command {
+	c := bench.Config{}
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "File a bounded load and look whether everything received is counted, once",
+		Long: `Files reports as many phones would, and prints a table: received per second, the
+median and 99th percentile of the time to an answer, and of what was received how
+much was found in the incidents, lost, or there twice.
+
+Without --url it measures a server of its own on a temporary directory. With --url
+it files real reports at a running server: they stay there. Exits with 1 when
+anything was lost or doubled.`,
+		Example: `  onrecord bench
+  onrecord bench --url http://localhost:8080 --token "$(onrecord token create --role rep)" --clients 8`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.URL != "" && c.Token == "" {
+				return mistake{errors.New("--url needs --token: that of a rep for every site, to count what arrived")}
+			}
+			if c.URL != "" {
+				return s.bench(cmd.Context(), c)
+			}
+			return s.benchOwn(cmd.Context(), c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.URL, "url", "", "`address` of a running server; none: one of its own")
+	f.StringVar(&c.Token, "token", "", "API `token` of a rep for every site, with --url")
+	f.IntSliceVar(&c.Clients, "clients", []int{1, 8, 32}, "one round for each `number` of clients at once")
+	f.IntVar(&c.Reports, "reports", 3000, "reports a round")
+	f.DurationVar(&c.Settle, "settle", time.Minute, "how `long` to wait for what was received to be counted")
+	return cmd
+}
+
+func (s *shared) bench(ctx context.Context, c bench.Config) error {
+	var rows [][]string
+	wrong := 0
+	err := bench.Run(ctx, c, func(r bench.Round) {
+		rows = append(rows, r.Row())
+		wrong += r.Lost + r.Doubled
+		fmt.Fprintf(s.env.Stderr, "%s clients: done\n", strconv.Itoa(r.Clients))
+	})
+	if err = errors.Join(err, s.table(bench.Header, rows)); err == nil && wrong > 0 {
+		err = fmt.Errorf("%d reports were lost or doubled", wrong)
+	}
+	return err
+}
+
+// benchOwn measures a server of its own on a temporary directory.
+func (s *shared) benchOwn(ctx context.Context, c bench.Config) error {
+	dir, err := os.MkdirTemp("", "onrecord-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	cfg := s.programConfig()
+	cfg.DataDir = dir
+	p, err := program.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	var token reporting.CreatedToken
+	err = p.Operations().Call(ctx, program.OpTokenCreate, reporting.NewToken{Role: "rep", Label: "bench"}, &token, func(string) {})
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	serving, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	go func() { served <- p.Run(serving, ln) }()
+	c.URL, c.Token = "http://"+ln.Addr().String(), token.Secret
+	err = s.bench(ctx, c)
+	stop()
+	return errors.Join(err, <-served, p.Close())
+}

@@ -1,0 +1,186 @@
+// Package command is the command line: what an operator may ask of an
+// installation, running or stopped.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/run"
+	"github.com/onrecord/onrecord/services/onrecord/internal/control"
+	"github.com/onrecord/onrecord/services/onrecord/internal/datadir"
+	"github.com/onrecord/onrecord/services/onrecord/internal/program"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // it was tried and did not work, or a check found something
+	exitMistake = 2 // the command line or the configuration is wrong; nothing was tried
+)
+
+// Env is what a command is run with.
+type Env struct {
+	Args   []string
+	Lookup func(string) (string, bool) // of an environment variable
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// mistake is an error of the command line or the configuration.
+type mistake struct{ error }
+
+func (m mistake) Unwrap() error { return m.error }
+
+// Main runs a command and returns the process's exit code.
+func Main(ctx context.Context, env Env) int {
+	root := newRoot(env)
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(env.Stderr, "onrecord: "+explain(err))
+	if errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") {
+		return exitMistake
+	}
+	return exitFailed
+}
+
+// explain returns an error in words for an operator, with every field's
+// message on a line of its own.
+func explain(err error) string {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return err.Error()
+	}
+	text := f.Message
+	if f.Kind == fault.Internal {
+		text = err.Error()
+	}
+	for _, field := range f.Fields {
+		text += "\n  " + field.Name + ": " + field.Message
+	}
+	return text
+}
+
+// shared are the settings every command takes.
+type shared struct {
+	env        Env
+	config     string
+	dataDir    string
+	keyFile    string
+	key        string
+	maxStoreMB int64
+	threshold  int
+	logLevel   string
+	logFormat  string
+}
+
+func newRoot(env Env) *cobra.Command {
+	s := &shared{env: env}
+	root := &cobra.Command{
+		Use:   "onrecord",
+		Short: "On Record: incidents at work, on record in twenty seconds and counted honestly",
+		Long: `On Record takes reports of abuse, assault and unsafe conditions from staff,
+keeps them, and gives a monthly figure that opens down to its parts.
+
+Without a command it serves: the form at /report/, incidents for safety reps,
+figures for reps and managers.
+
+Every flag may be given in the environment, as ONRECORD_ and its name in capitals
+(--data-dir is ONRECORD_DATA_DIR), or in a file of lines "name: value" named by --config.`,
+		Version:           run.Version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		Args:              cobra.NoArgs,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&s.config, "config", "", "configuration `file`")
+	f.StringVar(&s.dataDir, "data-dir", "data", "`directory` of everything the program keeps")
+	f.StringVar(&s.keyFile, "master-key-file", "", "`file` of the master key (default: master.key in the data directory, made at the first start)")
+	f.StringVar(&s.key, "master-key", "", "the master key itself; give it in the environment only")
+	_ = f.MarkHidden("master-key") // an argument can be read by every user of the machine
+	f.Int64Var(&s.maxStoreMB, "max-store", 4096, "`MiB` of disk the stream of reports may use")
+	f.IntVar(&s.threshold, "threshold", 5, "counts from 1 to this `number` are hidden from managers")
+	f.StringVar(&s.logLevel, "log-level", "info", "`level`: debug, info, warn or error")
+	f.StringVar(&s.logFormat, "log-format", "text", "`format`: text or json")
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return s.settle(cmd) }
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return mistake{err} })
+
+	serve := newServe(s)
+	root.RunE = serve.RunE
+	root.Flags().AddFlagSet(serve.Flags())
+	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDeadLetters(s), newEvents(s), newBench(s))
+	return root
+}
+
+// settle reads the settings that were not given as flags, and reports every
+// mistake at once before anything is opened.
+func (s *shared) settle(cmd *cobra.Command) error {
+	if !cmd.Flags().Changed("config") {
+		s.config, _ = s.env.Lookup(run.EnvName("config"))
+	}
+	err := run.Settings(cmd.Flags(), s.env.Lookup, s.config)
+	if s.threshold < 0 || s.threshold > 100 {
+		err = errors.Join(err, fmt.Errorf("threshold: want 0 to 100, got %d", s.threshold))
+	}
+	if s.maxStoreMB < 64 {
+		err = errors.Join(err, fmt.Errorf("max-store: want at least 64 MiB, got %d", s.maxStoreMB))
+	}
+	if s.key != "" && s.keyFile != "" {
+		err = errors.Join(err, errors.New("master-key and master-key-file are both given: leave one out"))
+	}
+	if _, lerr := run.NewLogger(io.Discard, s.logLevel, s.logFormat); lerr != nil {
+		err = errors.Join(err, lerr)
+	}
+	if err != nil {
+		return mistake{err}
+	}
+	return nil
+}
+
+// programConfig returns the configuration of the program.
+func (s *shared) programConfig() program.Config {
+	log, err := run.NewLogger(s.env.Stderr, s.logLevel, s.logFormat)
+	if err != nil {
+		panic(err) // settle has tried it
+	}
+	return program.Config{
+		DataDir: s.dataDir, MasterKey: s.key, MasterKeyFile: s.keyFile, MaxStore: s.maxStoreMB << 20,
+		Threshold: s.threshold, Log: log, Now: time.Now,
+	}
+}
+
+// call runs an operation in the server that has the data directory, or in this
+// process when none is running.
+func (s *shared) call(cmd *cobra.Command, name string, args, result any) error {
+	ctx := cmd.Context()
+	progress := func(line string) { fmt.Fprintln(s.env.Stderr, line) }
+	client, err := control.Dial(datadir.ControlSocket(s.dataDir))
+	if err == nil {
+		return client.Call(ctx, name, args, result, progress)
+	}
+	if !errors.Is(err, control.ErrNotRunning) {
+		return err
+	}
+	cfg := s.programConfig()
+	p, err := program.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	err = p.Operations().Call(ctx, name, args, result, progress)
+	return errors.Join(err, p.Close())
+}

@@ -1,0 +1,119 @@
+package program
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/fault"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/onrecord/internal/control"
+	"github.com/onrecord/onrecord/services/reporting/reporting"
+)
+
+// Names of the operations.
+const (
+	OpUserAdd          = "user.add"
+	OpUserList         = "user.list"
+	OpUserPassword     = "user.password"
+	OpUserDisable      = "user.disable"
+	OpUserEnable       = "user.enable"
+	OpTokenCreate      = "token.create"
+	OpTokenList        = "token.list"
+	OpTokenRevoke      = "token.revoke"
+	OpSitesImport      = "sites.import"
+	OpSitesList        = "sites.list"
+	OpVerify           = "verify"
+	OpDeadLetters      = "dead-letters.list"
+	OpDeadLetterReplay = "dead-letters.replay"
+	OpEventsTail       = "events.tail"
+)
+
+// Tail says from which event on to print, and whether to wait for more.
+type Tail struct {
+	Last   int // how many of the events already there; 0 for all
+	Follow bool
+}
+
+// Operations returns what an operator may do: the same table serves the
+// control socket and a stopped installation.
+func (p *Program) Operations() control.Operations {
+	r := p.reporting
+	return control.Operations{
+		OpUserAdd: op(func(ctx context.Context, a reporting.NewUser, _ func(string)) (any, error) {
+			return nil, r.AddUser(ctx, a)
+		}),
+		OpUserList: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Users(ctx) }),
+		OpUserPassword: op(func(ctx context.Context, a reporting.NewPassword, _ func(string)) (any, error) {
+			return nil, r.SetPassword(ctx, a.Name, a.Password)
+		}),
+		OpUserDisable: op(func(ctx context.Context, name string, _ func(string)) (any, error) {
+			return nil, r.DisableUser(ctx, name)
+		}),
+		OpUserEnable: op(func(ctx context.Context, name string, _ func(string)) (any, error) {
+			return nil, r.EnableUser(ctx, name)
+		}),
+		OpTokenCreate: op(func(ctx context.Context, a reporting.NewToken, _ func(string)) (any, error) {
+			return r.CreateToken(ctx, a)
+		}),
+		OpTokenList:   op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Tokens(ctx) }),
+		OpTokenRevoke: op(func(ctx context.Context, id string, _ func(string)) (any, error) { return nil, r.RevokeToken(ctx, id) }),
+		OpSitesImport: op(func(ctx context.Context, csv string, _ func(string)) (any, error) {
+			return r.ImportSites(ctx, strings.NewReader(csv))
+		}),
+		OpSitesList:   op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Sites(ctx) }),
+		OpVerify:      op(p.verify),
+		OpDeadLetters: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.DeadLetters(ctx) }),
+		OpDeadLetterReplay: op(func(ctx context.Context, subject string, _ func(string)) (any, error) {
+			return nil, r.ReplayDeadLetter(ctx, subject)
+		}),
+		OpEventsTail: op(p.tail),
+	}
+}
+
+// op decodes an operation's arguments.
+func op[A any](do func(ctx context.Context, args A, progress func(string)) (any, error)) control.Operation {
+	return func(ctx context.Context, raw json.RawMessage, progress func(string)) (any, error) {
+		var args A
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return nil, fault.New(fault.Malformed, "malformed", "The operation’s arguments could not be read.").Because(err)
+		}
+		return do(ctx, args, progress)
+	}
+}
+
+func (p *Program) verify(ctx context.Context, _ struct{}, progress func(string)) (any, error) {
+	return p.reporting.Verify(ctx, func(done, total int) {
+		progress(fmt.Sprintf("recounted %d of %d incidents", done, total))
+	})
+}
+
+// tail sends events as JSON for people. Sealed words stay sealed, and are left
+// out with the keys and hashes: nobody can read them here.
+func (p *Program) tail(ctx context.Context, t Tail, send func(string)) (any, error) {
+	return nil, p.bus.Tail(ctx, t.Last, t.Follow, func(e bus.Stored) error {
+		var env onrecordv1.Envelope
+		if err := proto.Unmarshal(e.Data, &env); err != nil {
+			send(fmt.Sprintf(`{"seq":%d,"unreadable":true}`, e.Seq))
+			return nil
+		}
+		switch ev := env.Event.(type) {
+		case *onrecordv1.Envelope_ReportFiled:
+			f := ev.ReportFiled
+			f.ReceiptHash, f.Digest, f.WrappedKey, f.SealedWords = nil, nil, nil, nil
+		case *onrecordv1.Envelope_ReportAdded:
+			ev.ReportAdded.WrappedKey, ev.ReportAdded.SealedWords = nil, nil
+		}
+		b, err := protojson.Marshal(&env)
+		if err != nil {
+			return err
+		}
+		send(string(b))
+		return nil
+	})
+}

@@ -1,0 +1,208 @@
+// Package program is the one-machine program: intake, classifier and reporting
+// in one process, with an embedded stream that listens on no port, the
+// embedded store, and one HTTP listener.
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/bus/embedded"
+	"github.com/onrecord/onrecord/pkg/run"
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/classifier/classifier"
+	"github.com/onrecord/onrecord/services/intake/intake"
+	"github.com/onrecord/onrecord/services/onrecord/internal/control"
+	"github.com/onrecord/onrecord/services/onrecord/internal/datadir"
+	"github.com/onrecord/onrecord/services/reporting/reporting"
+)
+
+// Config says where the program keeps its data and how it behaves.
+type Config struct {
+	DataDir        string
+	MasterKey      string // the key itself, from the environment; "" to use a file
+	MasterKeyFile  string // "" for the one in the data directory
+	MaxStore       int64  // bytes of disk the stream may use
+	Threshold      int    // counts from 1 to this are hidden from managers
+	Secure         bool   // served over TLS
+	TrustedProxies []string
+	Log            *slog.Logger
+	Now            func() time.Time
+}
+
+// Program is an opened installation. Its parts do nothing until Run or Background.
+type Program struct {
+	cfg        Config
+	dir        *datadir.Dir
+	stream     *embedded.Server
+	conn       *nats.Conn
+	bus        *bus.Bus
+	reporting  *reporting.Service
+	classifier *classifier.Service
+	intake     *intake.Service
+	app        *web.App
+}
+
+// Open takes the data directory's lock, opens the stream and the store, and
+// wires the services together. It returns datadir.ErrInUse when another
+// process has the directory. Close must be called in the end.
+func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
+	p := &Program{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if p.dir, err = datadir.Open(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	ring, err := p.dir.Keyring(cfg.MasterKey, cfg.MasterKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	assets, err := web.LoadAssets()
+	if err != nil {
+		return nil, err
+	}
+	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream")), MaxStore: cfg.MaxStore})
+	if err != nil {
+		return nil, err
+	}
+	if p.conn, err = p.stream.Connect("onrecord"); err != nil {
+		return nil, err
+	}
+	if p.bus, err = bus.New(p.conn, cfg.Log); err != nil {
+		return nil, err
+	}
+	if err = p.bus.Apply(ctx, bus.Settings{Replicas: 1, MaxBytes: cfg.MaxStore / 2}); err != nil {
+		return nil, err
+	}
+	p.reporting, err = reporting.New(ctx, reporting.Config{
+		Database: p.dir.Database(), Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now,
+		Threshold: cfg.Threshold, Secure: cfg.Secure,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version})
+	if err != nil {
+		return nil, err
+	}
+	p.intake, err = intake.New(intake.Config{Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now, Producer: "intake/" + run.Version, Secure: cfg.Secure})
+	if err != nil {
+		return nil, err
+	}
+	p.app, err = web.New(web.Config{Log: cfg.Log, Assets: assets, Authenticator: p.reporting, Secure: cfg.Secure, TrustedProxies: cfg.TrustedProxies, Ready: p.Check})
+	if err != nil {
+		return nil, err
+	}
+	p.app.Mount(p.intake.Routes())
+	p.app.Mount(p.reporting.Routes())
+	p.app.Mount(p.routes())
+	return p, nil
+}
+
+// Close ends what Open began, the store before the stream it reads from.
+func (p *Program) Close() error {
+	var err error
+	if p.reporting != nil {
+		err = p.reporting.Close()
+	}
+	if p.conn != nil {
+		p.conn.Close()
+	}
+	if p.stream != nil {
+		p.stream.Stop()
+	}
+	if p.dir != nil {
+		err = errors.Join(err, p.dir.Close())
+	}
+	return err
+}
+
+// App returns the web application, for requests without a socket.
+func (p *Program) App() *web.App { return p.app }
+
+// Paths returns where the data and the master key lie.
+func (p *Program) Paths() (data, key string) {
+	switch {
+	case p.cfg.MasterKey != "":
+		return p.dir.Path(), "in the environment (" + run.EnvName("master-key") + ")"
+	case p.cfg.MasterKeyFile != "":
+		return p.dir.Path(), p.cfg.MasterKeyFile
+	}
+	return p.dir.Path(), p.dir.KeyFile()
+}
+
+// SetupToken returns the one-time token that creates the first administrator,
+// or "" when there is one already.
+func (p *Program) SetupToken(ctx context.Context) (string, error) { return p.reporting.SetupToken(ctx) }
+
+// Check returns nil when every part works, or an error naming the one that does not.
+func (p *Program) Check(ctx context.Context) error {
+	if err := p.stream.Check(); err != nil {
+		return fmt.Errorf("stream: %w", err)
+	}
+	if err := p.reporting.Check(ctx); err != nil {
+		return fmt.Errorf("reporting: %w", err)
+	}
+	if err := p.intake.Check(ctx); err != nil {
+		return fmt.Errorf("intake: %w", err)
+	}
+	return nil
+}
+
+// Run serves ln and the control socket until ctx is done or a part fails, and
+// stops the front door first, then what stands behind it.
+func (p *Program) Run(ctx context.Context, ln net.Listener) error {
+	path := datadir.ControlSocket(p.dir.Path())
+	socket, err := control.Listen(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(path) }()
+	parts := append([]run.Part{
+		{Name: "http", Run: func(ctx context.Context) error { return p.app.Serve(ctx, ln) }},
+		{Name: "control socket", Run: func(ctx context.Context) error { return p.Operations().Serve(ctx, socket) }},
+	}, p.parts()...)
+	return run.Parts(ctx, p.cfg.Log, parts...)
+}
+
+// Background runs everything but the listeners until ctx is done.
+func (p *Program) Background(ctx context.Context) error {
+	return run.Parts(ctx, p.cfg.Log, p.parts()...)
+}
+
+func (p *Program) parts() []run.Part {
+	return []run.Part{
+		{Name: "intake", Run: p.intake.Run},
+		{Name: "classifier", Run: p.classifier.Run},
+		{Name: "reporting", Run: p.reporting.Run},
+		{Name: "stream", Run: p.watchStream},
+	}
+}
+
+// watchStream ends the program once the stream can no longer write. The
+// condition is sticky: until a restart every filing would be refused.
+func (p *Program) watchStream(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := p.stream.Check(); err != nil {
+				return fmt.Errorf("it cannot write any more (is the disk full?), nothing that was received is lost, restart the program: %w", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const demoSites = "id,name,kind,postcode,region,employer,staff\n" +
+	"demo-north,Demo Jobcentre North,jobcentre,ZZ1 1AA,Demo North,Demo Department,60\n" +
+	"demo-south,Demo Jobcentre South,jobcentre,ZZ2 1AA,Demo South,Demo Department,40\n"
+
+// report returns a valid report's JSON.
+func report(id string, change func(map[string]any)) string {
+	r := map[string]any{
+		"id": id, "site": "unlisted", "occurred_at": time.Now().Add(-time.Hour).UTC(),
+		"kind": "abuse", "channel": "in_person", "target": "named_person", "narrative": "Demo: a customer shouted at me at the front desk.",
+	}
+	if change != nil {
+		change(r)
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+func file(url, body string) (answer, error) {
+	return call("POST", url+"/api/v1/reports", body, "Content-Type", "application/json")
+}
+
+type incidentList struct {
+	Incidents []struct {
+		ID         string
+		Rev        int
+		Status     string
+		OccurredAt time.Time `json:"occurred_at"`
+		Kind       struct{ Value, Machine string }
+	}
+	Next string
+}
+
+// incidents returns every incident a token's holder may see.
+func incidents(t *testing.T, url, bearer, query string) incidentList {
+	t.Helper()
+	var all incidentList
+	for cursor := ""; ; {
+		var page incidentList
+		getJSON(t, url+"/api/v1/incidents?limit=200&"+query+"&cursor="+cursor, bearer, &page)
+		all.Incidents = append(all.Incidents, page.Incidents...)
+		if cursor = page.Next; cursor == "" {
+			return all
+		}
+	}
+}
+
+// total returns this month's and last month's incidents in the figures.
+func total(t *testing.T, url, bearer string) int {
+	t.Helper()
+	var f struct{ Months []struct{ Total int } }
+	now := time.Now()
+	getJSON(t, fmt.Sprintf("%s/api/v1/figures?from=%s&to=%s", url, now.AddDate(0, 0, -28).Format("2006-01"), now.Format("2006-01")), bearer, &f)
+	n := 0
+	for _, m := range f.Months {
+		n += m.Total
+	}
+	return n
+}
+
+// Received means on record: whatever was answered 201 is there once after the
+// process was killed in the middle of more.
+func TestNothingReceivedIsLostOrDoubledByAKill(t *testing.T) {
+	dir := t.TempDir()
+	received := map[string]string{} // id → body
+	base := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
+	for round := range 3 {
+		p := start(t, dir)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		enough := make(chan struct{})
+		var once sync.Once
+		for client := range 8 {
+			wg.Go(func() {
+				for n := 0; ; n++ {
+					id := newID()
+					body := report(id, func(r map[string]any) {
+						r["occurred_at"] = base.Add(time.Duration(round*1_000_000+client*100_000+n) * time.Millisecond).UTC()
+					})
+					a, err := file(p.url, body)
+					if err != nil || a.status != http.StatusCreated {
+						return // killed: nothing was promised about this one
+					}
+					mu.Lock()
+					received[id] = body
+					if len(received) >= 60*(round+1) {
+						once.Do(func() { close(enough) })
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		select {
+		case <-enough:
+		case <-time.After(60 * time.Second):
+			t.Fatal("the reports were not received in time")
+		}
+		p.kill(t)
+		wg.Wait()
+	}
+
+	p := start(t, dir)
+	rep := apiToken(t, dir, "rep")
+	want := map[int64]string{}
+	for id, body := range received {
+		var r struct {
+			OccurredAt time.Time `json:"occurred_at"`
+		}
+		if err := json.Unmarshal([]byte(body), &r); err != nil {
+			t.Fatal(err)
+		}
+		want[r.OccurredAt.UnixMilli()] = id
+	}
+	eventually(t, func() error {
+		found := map[int64]int{}
+		for _, i := range incidents(t, p.url, rep, "").Incidents {
+			found[i.OccurredAt.UnixMilli()]++
+		}
+		for at, id := range want {
+			if found[at] != 1 {
+				return fmt.Errorf("report %s is there %d times, want once", id, found[at])
+			}
+		}
+		if n := total(t, p.url, rep); n != len(incidents(t, p.url, rep, "").Incidents) {
+			return fmt.Errorf("the figures count %d", n)
+		}
+		return nil
+	})
+	// Sending one again changes nothing and says so.
+	for _, body := range received {
+		a, err := file(p.url, body)
+		if err != nil || a.status != http.StatusOK || a.header.Get("Idempotency-Replayed") != "true" {
+			t.Fatalf("again: %d %v %v", a.status, a.header, err)
+		}
+		break
+	}
+	out := mustOnrecord(t, "", "verify", "--data-dir", dir)
+	if !strings.Contains(out, "Every figure agrees") {
+		t.Errorf("verify: %s", out)
+	}
+	p.stop(t)
+	t.Logf("%d reports received over 3 kills, each found once", len(received))
+}
+
+// Filing works while the store is stopped; reporting catches up.
+func TestFilingWorksWhileTheStoreIsStopped(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir)
+	rep := apiToken(t, dir, "rep")
+	release := lockDatabase(t, filepath.Join(dir, "onrecord.db"))
+	for range 5 {
+		if a, err := file(p.url, report(newID(), nil)); err != nil || a.status != http.StatusCreated {
+			t.Fatalf("filing beside a stopped store: %d %s %v", a.status, a.body, err)
+		}
+	}
+	release()
+	eventually(t, func() error {
+		if n := total(t, p.url, rep); n != 5 {
+			return fmt.Errorf("counted %d, want 5", n)
+		}
+		return nil
+	})
+}
+
+// Words and names stand nowhere but under seal: not in logs, metrics,
+// subjects, database or stream files, or errors.
+func TestNobodysWordsLeak(t *testing.T) {
+	const canary = "zorblax"
+	dir := t.TempDir()
+	p := start(t, dir)
+	mustOnrecord(t, demoSites, "sites", "import", "--data-dir", dir, "-")
+	rep := apiToken(t, dir, "rep")
+	var errorsSeen strings.Builder
+	say := func(what string) string { return fmt.Sprintf("Demo %s%s shouted", canary, what) }
+	a, err := file(p.url, report(newID(), func(r map[string]any) {
+		r["narrative"], r["site_name"], r["employer"] = say("narrative"), canary+"site", canary+"employer"
+		r["contact"] = map[string]string{"choice": "rep_only", "name": canary + "name", "details": canary + "@example.org"}
+	}))
+	if err != nil || a.status != http.StatusCreated {
+		t.Fatalf("%d %s %v", a.status, a.body, err)
+	}
+	// Mistakes must not quote what was written either.
+	for _, body := range []string{
+		`{"id": "` + canary + `"`, canary, `{"narrative": "` + canary + `", "kind": "` + "rude" + `"}`,
+		report(newID(), func(r map[string]any) { r["narrative"] = canary + "\x00" }),
+		report(newID(), func(r map[string]any) { r["narrative"] = strings.Repeat(canary, 1000) }),
+		report(newID(), func(r map[string]any) { r["hurt"] = canary }),
+	} {
+		a, err := file(p.url, body)
+		if err != nil || a.status < 400 {
+			t.Fatalf("%d %v for %.60s", a.status, err, body)
+		}
+		errorsSeen.WriteString(a.body)
+	}
+	var id string
+	rev := 0
+	eventually(t, func() error {
+		l := incidents(t, p.url, rep, "").Incidents
+		if len(l) != 1 || l[0].Kind.Machine == "" {
+			return errors.New("not read yet")
+		}
+		id, rev = l[0].ID, l[0].Rev
+		return nil
+	})
+	for action, body := range map[string]string{"note": `{"note":"` + say("note") + `"}`, "close": `{"fixed":false,"reason":"` + say("reason") + `"}`} {
+		var current struct{ Rev int }
+		getJSON(t, p.url+"/api/v1/incidents/"+id, rep, &current)
+		a := mustCall(t, "POST", p.url+"/api/v1/incidents/"+id+"/"+action, body,
+			"Authorization", "Bearer "+rep, "Content-Type", "application/json", "If-Match", fmt.Sprintf("%q", fmt.Sprint(current.Rev)))
+		if a.status != http.StatusOK {
+			t.Fatalf("%s: %d %s (rev %d)", action, a.status, a.body, rev)
+		}
+	}
+	// The rep does see them: otherwise this test could not fail.
+	if a := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", "Authorization", "Bearer "+rep); !strings.Contains(a.body, say("narrative")) || !strings.Contains(a.body, canary+"name") {
+		t.Fatalf("the rep does not see the words: %s", a.body)
+	}
+	places := map[string]string{
+		"the errors":  errorsSeen.String(),
+		"the metrics": mustCall(t, "GET", p.url+"/metrics", "").body,
+		"the events":  mustOnrecord(t, "", "events", "tail", "--data-dir", dir, "--last", "0"),
+		"the list":    mustCall(t, "GET", p.url+"/api/v1/incidents", "", "Authorization", "Bearer "+rep).body,
+	}
+	if !strings.Contains(places["the events"], "report.filed") {
+		t.Fatalf("no events were printed: %s", places["the events"])
+	}
+	p.stop(t)
+	places["the logs"] = p.printed()
+	files := 0
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		files++
+		b, err := os.ReadFile(path)
+		places["the file "+path] = string(b)
+		return err
+	})
+	if err != nil || files < 5 {
+		t.Fatalf("%d files of data: %v", files, err)
+	}
+	for place, text := range places {
+		if strings.Contains(strings.ToLower(text), canary) {
+			t.Errorf("%s hold somebody’s words", place)
+		}
+	}
+}
+
+func TestASecondInstanceAndAPortInUseAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir)
+	_, err := onrecord(t, "", "serve", "--data-dir", dir, "--listen", "127.0.0.1:0")
+	if err == nil || !strings.Contains(err.Error(), "another onrecord is running") {
+		t.Errorf("second instance: %v", err)
+	}
+	_, err = onrecord(t, "", "serve", "--data-dir", t.TempDir(), "--listen", strings.TrimPrefix(p.url, "http://"))
+	if err == nil || !strings.Contains(err.Error(), "cannot listen") {
+		t.Errorf("port in use: %v", err)
+	}
+	if a := mustCall(t, "GET", p.url+"/readyz", ""); a.status != http.StatusOK {
+		t.Errorf("the first instance suffered: %d %s", a.status, a.body)
+	}
+}
+
+func TestALostOrAnotherMasterKeyIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir)
+	if a, err := file(p.url, report(newID(), nil)); err != nil || a.status != http.StatusCreated {
+		t.Fatalf("%d %s %v", a.status, a.body, err)
+	}
+	p.stop(t)
+	key := filepath.Join(dir, "master.key")
+	kept, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := onrecord(t, "", "verify", "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "is missing") {
+		t.Errorf("lost key: %v", err)
+	}
+	other := filepath.Join(t.TempDir(), "data")
+	start(t, other).stop(t)
+	if _, err := onrecord(t, "", "verify", "--data-dir", dir, "--master-key-file", filepath.Join(other, "master.key")); err == nil || !strings.Contains(err.Error(), "master key") {
+		t.Errorf("another key: %v", err)
+	}
+	if err := os.WriteFile(key, kept, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustOnrecord(t, "", "verify", "--data-dir", dir)
+}
+
+func TestEveryMistakeOfTheConfigurationIsNamedAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	cmd := exec.Command(binary, "serve", "--data-dir", dir, "--log-level", "loud")
+	cmd.Env = append(os.Environ(), "ONRECORD_THRESHOLD=many", "ONRECORD_MAX_STORE=1")
+	var out bytes.Buffer
+	cmd.Stderr = &out
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 {
+		t.Errorf("err=%v, want exit 2", err)
+	}
+	for _, want := range []string{"log level", "ONRECORD_THRESHOLD", "max-store"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not named in: %s", want, out.String())
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the data directory was opened before the configuration was right")
+	}
+}
+
+func TestABadLineOfSitesImportsNothing(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir)
+	_, err := onrecord(t, demoSites+"demo-east,,jobcentre,ZZ3 1AA,Demo East,Demo Department,many\n", "sites", "import", "--data-dir", dir, "-")
+	if err == nil || !strings.Contains(err.Error(), "ine 4") {
+		t.Fatalf("err=%v, want it to name line 4", err)
+	}
+	sites := func() string { return mustCall(t, "GET", p.url+"/api/v1/sites", "").body }
+	if got := sites(); strings.Contains(got, "demo-north") {
+		t.Errorf("half was imported: %s", got)
+	}
+	mustOnrecord(t, demoSites, "sites", "import", "--data-dir", dir, "-")
+	eventually(t, func() error {
+		if got := sites(); !strings.Contains(got, "demo-north") {
+			return fmt.Errorf("intake does not know the sites yet: %s", got)
+		}
+		return nil
+	})
+}
+
+// A disk that fills up: nothing is received that is not on it, and after a
+// restart with room everything received is there.
+func TestAFullDiskPromisesNothing(t *testing.T) {
+	dir := t.TempDir()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	// A mount namespace of its own holds a small file system, which ends with it;
+	// what it held is copied out before.
+	kept := t.TempDir()
+	script := fmt.Sprintf(`mount -t tmpfs -o size=40m tmpfs %[1]q && %[2]q serve --data-dir %[1]q/data --listen %[3]s --max-store 512; cp -a %[1]q/data %[4]q/`, dir, binary, addr, kept)
+	cmd := exec.Command("unshare", "--mount", "sh", "-c", script)
+	if os.Geteuid() != 0 {
+		cmd = exec.Command("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script)
+	}
+	p := launch(t, dir, cmd)
+	url := "http://" + addr
+	eventually(t, func() error {
+		select {
+		case <-p.exited:
+			t.Fatalf("a small file system could not be mounted; run as root or allow user namespaces:\n%s", p.printed())
+		default:
+		}
+		a, err := call("GET", url+"/readyz", "")
+		if err == nil && a.status != http.StatusOK {
+			err = errors.New(a.body)
+		}
+		return err
+	})
+	received := 0
+	big := strings.Repeat("Demo words that fill the disk. ", 160)
+	for n := 0; ; n++ {
+		if n > 20_000 {
+			t.Fatal("the disk did not fill up")
+		}
+		a, err := file(url, report(newID(), func(r map[string]any) { r["narrative"] = big }))
+		if err == nil && a.status == http.StatusCreated {
+			received++
+			continue
+		}
+		if err == nil && (a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "") {
+			t.Fatalf("a full disk answers %d %v %s", a.status, a.header, a.body)
+		}
+		break
+	}
+	select {
+	case <-p.exited: // it cannot write any more, and says so
+	case <-time.After(60 * time.Second):
+		t.Fatalf("the program did not notice the full disk\n%s", p.printed())
+	}
+	if !strings.Contains(p.printed(), "disk") {
+		t.Errorf("the program does not name the disk:\n%s", p.printed())
+	}
+	again := start(t, filepath.Join(kept, "data"))
+	rep := apiToken(t, again.dir, "rep")
+	eventually(t, func() error {
+		if n := total(t, again.url, rep); n < received || n > received+1 {
+			return fmt.Errorf("counted %d of %d received", n, received)
+		}
+		return nil
+	})
+	t.Logf("%d reports received before the disk was full, all found", received)
+}
