@@ -3,14 +3,13 @@
 //
 //	ONRECORD_NATS_URL          the server, "nats://host:4222"
 //	ONRECORD_MASTER_KEY_FILE   file with the installation's master key, mode 0600
-//	ONRECORD_LOG_LEVEL         debug, info, warn or error; info when not set
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -33,17 +32,16 @@ func main() {
 }
 
 func classify(ctx context.Context) error {
-	log, logErr := run.NewLogger(os.Stderr, cmp.Or(os.Getenv("ONRECORD_LOG_LEVEL"), "info"), "json")
-	keys, keyErr := seal.ReadFile(os.Getenv("ONRECORD_MASTER_KEY_FILE"))
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	url := os.Getenv("ONRECORD_NATS_URL")
-	var urlErr error
+	keys, err := seal.ReadFile(os.Getenv("ONRECORD_MASTER_KEY_FILE"))
+	if err != nil {
+		err = fmt.Errorf("ONRECORD_MASTER_KEY_FILE: %w", err)
+	}
 	if url == "" {
-		urlErr = errors.New("ONRECORD_NATS_URL is required")
+		err = errors.Join(err, errors.New("ONRECORD_NATS_URL is required"))
 	}
-	if keyErr != nil {
-		keyErr = fmt.Errorf("ONRECORD_MASTER_KEY_FILE: %w", keyErr)
-	}
-	if err := errors.Join(urlErr, keyErr, logErr); err != nil {
+	if err != nil {
 		return err
 	}
 	nc, err := nats.Connect(url, nats.Name("classifier"), nats.MaxReconnects(-1))

@@ -9,7 +9,7 @@ type roles struct {
 	place, office, there                                                                                        classID
 	// what was done
 	blow, wish, tried, thrown, thrownAt, thrownAbout, blowAtThing, threatened, threat, threatWords, weapon classID
-	verbal, named, namedOthers, insult, swearing, employer, selfHarm                                       classID
+	verbal, named, namedOthers, afar, insult, swearing, employer, selfHarm                                 classID
 	// conditions of work
 	exposure, coughing, safeguard, missing, safeguardMissing, accident, dog classID
 	// whom it was aimed at
@@ -30,7 +30,7 @@ func (lex *lexicon) roles() (roles, error) {
 		"something was thrown": &r.thrown, "thrown at somebody": &r.thrownAt, "a blow at a thing": &r.blowAtThing,
 		"a blow that was wished or threatened": &r.threatened, "threat": &r.threat, "the words of a threat": &r.threatWords,
 		"thrown about": &r.thrownAbout, "a weapon": &r.weapon, "on the floor": &r.floor, "verbal abuse": &r.verbal, "named with an insult": &r.named,
-		"others named with an insult": &r.namedOthers, "insults": &r.insult, "swearing": &r.swearing,
+		"others named with an insult": &r.namedOthers, "insults": &r.insult, "words that came from afar": &r.afar, "swearing": &r.swearing,
 		"the employer did it": &r.employer, "self-harm": &r.selfHarm,
 		"covid and infection": &r.exposure, "coughing": &r.coughing, "a safeguard": &r.safeguard,
 		"something is missing": &r.missing, "a safeguard is missing": &r.safeguardMissing,
@@ -85,6 +85,7 @@ func (r *report) inContext() {
 	r.objectsInHand()
 	r.missingSafeguards()
 	r.secondChannels()
+	r.wordsFromAfar()
 }
 
 // within reports whether match j begins no more than reach words after match i
@@ -112,6 +113,29 @@ func (r *report) after(i int, reach int32, visit func(j int) bool) {
 		if !r.within(i, j, reach) || !visit(j) {
 			return
 		}
+	}
+}
+
+// around calls visit with each match that stands within reach words of i, on
+// either side and in the same sentence, until visit returns false.
+func (r *report) around(i int, reach int32, visit func(j int) bool) {
+	farthest := r.matches[i].from - reach - r.lex.longestPhrase
+	for j := i - 1; j >= 0 && r.matches[j].from >= farthest; j-- {
+		if r.within(j, i, reach) && !visit(j) {
+			return
+		}
+	}
+	r.after(i, reach, visit)
+}
+
+// sameWords calls visit with i and each other match that begins at its words.
+func (r *report) sameWords(i int, visit func(j int)) {
+	first := i
+	for first > 0 && r.matches[first-1].from == r.matches[i].from {
+		first--
+	}
+	for j := first; j < len(r.matches) && r.matches[j].from == r.matches[i].from; j++ {
+		visit(j)
 	}
 }
 
@@ -143,18 +167,11 @@ func (r *report) turn(i int, c classID) {
 // silence takes the weight off every match of the words of match i, except for
 // whom they name.
 func (r *report) silence(i int) {
-	words := func(j int) bool { return r.matches[j].from == r.matches[i].from }
-	silence := func(j int) {
+	r.sameWords(i, func(j int) {
 		if r.lex.classes[r.matches[j].class].layer == whatLayer {
 			r.matches[j].scale = 0
 		}
-	}
-	for j := i; j >= 0 && words(j); j-- {
-		silence(j)
-	}
-	for j := i + 1; j < len(r.matches) && words(j); j++ {
-		silence(j)
-	}
+	})
 }
 
 // wishes: "threatened to punch" is a threat and "tried to punch" an attempt;
@@ -197,11 +214,11 @@ func (r *report) wishes() {
 		if !r.is(i, role.wish) {
 			continue
 		}
-		for j := range r.matches {
-			if r.is(j, role.blow) && r.matches[j].from == r.matches[i].from && r.matches[j].scale > 0 {
+		r.sameWords(i, func(j int) {
+			if r.is(j, role.blow) && r.matches[j].scale > 0 {
 				r.matches[i].scale = 0
 			}
-		}
+		})
 	}
 }
 
@@ -227,11 +244,12 @@ func (r *report) dogs() {
 		if !r.is(i, role.dog) {
 			continue
 		}
-		for j := range r.matches {
-			if r.is(j, role.blow) && (r.within(i, j, reachDog) || r.within(j, i, reachDog)) {
+		r.around(i, reachDog, func(j int) bool {
+			if r.is(j, role.blow) {
 				r.turn(j, role.accident)
 			}
-		}
+			return true
+		})
 	}
 }
 
@@ -261,14 +279,18 @@ func (r *report) things() {
 // who could have done it before that.
 func (r *report) thingDidIt(blow int) bool {
 	role := &r.lex.role
-	found := false
-	for j := range blow {
-		if r.is(j, role.who) {
+	thing := false
+	for j := blow - 1; j >= 0; j-- {
+		switch {
+		case r.is(j, role.who):
+			return false
+		case r.is(j, role.thing) && r.within(j, blow, 0):
+			thing = true
+		case !thing && r.matches[blow].from-r.matches[j].from > r.lex.longestPhrase:
 			return false
 		}
-		found = found || r.is(j, role.thing) && r.within(j, blow, 0)
 	}
-	return found
+	return thing
 }
 
 // throws: thrown at a person counts for more than thrown, and what was thrown
@@ -347,38 +369,26 @@ func (r *report) missingSafeguards() {
 		if !r.is(i, role.safeguard) || r.matches[i].scale == 0 {
 			continue
 		}
-		for j := range r.matches {
-			if r.is(j, role.missing) && (r.within(j, i, reachMissing) || r.within(i, j, reachMissing)) {
+		r.around(i, reachMissing, func(j int) bool {
+			if r.is(j, role.missing) {
 				r.matches[i].class = role.safeguardMissing
-				break
 			}
-		}
+			return !r.is(i, role.safeguardMissing)
+		})
 	}
 }
 
 // secondChannels: what came later in the story yields to the first contact.
 func (r *report) secondChannels() {
-	role := &r.lex.role
+	contact, later := false, false
 	for i := range r.matches {
-		if !r.is(i, role.then) || !r.channelBefore(i) {
-			continue
+		channel := r.matches[i].scale > 0 && r.speaksFor(i, channelHead)
+		if later && channel {
+			r.matches[i].scale *= 0.35
 		}
-		for j := i + 1; j < len(r.matches); j++ {
-			if r.speaksFor(j, channelHead) {
-				r.matches[j].scale *= 0.35
-			}
-		}
-		return
+		contact = contact || channel
+		later = later || contact && r.is(i, r.lex.role.then)
 	}
-}
-
-func (r *report) channelBefore(i int) bool {
-	for j := range i {
-		if r.matches[j].scale > 0 && r.speaksFor(j, channelHead) {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *report) speaksFor(i int, h head) bool {
@@ -388,4 +398,33 @@ func (r *report) speaksFor(i int, h head) bool {
 		}
 	}
 	return false
+}
+
+// wordsFromAfar: nobody files a call, a message or a post that was civil. Where
+// no word says what was done, that it came from somebody and by such a way
+// speaks for abuse.
+func (r *report) wordsFromAfar() {
+	role := &r.lex.role
+	if !r.has(role.who, role.me, role.staff, role.colleague, role.organisation) {
+		return
+	}
+	way := -1
+	for i, m := range r.matches {
+		if m.scale == 0 {
+			continue
+		}
+		for _, w := range r.lex.classes[m.class].weights {
+			if w.head == kindHead && w.odds >= 1 && m.class != role.insult {
+				return
+			}
+		}
+		if way < 0 && r.is(i, role.phone, role.call, role.email, role.text, role.message, role.social, role.posted, role.letter, role.paper) {
+			way = i
+		}
+	}
+	if way >= 0 {
+		m := r.matches[way]
+		m.class, m.scale = role.afar, 1
+		r.matches = append(r.matches, m)
+	}
 }

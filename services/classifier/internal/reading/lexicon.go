@@ -91,6 +91,8 @@ type lexicon struct {
 	out     [][]classID      // the classes of the phrase that ends in a node
 	role    roles
 
+	longestPhrase int32 // words
+
 	tokens  []token // reused while phrases are added
 	scratch scratch
 }
@@ -232,6 +234,7 @@ func (lex *lexicon) phrase(id classID, phrase string) {
 	if node == root {
 		return
 	}
+	lex.longestPhrase = max(lex.longestPhrase, int32(len(lex.tokens)))
 	for _, known := range lex.out[node] {
 		if known == id {
 			return

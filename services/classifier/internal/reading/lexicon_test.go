@@ -55,7 +55,7 @@ func TestTheLongestPhraseWinsAndStopsAtAComma(t *testing.T) {
 // class that carries no odds is there to silence or to turn others.
 func TestEveryClassIsReached(t *testing.T) {
 	lex := loadLexicon()
-	byRule := []classID{lex.role.threatened, lex.role.thrownAbout, lex.role.thrownAt, lex.role.blowAtThing, lex.role.safeguardMissing}
+	byRule := []classID{lex.role.threatened, lex.role.thrownAbout, lex.role.afar, lex.role.thrownAt, lex.role.blowAtThing, lex.role.safeguardMissing}
 	reached := make([]bool, len(lex.classes))
 	for _, classes := range lex.out {
 		for _, c := range classes {

@@ -421,7 +421,7 @@ func (t *tally) reasons(h head, r *report) []incident.Reason {
 			End:    int(r.tokens[m.to-1].end),
 			Class:  r.lex.classes[m.class].name,
 			For:    headValues[h][e.value],
-			Weight: e.odds,
+			Weight: e.odds / temperature,
 		})
 	}
 	slices.SortStableFunc(out, func(a, b incident.Reason) int { return cmp.Compare(b.Weight, a.Weight) })

@@ -60,7 +60,7 @@ func accepts(want, got string) bool {
 func TestTraps(t *testing.T) {
 	reader := NewLexicon()
 	for _, e := range examples(t, "tuned.tsv") {
-		if e.trap == "plain" || e.trap == "other voices" {
+		if e.trap == "plain" || e.trap == "other voices" || e.trap == "new words" {
 			continue // TestScore counts these
 		}
 		t.Run(e.trap, func(t *testing.T) {
@@ -130,15 +130,18 @@ func scoreOf(reader Reader, all []example, input func(example) Input) *score {
 func wordsAlone(e example) Input { return Input{Narrative: e.text} }
 
 // TestScore prints how well both sets are read and fails below what was
-// measured when this was written. The held-out set was never used to change
-// the lexicon, but the same people wrote it: texts of others are read worse.
+// measured when this was written. The held-out sentences were never used to
+// change the lexicon, but the same people wrote them: those of its second
+// batch, written on purpose in other words than the lexicon's, were read with
+// kind .68, channel .75 and target .97 right, and that is nearer to what texts
+// of others will give than the averages printed here.
 func TestScore(t *testing.T) {
 	for _, set := range []struct {
 		file  string
 		floor [heads]float64
 	}{
-		{"tuned.tsv", [heads]float64{0.97, 0.97, 0.95}},
-		{"held.tsv", [heads]float64{0.74, 0.86, 0.85}},
+		{"tuned.tsv", [heads]float64{0.98, 0.99, 0.95}},
+		{"held.tsv", [heads]float64{0.84, 0.90, 0.95}},
 	} {
 		all := examples(t, set.file)
 		s := scoreOf(NewLexicon(), all, wordsAlone)
