@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -106,8 +108,14 @@ type actorDoc struct {
 	Name string `json:"n,omitempty"`
 }
 
+// errMonth refuses what could be written and never read again.
+var errMonth = errors.New("a ledger without a month")
+
 // encodeIncident leaves FoldedRev out: it stands in a column of its own.
 func encodeIncident(i *incident.Incident) ([]byte, error) {
+	if slices.ContainsFunc(i.Lines, func(k incident.LedgerKey) bool { return k.Month.IsZero() }) {
+		return nil, errMonth
+	}
 	return json.Marshal(incidentDoc{
 		ID: i.ID, Ref: i.Ref, Rev: i.Rev, Site: i.Site,
 		OccurredAt: i.OccurredAt.UTC(), Precision: i.Precision, ReceivedAt: i.ReceivedAt.UTC(),

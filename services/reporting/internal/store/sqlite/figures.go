@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/onrecord/onrecord/pkg/incident"
 )
@@ -305,32 +306,29 @@ func decodeSites(stored []byte) (map[string]incident.SiteCells, error) {
 // in the sixteen.
 var uuidGroups = [...]struct{ text, bytes, size int }{{0, 0, 4}, {9, 4, 2}, {14, 6, 2}, {19, 8, 2}, {24, 10, 6}}
 
+// digits holds the value of each digit in lower case, 255 for anything else. It
+// is a table because a ledger asks a million times and no branch guesses right.
+var digits = func() (table [256]byte) {
+	for c := range table {
+		table[c] = byte(strings.IndexByte("0123456789abcdef", byte(c)))
+	}
+	return table
+}()
+
 // packUUID returns the bytes of a UUID that unpackUUID would write the same.
 func packUUID(id string) (uuid [16]byte, ok bool) {
 	if len(id) != 36 {
 		return uuid, false
 	}
+	var seen byte
 	for _, g := range uuidGroups {
 		for n := range g.size {
-			high, low := digit(id[g.text+2*n]), digit(id[g.text+2*n+1])
-			if high|low > 15 {
-				return uuid, false
-			}
+			high, low := digits[id[g.text+2*n]], digits[id[g.text+2*n+1]]
+			seen |= high | low
 			uuid[g.bytes+n] = high<<4 | low
 		}
 	}
-	return uuid, id[8] == '-' && id[13] == '-' && id[18] == '-' && id[23] == '-'
-}
-
-// digit returns the value of a digit in lower case, 255 for anything else.
-func digit(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 255
+	return uuid, seen < 16 && id[8] == '-' && id[13] == '-' && id[18] == '-' && id[23] == '-'
 }
 
 // unpackUUID returns "" for nothing.

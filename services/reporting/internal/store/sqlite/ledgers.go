@@ -56,6 +56,9 @@ func damaged(err error, what, month, site string) error {
 func (d *db) PutLedger(ctx context.Context, l *incident.Ledger) error {
 	cells, entries := encodeCells(l.Cells), encodeEntries(l.Entries)
 	return d.write(ctx, "put ledger", func(ctx context.Context, s *statements) error {
+		if l.Month.IsZero() {
+			return errMonth
+		}
 		ledger, err := putFenced(ctx, s, l.Rev,
 			`INSERT INTO ledgers (rev, cells, month, site) VALUES (?, ?, ?, ?) ON CONFLICT (month, site) DO NOTHING RETURNING ledger`,
 			`UPDATE ledgers SET rev = ?, cells = ? WHERE month = ? AND site = ? AND rev = ? RETURNING ledger`,
@@ -161,6 +164,9 @@ func (d *db) Rollup(ctx context.Context, m incident.Month) (*incident.Rollup, er
 func (d *db) PutRollup(ctx context.Context, r *incident.Rollup) error {
 	cells, sites := encodeCells(r.All), encodeSites(r.Sites)
 	return d.write(ctx, "put roll-up", func(ctx context.Context, s *statements) error {
+		if r.Month.IsZero() {
+			return errMonth
+		}
 		rollup, err := putFenced(ctx, s, r.Rev,
 			`INSERT INTO rollups (rev, cells, month) VALUES (?, ?, ?) ON CONFLICT (month) DO NOTHING RETURNING rollup`,
 			`UPDATE rollups SET rev = ?, cells = ? WHERE month = ? AND rev = ? RETURNING rollup`,

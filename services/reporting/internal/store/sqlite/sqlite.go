@@ -101,10 +101,10 @@ func (f *file) openWriter(ctx context.Context, path string) (err error) {
 	if f.conn, err = f.writer.Conn(ctx); err != nil {
 		return err
 	}
+	f.writes = newStatements(f.conn.PrepareContext)
 	if err := checkSettings(ctx, f.conn); err != nil {
 		return err
 	}
-	f.writes = newStatements(f.conn.PrepareContext)
 	return migrate(ctx, f.conn)
 }
 

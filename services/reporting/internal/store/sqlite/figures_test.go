@@ -1,0 +1,127 @@
+package sqlite
+
+import (
+	"bytes"
+	"encoding/hex"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// The stored forms are for ever: what an earlier release wrote reads back, and
+// is written again byte for byte.
+
+func TestStoredIncidentStays(t *testing.T) {
+	stored, err := os.ReadFile("testdata/incident.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored = bytes.TrimSpace(stored)
+	i, err := decodeIncident(stored, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := encodeIncident(i)
+	if err != nil || !bytes.Equal(again, stored) {
+		t.Fatalf("stored %s\n again %s\n error %v", stored, again, err)
+	}
+}
+
+func TestStoredFiguresStay(t *testing.T) {
+	dims := incident.Dims{Kind: "threat", Channel: "phone", Target: "any_staff", Employer: "Serco", SetBy: "reporter"}
+	cells := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 4, People: 500}}
+	for name, test := range map[string]struct {
+		encoded []byte
+		decode  func([]byte) (any, error)
+		want    any
+		stored  string
+	}{
+		"cells": {encodeCells(cells), func(b []byte) (any, error) { return decodeCells(b) }, cells,
+			"0105067468726561740570686f6e6509616e795f737461666605536572636f087265706f7274657201000102030401000608e807"},
+		"entries": {
+			encodeEntries(map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2}}),
+			func(b []byte) (any, error) { return decodeEntries(b) },
+			map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2}},
+			"0105067468726561740570686f6e6509616e795f737461666605536572636f087265706f727465720100010203040100" +
+				"01890a5dac96874bbcceb302099a80570e010204"},
+		"sites": {
+			encodeSites(map[string]incident.SiteCells{"leeds": {LedgerRev: 9, Cells: cells}}),
+			func(b []byte) (any, error) { return decodeSites(b) },
+			map[string]incident.SiteCells{"leeds": {LedgerRev: 9, Cells: cells}},
+			"0106056c65656473067468726561740570686f6e6509616e795f737461666605536572636f087265706f72746572010102030405010012" +
+				"01000608e807"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := hex.EncodeToString(test.encoded); got != test.stored {
+				t.Errorf("written %s\n   want %s", got, test.stored)
+			}
+			stored, err := hex.DecodeString(test.stored)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := test.decode(stored)
+			if err != nil || !reflect.DeepEqual(got, test.want) {
+				t.Errorf("read %+v, %v\nwant %+v", got, err, test.want)
+			}
+			for n := range stored { // every shorter one is damaged
+				if _, err := test.decode(stored[:n]); err == nil {
+					t.Errorf("the first %d bytes: no error", n)
+				}
+			}
+			if _, err := test.decode(append(stored, 0)); err == nil {
+				t.Error("with a byte too many: no error")
+			}
+			if _, err := test.decode(append([]byte{2}, stored[1:]...)); err == nil || !strings.Contains(err.Error(), "version 2") {
+				t.Errorf("of a later version: %v", err)
+			}
+		})
+	}
+}
+
+func TestOnlyWholeUUIDsArePacked(t *testing.T) {
+	const uuid = "01890a5d-ac96-874b-bcce-b302099a8057"
+	for _, id := range []string{
+		uuid, "", "x", strings.ToUpper(uuid), uuid + "0", uuid[1:], strings.ReplaceAll(uuid, "-", ""),
+		strings.ReplaceAll(uuid, "-", "_"), strings.Replace(uuid, "0", "g", 1), strings.Replace(uuid, "5d-a", "-5da", 1),
+		"{" + uuid[1:35] + "}", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", strings.Repeat("é", 18), strings.Repeat("-", 36),
+	} {
+		entries := map[string]incident.Entry{id: {Rev: 1}}
+		got, err := decodeEntries(encodeEntries(entries))
+		if err != nil || !maps.Equal(got, entries) {
+			t.Errorf("%q came back as %v, %v", id, got, err)
+		}
+	}
+}
+
+// FuzzFigures reads anything as figures: it never panics, takes no more memory
+// than the input justifies, and what it could read it writes the same again.
+func FuzzFigures(f *testing.F) {
+	l := bigLedger(3)
+	f.Add(encodeCells(l.Cells))
+	f.Add(encodeEntries(l.Entries))
+	f.Add(encodeSites(map[string]incident.SiteCells{"leeds": {LedgerRev: 1, Cells: l.Cells}}))
+	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{1, 0, 0, 1, 1})
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		if cells, err := decodeCells(stored); err == nil {
+			if again, err := decodeCells(encodeCells(cells)); err != nil || !slices.Equal(again, cells) {
+				t.Errorf("cells %v became %v, %v", cells, again, err)
+			}
+		}
+		if entries, err := decodeEntries(stored); err == nil {
+			if again, err := decodeEntries(encodeEntries(entries)); err != nil || !maps.Equal(again, entries) {
+				t.Errorf("entries %v became %v, %v", entries, again, err)
+			}
+		}
+		if sites, err := decodeSites(stored); err == nil {
+			if again, err := decodeSites(encodeSites(sites)); err != nil || !reflect.DeepEqual(again, sites) {
+				t.Errorf("sites %v became %v, %v", sites, again, err)
+			}
+		}
+	})
+}
