@@ -162,19 +162,23 @@ func (s *Service) read(ctx context.Context, q Query) (map[incident.Month][]part,
 	if q.Sites == nil && !q.has(BySite) {
 		months, err := s.totals.RollupCells(ctx, q.From, q.To)
 		for m, cells := range months {
-			for _, c := range cells {
-				parts[m] = append(parts[m], part{Cell: c})
-			}
+			parts[m] = appendParts(nil, cells, "")
 		}
 		return parts, err
 	}
 	sites, err := s.totals.LedgerCells(ctx, q.Sites, q.From, q.To)
 	for _, l := range sites {
-		for _, c := range l.Cells {
-			parts[l.Month] = append(parts[l.Month], part{c, l.Site})
-		}
+		parts[l.Month] = appendParts(parts[l.Month], l.Cells, l.Site)
 	}
 	return parts, err
+}
+
+func appendParts(parts []part, cells []incident.Cell, site string) []part {
+	parts = slices.Grow(parts, len(cells))
+	for _, c := range cells {
+		parts = append(parts, part{c, site})
+	}
+	return parts
 }
 
 // answer returns the frame of an answer: every month asked for, still empty.
