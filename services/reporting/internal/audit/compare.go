@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -145,10 +146,10 @@ type holding struct{ report, incident uuid.UUID }
 
 func hold(reportID, incidentID string) (h holding, err error) {
 	if h.report, err = uuid.Parse(reportID); err != nil {
-		return h, fmt.Errorf("a report's id is not a UUID")
+		return h, errors.New("a report's id is not a UUID")
 	}
 	if h.incident, err = uuid.Parse(incidentID); err != nil {
-		return h, fmt.Errorf("the incident's id is not a UUID")
+		return h, errors.New("the incident's id is not a UUID")
 	}
 	return h, nil
 }
