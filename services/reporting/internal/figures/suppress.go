@@ -48,6 +48,7 @@ const (
 	maxSums    = 32
 
 	stepPrice = 1 // of changing a number that is hidden already
+	sizePrice = 4 // of hiding a number, for each of its binary digits
 )
 
 // add appends a number and returns its index.
@@ -200,7 +201,7 @@ func (t *table) find(in search, begin []way, tries, openPrice int) (*step, bool)
 	var queue steps
 	seen := map[[2]set]bool{}
 	push := func(s *step, w way) {
-		next := t.change(s, w, t.priceOf(w.number, in.hidden))
+		next := t.change(s, w, t.priceOf(in, w.number))
 		next.estimate = next.price + openPrice*next.out()
 		if sign := [2]set{next.up, next.down}; !seen[sign] {
 			seen[sign] = true
@@ -273,12 +274,12 @@ func (t *table) may(in search, s *step, w way) bool {
 	return (n > 0 || in.hidden.has(w.number)) && n+w.by >= in.floor
 }
 
-// priceOf returns what changing a number costs.
-func (t *table) priceOf(i int, hidden set) int {
-	if t.numbers[i].latent || hidden.has(i) {
+// priceOf returns what changing a number costs: a large one is missed more.
+func (t *table) priceOf(in search, i int) int {
+	if t.numbers[i].latent || in.hidden.has(i) {
 		return stepPrice
 	}
-	return stepPrice + t.numbers[i].price
+	return stepPrice + t.numbers[i].price + sizePrice*bits.Len(uint(in.values[i]))
 }
 
 // change returns s continued in a way, at a price.

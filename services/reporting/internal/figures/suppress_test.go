@@ -244,6 +244,7 @@ func TestKnowingTheMethodSettlesHardlyASmallNumber(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("%d of %d", settled, small)
 	if small < 1000 || settled*100 > small {
 		t.Errorf("%d of %d small numbers are settled, want fewer than one in a hundred", settled, small)
 	}
