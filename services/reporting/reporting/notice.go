@@ -13,20 +13,20 @@ import (
 const noticeCookie = "notice"
 
 var notices = map[string]string{
-	"acknowledged": "Acknowledged. The reporter can see that somebody has read it.",
-	"status":       "The status was changed. The reporter can see it.",
-	"classify":     "The correction was saved and the figures follow it.",
-	"note":         "The note was added to the history.",
-	"close":        "The incident is closed. The reporter can see what was said.",
-	"reopen":       "The incident is open again.",
-	"moved":        "The correction was saved. The incident is now at a site that is not one of yours.",
-	"added":        "The person was added. Give them their name and password yourself.",
-	"password":     "The new password is set. They were signed out everywhere.",
-	"disabled":     "The account is disabled and was signed out everywhere.",
-	"enabled":      "The account can sign in again.",
-	"sites":        "The sites were imported. The report form lists them now.",
-	"signed-out":   "You are signed out.",
-	"set-up":       "You are the first administrator. Import your sites next, then add people.",
+	"acknowledge": "Acknowledged. The reporter can see that somebody has read it.",
+	"status":      "The status was changed. The reporter can see it.",
+	"classify":    "The correction was saved and the figures follow it.",
+	"note":        "The note was added to the history.",
+	"close":       "The incident is closed. The reporter can see whether it was fixed.",
+	"reopen":      "The incident is open again.",
+	"moved":       "The correction was saved. The incident is now at a site that is not one of yours.",
+	"added":       "The person was added. Give them their name and password yourself.",
+	"password":    "The new password is set. They were signed out everywhere.",
+	"disabled":    "The account is disabled and was signed out everywhere.",
+	"enabled":     "The account can sign in again.",
+	"sites":       "The sites were imported. The report form lists them now.",
+	"signed-out":  "You are signed out.",
+	"set-up":      "You are the first administrator. Import your sites next, then add people.",
 }
 
 // leaveNotice has the next page tell what was done.

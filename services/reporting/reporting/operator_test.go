@@ -1,0 +1,164 @@
+package reporting
+
+import (
+	"bytes"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/pkg/web/webtest"
+)
+
+func TestAnotherMasterKeyIsRefused(t *testing.T) {
+	k := newKit(t)
+	other, err := seal.NewKeyring(bytes.Repeat([]byte{8}, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := k.cfg
+	cfg.Keyring = other
+	if s, err := New(t.Context(), cfg); err == nil {
+		t.Error("another key was accepted", s.Close())
+	} else if !strings.Contains(err.Error(), "restore that key") {
+		t.Errorf("error=%q, want what to do", err)
+	}
+	s, err := New(t.Context(), k.cfg)
+	if err != nil {
+		t.Fatalf("the right key: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDatabasesThatCannotBeUsed(t *testing.T) {
+	k := newKit(t)
+	for database, want := range map[string]string{"": "path", "mongodb://demo/": "MongoDB is not supported", "mongodb+srv://demo/": "MongoDB is not supported", "/nowhere/at/all.db": "/nowhere/at/all.db"} {
+		cfg := k.cfg
+		cfg.Database = database
+		if s, err := New(t.Context(), cfg); err == nil {
+			t.Error("was opened", s.Close())
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error=%q, want %q in it", database, err, want)
+		}
+	}
+}
+
+func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
+	k := newKit(t)
+	if token, err := k.SetupToken(t.Context()); token != "" || err != nil {
+		t.Errorf("token=%q %v, want none: there is an administrator", token, err)
+	}
+	k.cfg.Database += ".fresh"
+	k.open()
+	token, err := k.SetupToken(t.Context())
+	if err != nil || token == "" {
+		t.Fatalf("token=%q %v, want one", token, err)
+	}
+	path := "/setup?token=" + url.QueryEscape(token)
+	k.page(nobody, path, 200)
+	form := url.Values{"token": {token}, "name": {"Demo First"}, "password": {demoPassword}, "again": {"something else"}}
+	res := k.post(nobody, "/setup", form)
+	k.check("two passwords", res, 422)
+	if got := res.Document(t).Find("#name").AttrOr("value", ""); got != "Demo First" {
+		t.Errorf("name=%q, want what was typed", got)
+	}
+	k.check("short password", k.post(nobody, "/setup", url.Values{"token": {token}, "name": {""}, "password": {"short"}, "again": {"short"}}), 422)
+	form.Set("again", demoPassword)
+	if res := k.post(nobody, "/setup", form); res.StatusCode != 303 || res.Header.Get("Location") != "/sites/" {
+		t.Fatalf("status=%d to %q, want 303 to /sites/", res.StatusCode, res.Header.Get("Location"))
+	}
+	k.signInAs("Demo First")
+	k.page("Demo First", "/sites/", 200)
+	for _, res := range []webtest.Response{k.get(nobody, path), k.post(nobody, "/setup", form)} {
+		k.check("a used link", res, 403)
+		if got := res.Document(t).Find(".app-lede").Text(); !strings.Contains(got, "not valid any more") {
+			t.Errorf("lede=%q, want why", got)
+		}
+	}
+}
+
+func TestOperatorsHearWhatIsWrong(t *testing.T) {
+	k := newKit(t)
+	ctx := t.Context()
+	for name, err := range map[string]error{
+		"taken name": k.AddUser(ctx, NewUser{Name: strings.ToUpper(rep), Role: "rep", Password: demoPassword}),
+		"no role":    k.AddUser(ctx, NewUser{Name: "Demo Other", Role: "king", Password: demoPassword}),
+		"no site":    k.AddUser(ctx, NewUser{Name: "Demo Other", Role: "rep", Sites: []string{"nowhere"}, Password: demoPassword}),
+		"weak":       k.SetPassword(ctx, rep, "password"),
+		"token role": second(k.CreateToken(ctx, NewToken{Role: "administrator"})),
+		"sites":      second(k.ImportSites(ctx, strings.NewReader("nonsense"))),
+	} {
+		if fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: %v, want fault.Invalid", name, err)
+		}
+	}
+	for name, err := range map[string]error{
+		"password": k.SetPassword(ctx, "Nobody", demoPassword), "disable": k.DisableUser(ctx, "Nobody"), "enable": k.EnableUser(ctx, "Nobody"),
+		"token": k.RevokeToken(ctx, "nonsense"), "letter": k.ReplayDeadLetter(ctx, "nonsense"),
+	} {
+		if fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: %v, want fault.NotFound", name, err)
+		}
+	}
+	if err := k.DisableUser(ctx, admin); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("the last administrator: %v, want fault.Conflict", err)
+	}
+	if sites, err := k.Sites(ctx); err != nil || len(sites) != 2 || sites[0].Name != "Demo Leeds" || sites[0].Staff != 84 {
+		t.Errorf("sites=%+v %v, want the two", sites, err)
+	}
+	if _, err := k.CreateToken(ctx, NewToken{Role: "manager", Label: "demo sheet"}); err != nil {
+		t.Fatal(err)
+	}
+	if tokens, err := k.Tokens(ctx); err != nil || len(tokens) != 1 || tokens[0].Label != "demo sheet" || tokens[0].Role != "manager" {
+		t.Errorf("tokens=%+v %v, want the one", tokens, err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestAnUnreadableMessageIsListedAndCounted(t *testing.T) {
+	k := newKit(t)
+	k.run()
+	r := k.Report("leeds")
+	subject := bus.Subject(bus.TypeFiled, r.ID)
+	k.publish(bus.Delivery{Subject: subject, Data: []byte("not an envelope")})
+	until(t, func() error {
+		letters, err := k.DeadLetters(t.Context())
+		if err == nil && (len(letters) != 1 || letters[0].Subject != subject || letters[0].Cause == "" || !letters[0].ReplayedAt.IsZero()) {
+			err = errNotYet
+		}
+		return err
+	})
+	if err := k.ReplayDeadLetter(t.Context(), subject); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("replay: %v, want fault.Conflict", err)
+	}
+	path := incidentsPath + k.incidentOf(r.ID).ID
+	if got := k.page(rep, path, 200).Document(t).Find(".app-timeline").Text(); !strings.Contains(got, "unreadable") {
+		t.Errorf("history=%q, want that it arrived unreadable", got)
+	}
+}
+
+func TestCheckNamesTheStore(t *testing.T) {
+	k := newKit(t)
+	if err := k.Check(t.Context()); err != nil {
+		t.Errorf("check: %v, want none", err)
+	}
+	k.cfg.Database += ".closed"
+	s, err := New(t.Context(), k.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Check(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "store: ") {
+		t.Errorf("check of a closed store: %v, want it named", err)
+	}
+}

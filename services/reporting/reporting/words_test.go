@@ -1,0 +1,166 @@
+package reporting
+
+import (
+	"math"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/reporting/internal/figures"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+func TestEveryValueHasItsWords(t *testing.T) {
+	check := func(value, words string) {
+		if words == "" {
+			t.Errorf("%s has no words", value)
+		}
+	}
+	for _, v := range incident.Kinds {
+		check(string(v), kindWords[v])
+	}
+	for _, v := range channelFilters {
+		check(string(v), channelWords[v])
+	}
+	for _, v := range incident.Targets {
+		check(string(v), targetWords[v])
+	}
+	for _, v := range incident.Hurts {
+		check(string(v), hurtWords[v])
+	}
+	for _, v := range incident.Statuses {
+		check(string(v), statusWords[v])
+		check(string(v), statusColours[v])
+	}
+	for _, v := range []store.Role{store.RoleAdministrator, store.RoleManager, store.RoleRep} {
+		check(string(v), roleWords[v])
+	}
+	for _, action := range actions {
+		check(action, notices[action])
+	}
+}
+
+// The figures and the incidents behind them call the same thing by one name.
+func TestFiguresUseTheSameWords(t *testing.T) {
+	k := newKit(t)
+	page, err := k.figures.ExactPage(t.Context(), figures.PageQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range page.Kinds {
+		if l.Label != kindWords[l.Key] {
+			t.Errorf("kind %s is %q in figures and %q elsewhere", l.Key, l.Label, kindWords[l.Key])
+		}
+	}
+	for _, c := range page.Columns {
+		if c.Label != targetWords[c.Key] {
+			t.Errorf("target %s is %q in figures and %q elsewhere", c.Key, c.Label, targetWords[c.Key])
+		}
+	}
+	for _, r := range page.Rows {
+		if r.Key != figures.ChannelOnline && r.Label != channelWords[r.Key] {
+			t.Errorf("channel %s is %q in figures and %q elsewhere", r.Key, r.Label, channelWords[r.Key])
+		}
+	}
+}
+
+func TestWordsForNumbersAndTimes(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct{ got, want string }{
+		{number(0), "0"}, {number(999), "999"}, {number(1000), "1,000"}, {number(-1234567), "−1,234,567"},
+		{incidents(1), "1 incident"}, {incidents(2000), "2,000 incidents"},
+		{ago(now.Add(-59*time.Minute), now), "under an hour"}, {ago(now.Add(-time.Hour), now), "1 hour"},
+		{ago(now.Add(-47*time.Hour), now), "47 hours"}, {ago(now.Add(-48*time.Hour), now), "2 days"}, {ago(now.Add(time.Hour), now), "under an hour"},
+		{list(nil), ""}, {list([]string{"a"}), "a"}, {list([]string{"a", "b"}), "a and b"}, {list([]string{"a", "b", "c"}), "a, b and c"},
+		{clock(time.Date(2026, 7, 1, 12, 30, 0, 0, time.UTC)), "Wed 1 Jul 2026, 1:30pm"}, // summer time
+		{chance(1), "over 99% sure"}, {chance(0.005), "under 1% sure"}, {chance(0.5), "50% sure"}, {chance(math.NaN()), "NaN% sure"},
+		{excerpt("one\n\ntwo"), "one two"}, {excerpt(""), ""},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+	if got := excerpt(strings.Repeat("word ", 100)); utf8.RuneCountInString(got) > excerptLength+1 || !strings.HasSuffix(got, "word…") {
+		t.Errorf("excerpt=%q", got)
+	}
+}
+
+// Whatever offsets a message holds, the account is shown whole and unchanged.
+func FuzzPieces(f *testing.F) {
+	f.Add("shouted at me", 0, 7, 3, 20)
+	f.Add("grüße \U0001F4A5 desk", 2, 4, -1, 99)
+	f.Add("", 0, 0, 5, 1)
+	f.Fuzz(func(t *testing.T, text string, a, b, c, d int) {
+		reading := incident.Reading{Kind: incident.Judgement{Value: "abuse", Reasons: []incident.Reason{{Start: a, End: b, For: "abuse"}, {Start: c, End: d, For: "abuse"}}},
+			Channel: incident.Judgement{Value: "phone", Reasons: []incident.Reason{{Start: b, End: d, For: "phone"}}}}
+		whole := ""
+		for _, p := range pieces(text, reading) {
+			if p.Text == "" {
+				t.Errorf("an empty piece of %q", text)
+			}
+			if utf8.ValidString(text) && !utf8.ValidString(p.Text) {
+				t.Errorf("%q is cut inside a character", p.Text)
+			}
+			whole += p.Text
+		}
+		if whole != text {
+			t.Errorf("pieces of %q are %q", text, whole)
+		}
+	})
+}
+
+// A path that localPath lets through stays on this site for every browser.
+func FuzzLocalPath(f *testing.F) {
+	for _, s := range []string{"/incidents/?a=b", "//evil.example", `/\evil.example`, "https://evil.example", "/\t/evil.example", "javascript:alert(1)", "/%2f/evil.example", "/ /evil"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, next string) {
+		got := localPath(next)
+		if got == "" {
+			return
+		}
+		u, err := url.Parse(got)
+		if err != nil || u.Host != "" || u.Scheme != "" || got[0] != '/' || strings.HasPrefix(got, "//") || strings.ContainsAny(got, "\\\t\r\n") {
+			t.Errorf("%q leads to %q", next, got)
+		}
+	})
+}
+
+// A filter is refused with what to mend, or stays within the sites that may be
+// seen.
+func FuzzReadFilter(f *testing.F) {
+	for _, s := range []string{"status=new,closed_fixed&site=leeds", "month=2026-10&limit=200", "site=york", "cursor=x&review=true", "channel=online", "%zz=1", "status=%ff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		got, err := readFilter(q, []string{"leeds"}, statusGroups)
+		if err != nil {
+			if e := fault.As(err); e.Kind != fault.Invalid || len(e.Fields) == 0 {
+				t.Errorf("%q: %v, want the parameters named", query, err)
+			}
+			return
+		}
+		if len(got.Sites) != 1 || got.Sites[0] != "leeds" || got.Limit < 1 || got.Limit > maxLimit {
+			t.Errorf("%q: %+v is not within the sites or the limit", query, got)
+		}
+	})
+}
+
+func FuzzIfMatch(f *testing.F) {
+	for _, s := range []string{`"3"`, `W/"3"`, `*`, `""`, `"-1"`, `"+3"`, `"03"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if rev, err := ifMatch(header); err == nil && etag(rev) != header {
+			t.Errorf("%q is read as %d", header, rev)
+		}
+	})
+}
