@@ -113,7 +113,7 @@ type Incident struct {
 	Site       string
 	OccurredAt time.Time // UTC
 	Precision  Precision
-	ReceivedAt time.Time // when the stream stored the first report; UTC
+	ReceivedAt time.Time // of the first report, as its reporter was told; UTC
 
 	Kind    Opinion[Kind]
 	Channel Opinion[Channel]

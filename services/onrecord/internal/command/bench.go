@@ -91,7 +91,9 @@ func (s *shared) benchOwn(ctx context.Context, c bench.Config) error {
 	served := make(chan error, 1)
 	go func() { served <- p.Run(serving, ln) }()
 	c.URL, c.Token = "http://"+ln.Addr().String(), token.Secret
-	err = s.bench(ctx, c)
+	if err = p.WaitReady(serving); err == nil {
+		err = s.bench(ctx, c)
+	}
 	stop()
 	return errors.Join(err, <-served, p.Close())
 }

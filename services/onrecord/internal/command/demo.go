@@ -115,7 +115,11 @@ func (s *shared) fill(ctx context.Context, p *program.Program, clock *demo.Clock
 	seeder := demo.Seeder{Do: p.App().Test, Clock: clock, Token: token.Secret, Seed: seed, Progress: func(done, total int, what string) {
 		fmt.Fprintf(s.env.Stderr, "%5d of %d %s\n", done, total, what)
 	}}
-	filed, err := seeder.Run(running, started)
+	filed := 0
+	err := p.WaitReady(running)
+	if err == nil {
+		filed, err = seeder.Run(running, started)
+	}
 	stop()
 	wg.Wait()
 	if err = errors.Join(err, ended); err != nil {

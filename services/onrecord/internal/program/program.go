@@ -160,6 +160,23 @@ func (p *Program) Check(ctx context.Context) error {
 	return nil
 }
 
+// WaitReady returns once every part works, or with the error of ctx.
+func (p *Program) WaitReady(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := p.Check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
 // Run serves ln and the control socket until ctx is done or a part fails, and
 // stops the front door first, then what stands behind it.
 func (p *Program) Run(ctx context.Context, ln net.Listener) error {

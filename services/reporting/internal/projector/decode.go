@@ -23,7 +23,7 @@ type event struct {
 	bus.Delivery
 	kind     string // bus.TypeFiled and so on
 	reportID string
-	at       time.Time // when the stream stored it, to the millisecond
+	at       time.Time // when its producer made it, to the millisecond
 
 	// One of these, by kind.
 	filed   *filed
@@ -69,7 +69,10 @@ func (dec decoder) decode(d bus.Delivery) (event, error) {
 	if env.GetType() != kind {
 		return event{}, errors.New("the envelope's type is not the subject's")
 	}
-	ev := event{Delivery: d, kind: kind, reportID: tokens[0], at: milliseconds(d.At)}
+	if !env.GetTime().IsValid() {
+		return event{}, errors.New("the envelope has no time")
+	}
+	ev := event{Delivery: d, kind: kind, reportID: tokens[0], at: milliseconds(env.GetTime().AsTime())}
 	var about string
 	switch kind {
 	case bus.TypeFiled:

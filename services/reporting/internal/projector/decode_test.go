@@ -35,6 +35,7 @@ func FuzzDecode(f *testing.F) {
 		bus.Subject(bus.TypeAdded, id, id): {Type: bus.TypeAdded, Event: &onrecordv1.Envelope_ReportAdded{ReportAdded: &onrecordv1.ReportAdded{
 			ReportId: id, AdditionId: id, Addition: onrecordv1.Addition_ADDITION_WITHDRAWN}}},
 	} {
+		env.Time = timestamppb.New(time.Unix(1, 0))
 		raw, err := proto.Marshal(env)
 		if err != nil {
 			f.Fatal(err)
