@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -32,9 +33,13 @@ const (
 	priceCell       = 8
 	priceKind       = 12
 	priceMargin     = 24
-	priceUndecided  = 48
+	priceUndecided  = 72
 	priceTotal      = 96
 )
+
+// priceOfChannel is that of a channel's margin: in person and online are what
+// the figures are asked for first.
+var priceOfChannel = map[incident.Channel]int{incident.ChannelInPerson: 72, ChannelOnline: 72, incident.ChannelPhone: 36}
 
 // theGrid is the one grid; months differ in their values only.
 var theGrid = newGrid()
@@ -52,8 +57,10 @@ func newGrid() *grid {
 		g.cell = append(g.cell, add(len(incident.Targets), priceCell))
 	}
 	g.online = add(len(incident.Targets), priceOnlineCell)
-	g.channels = add(len(incident.Channels), priceMargin)
-	g.onlineAll = add(1, priceMargin)[0]
+	for _, channel := range incident.Channels {
+		g.channels = append(g.channels, g.add(number{price: cmp.Or(priceOfChannel[channel], priceMargin)}))
+	}
+	g.onlineAll = g.add(number{price: priceOfChannel[ChannelOnline]})
 	g.targets = add(len(incident.Targets), priceMargin)
 	g.kinds = add(len(incident.Kinds), priceKind)
 	g.undecided = add(1, priceUndecided)[0]

@@ -139,21 +139,27 @@ func TestHidingIsTheSameEveryTime(t *testing.T) {
 	}
 }
 
-// The measure of what is left for managers: of a branch's twenty a month little
-// more than the total, of a provider's 163 most margins.
+// The measure of what is left for managers: of a branch’s twenty a month little
+// more than the total and in person, of a provider’s 163 most margins.
 func TestMostOfAMonthStaysVisible(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
-	for _, c := range []struct{ incidents, totals, margins int }{
-		{20, 85, 12},
-		{163, 100, 70},
-		{3500, 100, 95},
+	for _, c := range []struct{ incidents, totals, inPerson, undecided, margins int }{
+		{20, 85, 75, 0, 12},
+		{163, 100, 95, 90, 70},
+		{3500, 100, 100, 100, 95},
 	} {
-		totals, shown, all := 0, 0, 0
+		totals, inPerson, undecided, shown, all := 0, 0, 0, 0, 0
 		for range 100 {
 			v := theGrid.values(month(r, c.incidents), Incidents)
 			hidden := theGrid.publish(v, 5)
 			if !hidden.has(theGrid.total) {
 				totals++
+			}
+			if !hidden.has(theGrid.channels[channelAt(incident.ChannelInPerson)]) {
+				inPerson++
+			}
+			if !hidden.has(theGrid.undecided) {
+				undecided++
 			}
 			for _, i := range append(append([]int{theGrid.onlineAll, theGrid.undecided}, theGrid.channels...), theGrid.targets...) {
 				if v[i] > 0 {
@@ -164,10 +170,10 @@ func TestMostOfAMonthStaysVisible(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("%d incidents: %d%% of totals and %d%% of margins shown", c.incidents, totals, 100*shown/all)
-		if totals < c.totals || 100*shown/all < c.margins {
-			t.Errorf("%d incidents: %d%% of totals shown, want %d%%; %d%% of margins, want %d%%",
-				c.incidents, totals, c.totals, 100*shown/all, c.margins)
+		t.Logf("%d incidents: of a hundred months %d show the total, %d in person, %d undecided; %d%% of margins are shown",
+			c.incidents, totals, inPerson, undecided, 100*shown/all)
+		if totals < c.totals || inPerson < c.inPerson || undecided < c.undecided || 100*shown/all < c.margins {
+			t.Errorf("%d incidents: too little is shown, want %+v", c.incidents, c)
 		}
 	}
 }
