@@ -71,7 +71,7 @@ func (s *Service) renderSites(c *fiber.Ctx, status int, problems web.Errors) err
 		errs = web.Errors{{Name: "file", Message: "The file was not imported: " + count(len(problems), "thing", "things") + " to mend."}}
 	}
 	for _, site := range d.sites {
-		row := siteRow{site.ID, site.Name, site.Kind, orDash(site.Region), orDash(site.Employer), "–"}
+		row := siteRow{site.ID, site.Name, capital(strings.ReplaceAll(site.Kind, "_", " ")), orDash(site.Region), orDash(site.Employer), "–"}
 		if site.Staff > 0 {
 			row.Staff = number(site.Staff)
 		}
