@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -59,6 +60,7 @@ func (f *figures) cells(cells []incident.Cell) {
 }
 
 func (f *figures) entries(entries map[string]incident.Entry) {
+	f.values = slices.Grow(f.values, 24*len(entries)) // a UUID and small numbers
 	f.unsigned(uint64(len(entries)))
 	for id, e := range entries {
 		f.id(id)
@@ -112,8 +114,7 @@ func (f *figures) bytes() []byte {
 		out = append(out, text...)
 	}
 	out = binary.AppendUvarint(out, uint64(len(f.dims.list)))
-	out = append(out, dims...)
-	return append(out, f.values...)
+	return slices.Concat(out, dims, f.values)
 }
 
 func encodeCells(cells []incident.Cell) []byte {
