@@ -1,0 +1,459 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	cdp "github.com/chromedp/chromedp"
+)
+
+// Where CI finds the pictures of every page that the tests visit.
+const artifacts = "../../artifacts"
+
+// stepTime is how long one step may take: a wait for something that never
+// comes then names the step.
+const stepTime = 20 * time.Second
+
+// browser is a tab of a real Chromium. Any error on its console fails the test.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+type css = cdp.CSS
+
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	path := os.Getenv("CHROMIUM")
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil && path == "" {
+			path = found
+		}
+	}
+	if path == "" {
+		t.Fatal("no Chromium: run `make browser`, or name one in CHROMIUM")
+	}
+	b := &browser{t: t}
+	// Chromium now and then dies at its very start on a busy machine.
+	var err error
+	for range 3 {
+		if b.ctx, err = startChromium(t, path); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	b.do("start", cdp.EmulateViewport(390, 844, cdp.EmulateScale(2), cdp.EmulateMobile, cdp.EmulateTouch))
+	var mu sync.Mutex
+	var complaints []string
+	go func() {
+		for m, err := range cdp.Console(b.ctx) {
+			if err != nil {
+				return
+			}
+			// Chromium reports every answer of 4xx and 5xx as an error of the console.
+			if (m.Type == "error" || m.IsException()) && !strings.Contains(m.Text, "Failed to load resource") {
+				mu.Lock()
+				complaints = append(complaints, m.String())
+				mu.Unlock()
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range complaints {
+			t.Errorf("console: %s", c)
+		}
+	})
+	return b
+}
+
+// startChromium starts a browser that ends with the test. The first call with
+// its context starts it, and that context is the browser's life.
+func startChromium(t *testing.T, path string) (context.Context, error) {
+	opts := append(cdp.DefaultExecAllocatorOptions[:], cdp.ExecPath(path), cdp.UserDataDir(t.TempDir()), cdp.NoSandbox, cdp.DisableGPU,
+		cdp.Flag("disable-quic", true), cdp.Flag("disable-component-update", true), cdp.Flag("no-first-run", true))
+	if fonts, err := phoneFonts(t); err == nil {
+		opts = append(opts, cdp.Env("FONTCONFIG_FILE="+fonts))
+	}
+	allocator, cancel := cdp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel := cdp.NewContext(allocator)
+	t.Cleanup(cancel)
+	if err := cdp.Do(ctx); err != nil {
+		return nil, err
+	}
+	alive, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	return ctx, cdp.Do(alive, cdp.Navigate("data:text/html,<h1>alive</h1>"), cdp.WaitVisible(css("h1")))
+}
+
+// phoneFonts writes a font configuration in which the system's font is that of
+// a phone. Without Roboto the pages are judged in a much wider one.
+func phoneFonts(t *testing.T) (string, error) {
+	path := filepath.Join(t.TempDir(), "fonts.conf")
+	return path, os.WriteFile(path, []byte(`<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<match target="pattern"><test qual="any" name="family"><string>sans-serif</string></test><edit name="family" mode="prepend" binding="strong"><string>Roboto</string></edit></match>
+<match target="pattern"><test qual="any" name="family"><string>system-ui</string></test><edit name="family" mode="prepend" binding="strong"><string>Roboto</string></edit></match>
+</fontconfig>`), 0o600)
+}
+
+// do runs actions as one named step.
+func (b *browser) do(step string, actions ...cdp.Action[cdp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+	defer cancel()
+	if err := cdp.Do(ctx, actions...); err != nil {
+		b.picture("failed")
+		b.t.Fatalf("%s: %v", step, err)
+	}
+}
+
+// js returns what an expression evaluates to.
+func js[T any](b *browser, expression string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+	defer cancel()
+	v, err := cdp.Run(ctx, cdp.Evaluate[T](expression, cdp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%.80s: %v", expression, err)
+	}
+	return v
+}
+
+// text returns the visible text of the main part of the page.
+func (b *browser) text() string {
+	b.t.Helper()
+	return js[string](b, `document.querySelector('main')?.innerText ?? ''`)
+}
+
+func (b *browser) wantText(step string, words ...string) {
+	b.t.Helper()
+	got := b.text()
+	for _, w := range words {
+		if !strings.Contains(strings.ToLower(got), strings.ToLower(w)) {
+			b.t.Errorf("%s: %q is not on the page:\n%s", step, w, got)
+		}
+	}
+}
+
+func (b *browser) open(url string) {
+	b.t.Helper()
+	b.do("open "+url, cdp.Navigate(url), cdp.WaitVisible(css("h1")))
+}
+
+// choose taps the tile of a radio.
+func (b *browser) choose(name, value string) {
+	b.t.Helper()
+	b.do("choose "+name+" "+value, cdp.Tap(css(fmt.Sprintf(`input[name=%q][value=%q]`, name, value))))
+}
+
+func (b *browser) fill(selector, value string) {
+	b.t.Helper()
+	js[string](b, fmt.Sprintf(`document.querySelector(%q).value = ''`, selector))
+	b.do("fill "+selector, cdp.SendKeys(css(selector), value))
+}
+
+func (b *browser) picture(name string) {
+	ctx, cancel := context.WithTimeout(b.ctx, stepTime)
+	defer cancel()
+	png, err := cdp.Run(ctx, cdp.FullScreenshot(100))
+	if err == nil {
+		if err = os.MkdirAll(artifacts, 0o755); err == nil {
+			err = os.WriteFile(filepath.Join(artifacts, name+".png"), png, 0o644)
+		}
+	}
+	if err != nil {
+		b.t.Errorf("picture %s: %v", name, err)
+	}
+}
+
+// look takes pictures of the page on a phone and on a desk, checks that it does
+// not scroll sideways even on a small phone, and lets axe judge it.
+func (b *browser) look(name string) {
+	b.t.Helper()
+	for _, size := range []struct {
+		name  string
+		width int64
+	}{{"small", 320}, {"desk", 1280}, {"phone", 390}} {
+		view := []cdp.EmulateViewportOption{cdp.EmulateScale(2), cdp.EmulateMobile, cdp.EmulateTouch}
+		if size.name == "desk" {
+			view = []cdp.EmulateViewportOption{cdp.EmulateScale(1)}
+		}
+		b.do("resize", cdp.EmulateViewport(size.width, 844, view...))
+		// Laid out afresh, as on a phone of that size: resizing alone leaves old widths in closed parts.
+		if wide := js[int](b, `(document.body.hidden = true, document.body.offsetWidth, document.body.hidden = false, document.documentElement.scrollWidth)`); wide > int(size.width) {
+			out := js[string](b, `[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest('details:not([open])')).slice(0, 3).map(e => e.outerHTML.slice(0, 120)).join(' | ')`)
+			b.t.Errorf("%s: the page is %d px wide on a screen of %d px: %s", name, wide, size.width, out)
+		}
+		if size.name != "small" {
+			b.picture(name + "-" + size.name)
+			b.axe(name + " " + size.name)
+		}
+	}
+}
+
+func (b *browser) axe(name string) {
+	b.t.Helper()
+	source, err := os.ReadFile("../../pkg/web/frontend/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		b.t.Fatalf("axe: %v: run `make assets`", err)
+	}
+	js[int](b, string(source)+";0")
+	found := js[string](b, `axe.run(document, {runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']})
+		.then(r => JSON.stringify({passes: r.passes.length, violations: r.violations.map(v => v.id + ': ' + v.help + ' ' + v.nodes.map(n => n.html.slice(0, 160)).join(' | '))}))`)
+	var result struct {
+		Passes     int
+		Violations []string
+	}
+	if err := json.Unmarshal([]byte(found), &result); err != nil {
+		b.t.Fatal(err)
+	}
+	if result.Passes < 5 {
+		b.t.Errorf("%s: axe looked at almost nothing: %s", name, found)
+	}
+	for _, v := range result.Violations {
+		b.t.Errorf("%s: axe: %s", name, v)
+	}
+}
+
+func (b *browser) script(on bool) {
+	b.t.Helper()
+	b.do("switch scripting", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		_, err := cdp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+		return err
+	}))
+}
+
+const story = "a man at the front desk threw a chair at the screen and shouted at me"
+
+var receiptCode = regexp.MustCompile(`[0-9A-HJKMNP-TV-Z]{4}(-[0-9A-HJKMNP-TV-Z]{4}){3}`)
+
+// From the first start to the monthly figure, as the people concerned do it.
+func TestFromTheFirstStartToTheFigure(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir)
+	mustOnrecord(t, demoSites, "sites", "import", "--data-dir", dir, "-")
+	b := openBrowser(t)
+
+	// The operator follows the one-time link.
+	link := regexp.MustCompile(`http\S+/setup\?token=\S+`).FindString(p.printed())
+	if link == "" {
+		t.Fatalf("no link for the first administrator:\n%s", p.printed())
+	}
+	b.open(link)
+	b.look("setup")
+	b.fill("#name", "demo-admin")
+	b.fill("#password", "demo password of the admin")
+	b.fill("#again", "demo password of the admin")
+	b.do("create the administrator", cdp.Click(css("main button.govuk-button")), cdp.WaitVisible(css(".app-sign-out")))
+	b.open(p.url + "/people/")
+	b.look("people")
+	b.open(p.url + "/sites/")
+	b.look("sites")
+	b.wantText("sites", "Demo Jobcentre North")
+	for _, forbidden := range []string{"/incidents/", "/figures/"} {
+		b.open(p.url + forbidden)
+		b.wantText("an administrator at "+forbidden, "cannot open this")
+	}
+	b.signOut()
+	b.open(link)
+	b.wantText("the link a second time", "already")
+
+	for _, person := range [][]string{{"demo-rep", "rep"}, {"demo-manager", "manager"}} {
+		mustOnrecord(t, "demo password of the "+person[1]+"\n", "user", "add", "--data-dir", dir, "--role", person[1], person[0])
+	}
+
+	// A member of staff files on a phone: first with nothing filled in.
+	b.open(p.url + "/report/")
+	b.look("report")
+	b.do("send nothing", cdp.Click(css(".app-send")), cdp.WaitVisible(css(".govuk-error-summary")))
+	if focus := js[string](b, `document.activeElement.className`); !strings.Contains(focus, "govuk-error-summary") {
+		t.Errorf("after an error the focus is on %q", focus)
+	}
+	if title := js[string](b, `document.title`); !strings.HasPrefix(title, "Error: ") {
+		t.Errorf("title=%q does not say that there is an error", title)
+	}
+	b.look("report-errors")
+
+	b.open(p.url + "/report/")
+	b.choose("kind", "attempted_assault")
+	b.choose("channel", "in_person")
+	b.choose("site", "demo-north")
+	b.choose("when", "now")
+	b.fill("#narrative", story)
+	b.picture("report-filled")
+	b.do("send", cdp.Click(css(".app-send")), cdp.WaitVisible(css(".app-code")))
+	sent := time.Now()
+	receipt := receiptCode.FindString(strings.Join(strings.Fields(js[string](b, `document.querySelector('.app-code').textContent`)), ""))
+	if receipt == "" {
+		t.Fatalf("no receipt on the page:\n%s", b.text())
+	}
+	if url := js[string](b, `location.href`); strings.Contains(url, receipt) {
+		t.Errorf("the receipt stands in the address: %s", url)
+	}
+	b.look("received")
+
+	// The rep sees it within a second.
+	rep := apiToken(t, dir, "rep")
+	eventually(t, func() error {
+		if n := len(incidents(t, p.url, rep, "").Incidents); n != 1 {
+			return fmt.Errorf("%d incidents", n)
+		}
+		return nil
+	})
+	t.Logf("a rep could see it %v after the receipt was shown and looked at", time.Since(sent).Round(time.Millisecond))
+	b.signIn(p.url, "demo-rep", "demo password of the rep")
+	b.open(p.url + "/incidents/")
+	b.wantText("the list", "threw a chair", "Demo Jobcentre North")
+	b.look("incidents")
+	b.do("open the incident", cdp.Click(css(`main a[href^="/incidents/"]:not([href*="?"])`)), cdp.WaitVisible(css(".app-timeline")))
+	incident := js[string](b, `location.href`)
+	b.wantText("the incident", story, "front desk", "machine", "lexicon")
+	b.look("incident")
+	b.act(incident, "acknowledge", nil)
+	b.act(incident, "classify", func() {
+		b.do("choose a target", cdp.SetValue(css(`form[action$="/classify"] [name="target"]`), "named_person"))
+	})
+	b.act(incident, "note", func() { b.fill(`form[action$="/note"] textarea`, "Demo note: spoken to the guard.") })
+	b.act(incident, "close", func() {
+		b.do("choose fixed", cdp.Click(css(`form[action$="/close"] input[name="fixed"][value="true"]`)))
+		b.fill(`form[action$="/close"] textarea`, "Demo reason: the screen is mended.")
+	})
+	b.wantText("the timeline", "Demo note: spoken to the guard.", "the screen is mended")
+	b.look("incident-closed")
+
+	b.open(p.url + "/figures/?month=" + time.Now().Format("2006-01"))
+	b.wantText("the rep’s figures", "1 incident", "in person", "not known")
+	b.look("figures-rep")
+	b.signOut()
+
+	b.signIn(p.url, "demo-manager", "demo password of the manager")
+	b.open(p.url + "/figures/?month=" + time.Now().Format("2006-01"))
+	b.look("figures-manager")
+	if got := b.text(); strings.Contains(got, "1 incident") {
+		t.Errorf("a manager sees a number from 1 to 5:\n%s", got)
+	}
+	b.open(incident)
+	b.wantText("a manager at an incident", "cannot open this")
+	b.signOut()
+
+	// The reporter sees what became of it, typing the code as people do.
+	b.open(p.url + "/follow-up/")
+	b.look("follow-up")
+	b.fill("#receipt", strings.ToLower(strings.ReplaceAll(receipt, "-", " ")))
+	b.do("look it up", cdp.Click(css("main button.govuk-button")), cdp.WaitVisible(css("main")))
+	eventually(t, func() error {
+		if !strings.Contains(strings.ToLower(b.text()), "closed") {
+			return fmt.Errorf("the follow-up page does not say that it is closed:\n%s", b.text())
+		}
+		return nil
+	})
+	b.look("follow-up-found")
+
+	for _, page := range []string{"/privacy/", "/accessibility/", "/sign-in/", "/nowhere/"} {
+		b.open(p.url + page)
+		b.look("page" + strings.ReplaceAll(strings.TrimSuffix(page, "/"), "/", "-"))
+	}
+}
+
+func (b *browser) signIn(url, name, password string) {
+	b.t.Helper()
+	b.open(url + "/sign-in/")
+	b.fill("#name", name)
+	b.fill("#password", password)
+	b.do("sign in", cdp.Click(css("main button.govuk-button")), cdp.WaitVisible(css(".app-sign-out")))
+}
+
+func (b *browser) signOut() {
+	b.t.Helper()
+	b.do("sign out", cdp.Click(css(".app-sign-out button")), cdp.WaitNotPresent(css(".app-sign-out")), cdp.WaitVisible(css("h1")))
+}
+
+// act sends one of the forms of the incident page and waits for its notice.
+func (b *browser) act(incident, action string, fill func()) {
+	b.t.Helper()
+	b.open(incident)
+	b.do("open the form", cdp.Evaluate[cdp.Void](fmt.Sprintf(`document.querySelectorAll('form[action$="/%s"]').forEach(f => { const d = f.closest('details'); if (d) d.open = true })`, action)))
+	if fill != nil {
+		fill()
+	}
+	b.do(action, cdp.Click(css(fmt.Sprintf(`form[action$="/%s"] button`, action))), cdp.WaitVisible(css(".govuk-notification-banner")))
+}
+
+// Without script the form works all the same.
+func TestFilingWithoutScript(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir)
+	mustOnrecord(t, demoSites, "sites", "import", "--data-dir", dir, "-")
+	b := openBrowser(t)
+	b.open(p.url + "/report/")
+	b.script(false)
+	b.open(p.url + "/report/")
+	b.do("send words alone", cdp.SendKeys(css("#narrative"), story), cdp.Click(css(".app-send")), cdp.WaitVisible(css(".govuk-error-summary")))
+	b.picture("report-errors-no-script")
+	if kept := js[string](b, `document.querySelector('#narrative').value`); kept != story {
+		t.Errorf("the words were not kept: %q", kept)
+	}
+	b.choose("site", "demo-south")
+	b.choose("when", "now")
+	b.do("send", cdp.Click(css(".app-send")), cdp.WaitVisible(css(".app-code")))
+	b.picture("received-no-script")
+	rep := apiToken(t, dir, "rep")
+	b.do("reload the receipt", cdp.Reload(), cdp.WaitVisible(css(".app-code")))
+	eventually(t, func() error {
+		if n := len(incidents(t, p.url, rep, "").Incidents); n != 1 {
+			return fmt.Errorf("%d incidents", n)
+		}
+		return nil
+	})
+}
+
+// The server goes away under somebody's hands: what was typed stays, says so,
+// and is filed once when the server is back.
+func TestNothingTypedIsLostWhenTheServerGoesAway(t *testing.T) {
+	dir := t.TempDir()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	p := start(t, dir, "--listen", addr)
+	b := openBrowser(t)
+	b.open(p.url + "/report/")
+	b.choose("kind", "abuse")
+	b.choose("site", "unlisted")
+	b.fill("#site_name", "Demo desk in the library")
+	b.choose("when", "now")
+	b.fill("#narrative", story)
+	p.kill(t)
+	b.do("send into nothing", cdp.Click(css(".app-send")), cdp.WaitVisible(css("[data-trouble] [role=alert], [data-trouble][role=alert]")))
+	b.look("report-not-sent")
+	if kept := js[string](b, `document.querySelector('#narrative').value`); kept != story {
+		t.Errorf("the words were not kept: %q", kept)
+	}
+	p = start(t, dir, "--listen", addr)
+	b.do("try again", cdp.Click(css(".app-send")), cdp.WaitVisible(css(".app-code")))
+	rep := apiToken(t, dir, "rep")
+	eventually(t, func() error {
+		if n := len(incidents(t, p.url, rep, "").Incidents); n != 1 {
+			return fmt.Errorf("%d incidents", n)
+		}
+		return nil
+	})
+}
