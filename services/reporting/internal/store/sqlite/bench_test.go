@@ -3,6 +3,7 @@ package sqlite
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -53,10 +54,11 @@ func realistic(r *rand.Rand) *incident.Incident {
 	return i
 }
 
-// seed inserts incidents in groups and returns how long that took.
-func seed(tb testing.TB, d *db, incidents, group int) time.Duration {
+// seed inserts incidents in groups and returns how long that took. They are
+// others for another from.
+func seed(tb testing.TB, d *db, incidents, group int, from uint64) time.Duration {
 	tb.Helper()
-	r := rand.New(rand.NewPCG(1, uint64(incidents)))
+	r := rand.New(rand.NewPCG(from, uint64(incidents)))
 	batch := make([]*incident.Incident, group)
 	var took time.Duration
 	for done := 0; done < incidents; done += group {
@@ -85,7 +87,7 @@ func BenchmarkInsert(b *testing.B) {
 		b.Run(fmt.Sprintf("group=%d", group), func(b *testing.B) {
 			d := openAt(b, filepath.Join(b.TempDir(), "onrecord.db"))
 			incidents := (b.N + group - 1) / group * group
-			took := seed(b, d, incidents, group)
+			took := seed(b, d, incidents, group, 1)
 			b.ReportMetric(float64(incidents)/took.Seconds(), "incidents/s")
 		})
 	}
@@ -98,7 +100,7 @@ func BenchmarkRead(b *testing.B) {
 	for _, size := range benchSizes {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			d := openAt(b, filepath.Join(b.TempDir(), "onrecord.db"))
-			seed(b, d, size, 250)
+			seed(b, d, size, 250, 1)
 			b.Run("list", func(b *testing.B) {
 				measure(b, func(f store.Filter) error {
 					_, _, err := d.ListIncidents(b.Context(), f)
@@ -263,6 +265,50 @@ func BenchmarkCells(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkOpen opens a store that was closed, and one that was cut off with a
+// full log.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	path := filepath.Join(dir, "onrecord.db")
+	d := openAt(b, path)
+	for n, log := uint64(0), int64(0); log < 14<<20; n++ {
+		seed(b, d, 100, 100, n)
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			b.Fatal(err)
+		}
+		log = info.Size()
+	}
+	cut, closed := filepath.Join(dir, "cut"), filepath.Join(dir, "closed")
+	copyFile(b, path, cut, -1)
+	copyFile(b, path+"-wal", cut+"-wal", -1)
+	if err := d.Close(); err != nil {
+		b.Fatal(err)
+	}
+	copyFile(b, path, closed, -1)
+	for _, kind := range []string{closed, cut} {
+		b.Run(filepath.Base(kind), func(b *testing.B) {
+			var took time.Duration
+			for b.Loop() {
+				copyFile(b, kind, path, -1)
+				if kind == cut {
+					copyFile(b, cut+"-wal", path+"-wal", -1)
+				}
+				start := time.Now()
+				s, err := Open(b.Context(), path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				took += time.Since(start)
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(took.Microseconds())/1000/float64(b.N), "open-ms")
 		})
 	}
 }

@@ -295,7 +295,7 @@ func TestTornLog(t *testing.T) {
 }
 
 // copyFile copies up to size bytes, all of them when it is negative.
-func copyFile(t *testing.T, from, to string, size int64) {
+func copyFile(t testing.TB, from, to string, size int64) {
 	t.Helper()
 	content, err := os.ReadFile(from)
 	if err != nil {
