@@ -363,6 +363,30 @@ func TestACrowdIsStoredOnceEach(t *testing.T) {
 	}
 }
 
+func TestPublishAllStoresEachAndKnowsDuplicates(t *testing.T) {
+	b := bustest.New(t)
+	publish(t, b, "r7", "first")
+	var events []bus.Event
+	for i := range 300 { // more than one batch, one of them with a duplicate
+		events = append(events, event(fmt.Sprintf("r%d", i), "second"))
+	}
+	for i, err := range b.PublishAll(t.Context(), events) {
+		if err != nil {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+	for i := range events {
+		want := "second"
+		if i == 7 {
+			want = "first"
+		}
+		got, err := b.Get(t.Context(), bus.Subject(bus.TypeFiled, fmt.Sprintf("r%d", i)))
+		if err != nil || string(got.Data) != want {
+			t.Errorf("event %d: stored=%q err=%v, want %s", i, got.Data, err, want)
+		}
+	}
+}
+
 func TestTailShowsTheLastEventsInOrder(t *testing.T) {
 	b := bustest.New(t)
 	tail := func(last int) (got string) {

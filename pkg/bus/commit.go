@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -75,6 +76,24 @@ func (b *Bus) Publish(ctx context.Context, e Event) (Ack, error) {
 			return Ack{}, unavailable.Because(ctx.Err())
 		}
 	}
+}
+
+// PublishAll stores events as Publish does, many in one durable write, and
+// returns one error for each, nil where it is on disk. It does not hold up
+// those who publish a single event meanwhile.
+func (b *Bus) PublishAll(ctx context.Context, events []Event) []error {
+	commits := make([]*commit, len(events))
+	for i, e := range events {
+		commits[i] = &commit{event: e, done: make(chan struct{})}
+	}
+	for chunk := range slices.Chunk(commits, maxBatch) {
+		b.commit(ctx, chunk)
+	}
+	errs := make([]error, len(events))
+	for i, c := range commits {
+		_, errs[i] = c.result()
+	}
+	return errs
 }
 
 // alone takes a slot for an event that may be published by itself, or queues

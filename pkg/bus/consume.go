@@ -27,6 +27,11 @@ type Consumer struct {
 	Name  string // ConsumerClassifier or ConsumerReporting
 	Batch int    // most deliveries handled together
 
+	// Every is the least time between the starts of two batches. After a pause
+	// a delivery is handled at once; under load they gather, so that many share
+	// a write to disk. 0 does not wait.
+	Every time.Duration
+
 	// Handle commits a batch and returns one error per delivery, or nil for
 	// all well. A nil error acknowledges; a Poison error is tried PoisonTries
 	// times and then quarantined; any other is tried again with back-off, for ever.
@@ -82,10 +87,16 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	}()
 	// What was begun is finished after ctx ends, in bounded time.
 	work := context.WithoutCancel(ctx)
+	var started time.Time
 	for first := range queue {
+		select {
+		case <-time.After(c.Every - time.Since(started)):
+		case <-ctx.Done():
+		}
 		if ctx.Err() != nil {
 			continue // drain: unacknowledged messages come again
 		}
+		started = time.Now()
 		batch := []jetstream.Msg{first}
 		for len(batch) < c.Batch {
 			select {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/seal"
@@ -30,10 +29,11 @@ type Input = reading.Input
 // NewReader returns the reader that the service uses.
 func NewReader() Reader { return reading.NewLexicon() }
 
-// Limits of the work in hand at once.
+// Reports are read together, so that their classifications share a write to
+// disk; a lone report is read at once.
 const (
-	batchSize  = 256 // deliveries handled together
-	concurrent = 128 // reports of a batch at work: publishing waits for the disk and shares its writes
+	batchSize  = 256
+	batchEvery = 100 * time.Millisecond
 )
 
 // sampleOneIn is the share of confident readings that a person checks anyway.
@@ -83,58 +83,48 @@ func (s *Service) Run(ctx context.Context) error {
 	return s.Bus.Consume(ctx, bus.Consumer{
 		Name:       bus.ConsumerClassifier,
 		Batch:      batchSize,
+		Every:      batchEvery,
 		Handle:     s.handle,
 		Quarantine: s.quarantine,
 	})
 }
 
-// handle classifies a batch, one error per delivery.
+// handle classifies a batch, one error per delivery. Nil means that the stream
+// has the classification on disk, from now or from an earlier delivery.
 func (s *Service) handle(ctx context.Context, batch []bus.Delivery) []error {
 	errs := make([]error, len(batch))
-	var g errgroup.Group
-	g.SetLimit(concurrent)
+	var events []bus.Event
+	var of []int // the delivery of each event
 	for i, d := range batch {
-		g.Go(func() error {
-			defer func() {
-				if p := recover(); p != nil { // the value may quote the report
-					errs[i] = bus.Poison(fmt.Errorf("reading panicked: %T", p))
-				}
-			}()
-			errs[i] = s.classify(ctx, d)
-			return nil
-		})
+		event, err := s.classify(d)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		events, of = append(events, event), append(of, i)
 	}
-	_ = g.Wait()
+	for n, err := range s.Bus.PublishAll(ctx, events) {
+		errs[of[n]] = err
+	}
 	return errs
 }
 
-// classify reads one filed report and publishes its classification. Nil means
-// that the stream has it on disk, from now or from an earlier delivery.
-func (s *Service) classify(ctx context.Context, d bus.Delivery) error {
+// classify reads one filed report and returns its classification.
+func (s *Service) classify(d bus.Delivery) (bus.Event, error) {
 	filed, err := openFiled(d, s.Keyring)
 	if err != nil {
-		return bus.Poison(err)
+		return bus.Event{}, bus.Poison(err)
 	}
 	started := time.Now()
 	r := s.reader.Read(filed.input)
 	readSeconds.UpdateDuration(started)
 	r.ReportID, r.At = filed.reportID, s.Now().UTC()
 	r.Review = r.Review || sampled(filed.reportID)
-	event, err := classifiedEvent(r, filed.trace, s.Producer)
-	if err != nil {
-		return err
-	}
-	ack, err := s.Bus.Publish(ctx, event)
-	if err != nil {
-		return err
-	}
-	if !ack.Duplicate {
-		metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_classifier_reports_total{review="%t"}`, r.Review)).Inc()
-	}
-	return nil
+	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_classifier_readings_total{review="%t"}`, r.Review)).Inc()
+	return classifiedEvent(r, filed.trace, s.Producer)
 }
 
-var readSeconds = metrics.NewHistogram(`onrecord_classifier_read_seconds`)
+var readSeconds = metrics.NewSummary(`onrecord_classifier_read_seconds`)
 
 // sampled picks one confident reading in sampleOneIn for a person's check, by
 // the report's id so that a redelivery picks the same.

@@ -267,23 +267,6 @@ func TestUnreadableReportsAreLetGoAndTheLineGoesOn(t *testing.T) {
 	}
 }
 
-type panicking struct{ Reader }
-
-func (panicking) Read(in Input) incident.Reading { panic(in.Narrative) }
-
-func TestAReaderThatPanicsTakesNothingDown(t *testing.T) {
-	l := newLine(t)
-	l.service.reader = panicking{l.service.reader}
-	data, err := proto.Marshal(l.filed(reportID(20), "canary-wren"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	errs := l.service.handle(t.Context(), []bus.Delivery{{Subject: bus.Subject(bus.TypeFiled, reportID(20)), Data: data}})
-	if !bus.IsPoison(errs[0]) || strings.Contains(errs[0].Error(), "canary") {
-		t.Errorf("err=%v, want Poison that quotes nothing", errs[0])
-	}
-}
-
 func TestAStoppedStreamIsNoFaultOfTheReport(t *testing.T) {
 	b, nc := bustest.NewConn(t)
 	l := newLine(t)
