@@ -106,11 +106,11 @@ func serve(ctx context.Context, args []string, lookupEnv func(string) (string, b
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", s.listen)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.listen)
 	if err != nil {
 		return err
 	}
-	defer ln.Close() // again after Serve closed it, which does no harm
+	defer func() { _ = ln.Close() }() // Serve closes it; this is for when it is not reached
 	nc, err := s.connect()
 	if err != nil {
 		return err

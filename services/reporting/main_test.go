@@ -100,7 +100,7 @@ func TestItServesAgainstAnExternalStream(t *testing.T) {
 		} else if time.Now().After(deadline) {
 			t.Fatalf("%v; it wrote: %s", err, out.String())
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 	stop()
 	if err := <-ended; err != nil {

@@ -216,7 +216,7 @@ func until(tb testing.TB, condition func() error) {
 		if time.Now().After(deadline) {
 			tb.Fatal(err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 }
 

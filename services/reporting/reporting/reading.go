@@ -43,10 +43,10 @@ func opinionsOf(i *incident.Incident) []opinionRow {
 func opinionOf[T ~string](field string, o incident.Opinion[T], words map[T]string, j incident.Judgement) opinionRow {
 	_, by := o.Value()
 	say := func(v T, none string) string {
-		switch {
-		case v == "":
+		switch v {
+		case "":
 			return none
-		case v == "unknown":
+		case "unknown":
 			return "Could not tell"
 		}
 		return words[v]

@@ -86,14 +86,15 @@ func (s *Service) signOut(c *fiber.Ctx) error {
 
 // localPath returns a path on this site to go to after signing in, or "". A
 // browser takes "//host" and "/\host" for another site, and drops tabs and line
-// ends before it looks.
+// ends before it looks. What is returned is what was looked at: writing the
+// address anew could turn "/%2f" into "//".
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") ||
-		strings.ContainsFunc(next, func(r rune) bool { return r == '\\' || r < 0x20 || r == 0x7f }) {
+		strings.ContainsFunc(next, func(r rune) bool { return r == '\\' || r <= ' ' || r >= 0x7f }) {
 		return ""
 	}
-	return u.RequestURI()
+	return next
 }
 
 // home returns where somebody goes after signing in.

@@ -40,7 +40,7 @@ func (s *Service) importSites(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }() // it was only read
 	_, err = s.ImportSites(c.UserContext(), body)
 	switch f := fault.As(err); {
 	case err == nil:
