@@ -21,7 +21,7 @@ import (
 // that waits, as one atomic batch (NATS ADR-50).
 const (
 	commitTimeout = 5 * time.Second
-	maxBatch      = 256 // events in one batch
+	maxBatch      = 1000 // events in one batch
 	minBatch      = 40  // staging a batch costs about 7 ms of disk work, a single event about 0.2 ms
 )
 

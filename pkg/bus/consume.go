@@ -27,9 +27,10 @@ type Consumer struct {
 	Name  string // ConsumerClassifier or ConsumerReporting
 	Batch int    // most deliveries handled together
 
-	// Every is the least time between the starts of two batches. After a pause
-	// a delivery is handled at once; under load they gather, so that many share
-	// a write to disk. 0 does not wait.
+	// Every is the least time between the starts of two batches, unless the
+	// first was full. After a pause a delivery is handled at once, a backlog is
+	// drained without a pause, and in between deliveries gather, so that many
+	// share a write to disk. 0 does not wait.
 	Every time.Duration
 
 	// Handle commits a batch and returns one error per delivery, or nil for
@@ -87,16 +88,16 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	}()
 	// What was begun is finished after ctx ends, in bounded time.
 	work := context.WithoutCancel(ctx)
-	var started time.Time
+	var next time.Time // before which no batch starts
 	for first := range queue {
 		select {
-		case <-time.After(c.Every - time.Since(started)):
+		case <-time.After(time.Until(next)):
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
 			continue // drain: unacknowledged messages come again
 		}
-		started = time.Now()
+		next = time.Now().Add(c.Every)
 		batch := []jetstream.Msg{first}
 		for len(batch) < c.Batch {
 			select {
@@ -110,6 +111,9 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 			break
 		}
 		b.handle(work, c, batch)
+		if len(batch) == c.Batch {
+			next = time.Time{}
+		}
 	}
 	return nil
 }

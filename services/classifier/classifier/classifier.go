@@ -32,8 +32,8 @@ func NewReader() Reader { return reading.NewLexicon() }
 // Reports are read together, so that their classifications share a write to
 // disk; a lone report is read at once.
 const (
-	batchSize  = 256
-	batchEvery = 100 * time.Millisecond
+	batchSize  = 512
+	batchEvery = 200 * time.Millisecond
 )
 
 // sampleOneIn is the share of confident readings that a person checks anyway.

@@ -26,7 +26,8 @@ import (
 )
 
 const (
-	batchSize  = 256
+	batchSize  = 512
+	batchEvery = 250 * time.Millisecond // longer than the classifier's: under load a report and its classification are one write
 	sweepEvery = time.Second
 	// staleTries is how often a batch is begun again when another instance
 	// changed one of its incidents in between.
@@ -86,7 +87,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		defer close(swept)
 		p.sweep(ctx)
 	}()
-	err := p.bus.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: batchSize, Handle: p.Handle, Quarantine: p.Quarantine})
+	err := p.bus.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: batchSize, Every: batchEvery, Handle: p.Handle, Quarantine: p.Quarantine})
 	stop()
 	<-swept
 	return err
