@@ -68,6 +68,10 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before the stream, which would only say that its files cannot be read.
+	if err = reporting.CheckMasterKey(ctx, p.dir.Database(), ring); err != nil {
+		return nil, err
+	}
 	assets, err := web.LoadAssets()
 	if err != nil {
 		return nil, err
