@@ -21,8 +21,9 @@ import (
 // that waits, as one atomic batch (NATS ADR-50).
 const (
 	commitTimeout = 5 * time.Second
+	giveWay       = time.Second
 	maxBatch      = 1000 // events in one batch
-	minBatch      = 40  // staging a batch costs about 7 ms of disk work, a single event about 0.2 ms
+	minBatch      = 40   // staging a batch costs about 7 ms of disk work, a single event about 0.2 ms
 )
 
 // API error codes of JetStream that say the subject already holds its event.
@@ -79,14 +80,16 @@ func (b *Bus) Publish(ctx context.Context, e Event) (Ack, error) {
 }
 
 // PublishAll stores events as Publish does, many in one durable write, and
-// returns one error for each, nil where it is on disk. It does not hold up
-// those who publish a single event meanwhile.
+// returns one error for each, nil where it is on disk. It gives way to those
+// who publish single events, because somebody waits for each of those: before
+// each write it waits until none is under way, at most giveWay.
 func (b *Bus) PublishAll(ctx context.Context, events []Event) []error {
 	commits := make([]*commit, len(events))
 	for i, e := range events {
 		commits[i] = &commit{event: e, done: make(chan struct{})}
 	}
 	for chunk := range slices.Chunk(commits, maxBatch) {
+		b.commits.awaitPause(ctx)
 		b.commit(ctx, chunk)
 	}
 	errs := make([]error, len(events))
@@ -94,6 +97,21 @@ func (b *Bus) PublishAll(ctx context.Context, events []Event) []error {
 		_, errs[i] = c.result()
 	}
 	return errs
+}
+
+// awaitPause returns when no single event is under way, or after giveWay.
+func (g *group) awaitPause(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, giveWay)
+	defer cancel()
+	tick := time.NewTicker(giveWay / 100)
+	defer tick.Stop()
+	for len(g.single) > 0 || len(g.token) > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // alone takes a slot for an event that may be published by itself, or queues

@@ -32,7 +32,7 @@ func NewReader() Reader { return reading.NewLexicon() }
 // Reports are read together, so that their classifications share a write to
 // disk; a lone report is read at once.
 const (
-	batchSize  = 512
+	batchSize  = 1000
 	batchEvery = 200 * time.Millisecond
 )
 

@@ -98,7 +98,7 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 	if ack.Duplicate {
 		return s.first(ctx, f, digest)
 	}
-	s.log.Info("report received", "trace", e.GetTrace())
+	s.log.Debug("report received", "trace", e.GetTrace())
 	return received{f.ID, f.Receipt, atSecond(now), false}, nil
 }
 
