@@ -126,7 +126,8 @@ func fromFiber(err error) *fault.Error {
 		return tooLarge
 	case http.StatusRequestTimeout:
 		return fault.New(fault.Malformed, "too_slow", "The request took too long to arrive. Send it again.")
-	case http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge:
+	case http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge,
+		http.StatusBadGateway: // the connection broke before all of the request had come
 		return fault.New(fault.Malformed, "malformed", "The request could not be read.")
 	}
 	return fault.As(err)

@@ -27,8 +27,10 @@ const (
 	writeTimeout   = 60 * time.Second
 	idleTimeout    = 75 * time.Second
 	handlerTimeout = 15 * time.Second
-	concurrency    = 4096 // open connections
-	drainTime      = 10 * time.Second
+	concurrency    = 4096                   // open connections
+	drainTime      = 10 * time.Second       // for the requests in hand when the process stops
+	unusedTime     = 200 * time.Millisecond // for a connection to ask something when the process stops
+	cutTime        = time.Second            // for a request that was cut off to end
 )
 
 // Config says how the application runs.
@@ -43,12 +45,14 @@ type Config struct {
 
 // App is a Fiber application with this package's rules.
 type App struct {
-	fiber  *fiber.App
-	log    *slog.Logger
-	pages  *Pages
-	authn  Authenticator
-	secure bool
-	routes []Route
+	fiber       *fiber.App
+	log         *slog.Logger
+	pages       *Pages
+	authn       Authenticator
+	secure      bool
+	routes      []Route
+	connections *connections
+	drainTime   time.Duration
 }
 
 // New returns an application that serves /assets, /healthz, /readyz and
@@ -62,7 +66,8 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{log: cfg.Log.With("category", "http"), pages: pages, authn: cfg.Authenticator, secure: cfg.Secure}
+	a := &App{log: cfg.Log.With("category", "http"), pages: pages, authn: cfg.Authenticator, secure: cfg.Secure,
+		connections: newConnections(), drainTime: drainTime}
 	a.fiber = fiber.New(fiber.Config{
 		Immutable:               true, // Fiber's strings are reused buffers: without this one report's words could become another's
 		StrictRouting:           true,
@@ -73,6 +78,7 @@ func New(cfg Config) (*App, error) {
 		IdleTimeout:             idleTimeout,
 		ReadBufferSize:          8 << 10,
 		Concurrency:             concurrency,
+		ReduceMemoryUsage:       true, // no buffers for idle connections; and without it one on which nothing was asked counts as busy
 		EnableTrustedProxyCheck: true,
 		TrustedProxies:          cfg.TrustedProxies,
 		ProxyHeader:             fiber.HeaderXForwardedFor,
@@ -81,6 +87,8 @@ func New(cfg Config) (*App, error) {
 		DisableStartupMessage:   true,
 		ErrorHandler:            a.handleError,
 	})
+	server := a.fiber.Server()
+	server.ConnState, server.CloseOnShutdown = a.connections.note, true
 	a.fiber.Use(a.observe, a.recover)
 	a.fiber.Get("/assets/:file", cfg.Assets.serve)
 	a.fiber.Use(compress.New())
@@ -91,16 +99,29 @@ func New(cfg Config) (*App, error) {
 	return a, nil
 }
 
-// Serve answers on ln until ctx is done, then finishes the requests in hand.
-// The caller opens ln, so that a port in use is known before anything else starts.
+// Serve answers on ln until ctx is done, then stops: requests in hand are
+// finished, idle connections are closed at once, and what is still busy after
+// drainTime is cut off, which is logged and no error. The caller opens ln, so
+// that a port in use is known before anything else starts.
 func (a *App) Serve(ctx context.Context, ln net.Listener) error {
 	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() { stopped <- a.fiber.ShutdownWithTimeout(drainTime) })
+	stop := context.AfterFunc(ctx, func() { stopped <- a.shutDown() })
 	err := a.fiber.Listener(ln)
 	if stop() { // ctx is not done: the listener failed
 		return fmt.Errorf("http listener: %w", err)
 	}
 	return <-stopped
+}
+
+func (a *App) shutDown() error {
+	unused := time.AfterFunc(unusedTime, a.connections.closeUnused)
+	defer unused.Stop()
+	err := a.fiber.ShutdownWithTimeout(a.drainTime)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	a.log.Warn("requests still under way were cut off", "connections", a.connections.cut(cutTime), "after", a.drainTime)
+	return nil
 }
 
 // Test answers one request without a socket.
