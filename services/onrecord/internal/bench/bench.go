@@ -85,17 +85,23 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 	if err != nil {
 		return Round{}, err
 	}
+	until := time.Now()
+	since := until.Add(-time.Duration(reports+1) * time.Millisecond)
+	already, err := s.incidents(ctx, since, until) // of a round just before this one
+	if err != nil {
+		return Round{}, err
+	}
+	started := time.Now()
 	var next atomic.Int64
 	var mu sync.Mutex
 	var took []time.Duration
 	r := Round{Clients: clients}
 	received := make(map[int64]bool) // by the millisecond at which it occurred: each report has its own
-	started := time.Now()
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
 			for n := next.Add(1); ctx.Err() == nil && n <= int64(reports); n = next.Add(1) {
-				occurred := started.Add(-time.Duration(n) * time.Millisecond)
+				occurred := until.Add(-time.Duration(n) * time.Millisecond)
 				t := time.Now()
 				err := s.file(ctx, occurred)
 				d := time.Since(t)
@@ -120,13 +126,12 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 	if r.Settled, err = s.settle(ctx, before+r.Received, settle); err != nil {
 		return r, err
 	}
-	since := started.Add(-time.Duration(reports+1) * time.Millisecond)
-	found, err := s.incidents(ctx, since, started)
+	found, err := s.incidents(ctx, since, until)
 	if err != nil {
 		return r, err
 	}
 	for occurred := range received {
-		n := found[occurred]
+		n := found[occurred] - already[occurred]
 		r.Found += min(n, 1)
 		r.Doubled += max(n-1, 0)
 	}
