@@ -26,7 +26,7 @@ func siteKnown(id string) bool { return id == "leeds" }
 
 func TestValidReports(t *testing.T) {
 	for name, change := range map[string]func(*Report){
-		"as filed":             func(r *Report) {},
+		"as filed":             func(*Report) {},
 		"words alone":          func(r *Report) { r.Kind, r.Narrative = KindUnknown, "he spat at me" },
 		"unlisted site":        func(r *Report) { r.Site, r.SiteName = SiteUnlisted, "the pop-up in the library" },
 		"tab and new line":     func(r *Report) { r.Narrative = "one\n\ttwo" },

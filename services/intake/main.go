@@ -51,7 +51,7 @@ func serve(ctx context.Context) error {
 	if url == "" {
 		urlErr = errors.New("ONRECORD_NATS_URL is required")
 	}
-	ln, listenErr := net.Listen("tcp", cmp.Or(os.Getenv("ONRECORD_LISTEN"), "127.0.0.1:8081"))
+	ln, listenErr := new(net.ListenConfig).Listen(ctx, "tcp", cmp.Or(os.Getenv("ONRECORD_LISTEN"), "127.0.0.1:8081"))
 	if err := errors.Join(urlErr, keyErr, logErr, assetsErr, listenErr); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // Where CI finds the pictures of every page that the tests visit.
-const artifacts = "../../artifacts"
+const artefacts = "../../artefacts"
 
 // stepTime is how long one step may take: a wait for something that never
 // comes then names the step.
@@ -173,8 +173,8 @@ func (b *browser) picture(name string) {
 	defer cancel()
 	png, err := cdp.Run(ctx, cdp.FullScreenshot(100))
 	if err == nil {
-		if err = os.MkdirAll(artifacts, 0o755); err == nil {
-			err = os.WriteFile(filepath.Join(artifacts, name+".png"), png, 0o644)
+		if err = os.MkdirAll(artefacts, 0o755); err == nil {
+			err = os.WriteFile(filepath.Join(artefacts, name+".png"), png, 0o644)
 		}
 	}
 	if err != nil {

@@ -45,7 +45,7 @@ func (r Response) Document(tb testing.TB) *goquery.Document {
 // Do sends a request with headers given as pairs.
 func Do(tb testing.TB, app *web.App, method, path, body string, headers ...string) Response {
 	tb.Helper()
-	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	req := httptest.NewRequestWithContext(tb.Context(), method, path, strings.NewReader(body))
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}

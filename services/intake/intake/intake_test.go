@@ -127,6 +127,8 @@ func (p *program) start(tb testing.TB) {
 func eventually(tb testing.TB, condition func() error) {
 	tb.Helper()
 	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for {
 		err := condition()
 		if err == nil {
@@ -135,7 +137,7 @@ func eventually(tb testing.TB, condition func() error) {
 		if time.Now().After(deadline) {
 			tb.Fatal(err)
 		}
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 }
 

@@ -214,7 +214,7 @@ func TestTheAnswerIsEvidenceNotTheTruth(t *testing.T) {
 	text := "caller screamed down the phone at me for ten minutes then hung up, abusive phone call"
 	r := reader.Read(Input{Narrative: text, Channel: incident.ChannelPublicOnline})
 	if r.Channel.Value != "phone" || !r.Review {
-		t.Errorf("channel=%s review=%v, want the clear words to stand and a person to settle it", r.Channel.Value, r.Review)
+		t.Errorf("channel=%s review=%v, want the plain words to stand and a person to settle it", r.Channel.Value, r.Review)
 	}
 	r = reader.Read(Input{Narrative: "swore at me", Channel: incident.ChannelPhone})
 	if r.Channel.Value != "phone" {
@@ -243,9 +243,9 @@ func TestAFewWordsAskForAPerson(t *testing.T) {
 			t.Errorf("%q: review=false, want true", text)
 		}
 	}
-	clear := "A claimant punched me in the face at the front desk, I have a black eye"
-	if r := reader.Read(Input{Narrative: clear, Kind: "assault", Channel: "in_person", Target: "named_person"}); r.Review {
-		t.Errorf("%q with the same answers: review=true, want false: %+v", clear, r)
+	plain := "A claimant punched me in the face at the front desk, I have a black eye"
+	if r := reader.Read(Input{Narrative: plain, Kind: "assault", Channel: "in_person", Target: "named_person"}); r.Review {
+		t.Errorf("%q with the same answers: review=true, want false: %+v", plain, r)
 	}
 }
 

@@ -190,11 +190,7 @@ func fold(r rune) rune {
 	case 0xFF01 <= r && r <= 0xFF5E: // full width forms
 		return fold(r - 0xFEE0)
 	case 0x1D400 <= r && r < 0x1D6A4: // mathematical alphanumerics, 52 to a style
-		if n := (r - 0x1D400) % 52; n < 26 {
-			return 'a' + n
-		} else {
-			return 'a' + n - 26
-		}
+		return 'a' + (r-0x1D400)%52%26
 	}
 	r = unicode.ToLower(r)
 	if r < rune(len(unaccented)) && unaccented[r] != 0 {

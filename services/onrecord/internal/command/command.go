@@ -169,7 +169,7 @@ func (s *shared) programConfig() program.Config {
 func (s *shared) call(cmd *cobra.Command, name string, args, result any) error {
 	ctx := cmd.Context()
 	progress := func(line string) { fmt.Fprintln(s.env.Stderr, line) }
-	client, err := control.Dial(datadir.ControlSocket(s.dataDir))
+	client, err := control.Dial(ctx, datadir.ControlSocket(s.dataDir))
 	if err == nil {
 		return client.Call(ctx, name, args, result, progress)
 	}

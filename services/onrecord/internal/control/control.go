@@ -78,13 +78,13 @@ func (o Operations) Call(ctx context.Context, name string, args, result any, pro
 
 // Listen opens the socket with mode 0600, removing one that a killed process
 // left behind. The caller holds the data directory's lock.
-func Listen(path string) (net.Listener, error) {
+func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	old := syscall.Umask(0o177)
 	defer syscall.Umask(old)
-	ln, err := net.Listen("unix", path)
+	ln, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -142,8 +142,8 @@ func (o Operations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type Client struct{ http *http.Client }
 
 // Dial returns a client of the server on a socket, or ErrNotRunning.
-func Dial(path string) (*Client, error) {
-	conn, err := net.DialTimeout("unix", path, 2*time.Second)
+func Dial(ctx context.Context, path string) (*Client, error) {
+	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "unix", path)
 	if err != nil {
 		if errors.Is(err, os.ErrPermission) {
 			return nil, fmt.Errorf("control socket %s: only the user that runs the server may use it", path)

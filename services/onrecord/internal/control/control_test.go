@@ -28,7 +28,7 @@ var testOperations = Operations{
 // Both callers must behave alike.
 func TestCallersAgree(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")
-	ln, err := Listen(path)
+	ln, err := Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestCallersAgree(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- testOperations.Serve(ctx, ln) }()
-	client, err := Dial(path)
+	client, err := Dial(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestCallersAgree(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
-	if _, err := Dial(path); !errors.Is(err, ErrNotRunning) {
+	if _, err := Dial(t.Context(), path); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("err=%v, want ErrNotRunning", err)
 	}
 }

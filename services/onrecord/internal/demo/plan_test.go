@@ -16,10 +16,10 @@ func TestPlanHasRealProportions(t *testing.T) {
 	}
 	count := map[string]int{}
 	for i, p := range all {
-		switch {
-		case p.kind == incident.KindAssault:
+		switch p.kind {
+		case incident.KindAssault:
 			count["assault"]++
-		case p.kind == incident.KindAbuse, p.kind == incident.KindThreat:
+		case incident.KindAbuse, incident.KindThreat:
 			count["abuse or threat"]++
 		default:
 			count["other"]++

@@ -97,23 +97,27 @@ func (p *Program) verify(ctx context.Context, _ struct{}, progress func(string))
 // out with the keys and hashes: nobody can read them here.
 func (p *Program) tail(ctx context.Context, t Tail, send func(string)) (any, error) {
 	return nil, p.bus.Tail(ctx, t.Last, t.Follow, func(e bus.Stored) error {
-		var env onrecordv1.Envelope
-		if err := proto.Unmarshal(e.Data, &env); err != nil {
-			send(fmt.Sprintf(`{"seq":%d,"unreadable":true}`, e.Seq))
-			return nil
-		}
-		switch ev := env.Event.(type) {
-		case *onrecordv1.Envelope_ReportFiled:
-			f := ev.ReportFiled
-			f.ReceiptHash, f.Digest, f.WrappedKey, f.SealedWords = nil, nil, nil, nil
-		case *onrecordv1.Envelope_ReportAdded:
-			ev.ReportAdded.WrappedKey, ev.ReportAdded.SealedWords = nil, nil
-		}
-		b, err := protojson.Marshal(&env)
+		line, err := eventLine(e)
 		if err != nil {
-			return err
+			line = fmt.Sprintf(`{"seq":%d,"unreadable":true}`, e.Seq)
 		}
-		send(string(b))
+		send(line)
 		return nil
 	})
+}
+
+func eventLine(e bus.Stored) (string, error) {
+	var env onrecordv1.Envelope
+	if err := proto.Unmarshal(e.Data, &env); err != nil {
+		return "", err
+	}
+	switch ev := env.Event.(type) {
+	case *onrecordv1.Envelope_ReportFiled:
+		f := ev.ReportFiled
+		f.ReceiptHash, f.Digest, f.WrappedKey, f.SealedWords = nil, nil, nil, nil
+	case *onrecordv1.Envelope_ReportAdded:
+		ev.ReportAdded.WrappedKey, ev.ReportAdded.SealedWords = nil, nil
+	}
+	line, err := protojson.Marshal(&env)
+	return string(line), err
 }

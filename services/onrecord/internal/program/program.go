@@ -185,7 +185,7 @@ func (p *Program) WaitReady(ctx context.Context) error {
 // stops the front door first, then what stands behind it.
 func (p *Program) Run(ctx context.Context, ln net.Listener) error {
 	path := datadir.ControlSocket(p.dir.Path())
-	socket, err := control.Listen(path)
+	socket, err := control.Listen(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ func BenchmarkReply(b *testing.B) {
 	s := followup.New(k.Store, discard())
 	for name, hash := range map[string]func(n int) []byte{
 		"hit":  func(n int) []byte { return k.ReceiptHash(ids[n%len(ids)]) },
-		"miss": func(n int) []byte { return k.ReceiptHash(k.NewID()) },
+		"miss": func(int) []byte { return k.ReceiptHash(k.NewID()) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			n := 0

@@ -301,7 +301,7 @@ type signingOut struct{ store.Store }
 
 func (s signingOut) Session(ctx context.Context, hash []byte) (*store.Session, error) {
 	session, err := s.Store.Session(ctx, hash)
-	return session, errors.Join(err, s.Store.DeleteSession(ctx, hash))
+	return session, errors.Join(err, s.DeleteSession(ctx, hash))
 }
 
 func TestARequestDoesNotBringASessionBack(t *testing.T) {

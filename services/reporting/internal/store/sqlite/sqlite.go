@@ -61,12 +61,10 @@ func open(ctx context.Context, path string) (*file, error) {
 	f := &file{turn: make(chan struct{}, 1), closed: make(chan struct{})}
 	f.close = sync.OnceValue(f.shut)
 	if err := f.openWriter(ctx, path); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	if err := f.openReaders(path); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

@@ -166,8 +166,8 @@ func testFilters(t *testing.T, s store.Store) {
 		func(f *store.Filter, r *rand.Rand) { f.Channel = incident.Channels[r.IntN(len(incident.Channels))] },
 		func(f *store.Filter, r *rand.Rand) { f.Target = incident.Targets[r.IntN(len(incident.Targets))] },
 		func(f *store.Filter, r *rand.Rand) { f.Month = incident.MonthOf(at).Add(-r.IntN(4)) },
-		func(f *store.Filter, r *rand.Rand) { f.Review = true },
-		func(f *store.Filter, r *rand.Rand) { f.Online = true },
+		func(f *store.Filter, _ *rand.Rand) { f.Review = true },
+		func(f *store.Filter, _ *rand.Rand) { f.Online = true },
 	}
 	r := rand.New(rand.NewPCG(5, 6))
 	nonEmpty := 0
