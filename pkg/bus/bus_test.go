@@ -116,6 +116,47 @@ func TestAStreamWithOtherSettingsIsNamedAndLeft(t *testing.T) {
 	}
 }
 
+// A killed process leaves deliveries that it never acknowledged. They must not
+// wait until the server gives up on them.
+func TestWhatAKilledProcessHadInHandIsHandedOutAtOnce(t *testing.T) {
+	b, nc := bustest.NewConn(t)
+	for i := range 3 {
+		publish(t, b, fmt.Sprintf("r%d", i), "x")
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := js.Consumer(t.Context(), bus.StreamReports, bus.ConsumerReporting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := c.Fetch(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for m := range taken.Messages() {
+		if n++; n == 1 {
+			if err := m.DoubleAck(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	settings := bus.Settings{Replicas: 1, MaxBytes: 512 << 20}
+	if err := errors.Join(b.Apply(t.Context(), settings), b.Resume(t.Context(), false)); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, b, 2); got[0].Subject != bus.Subject(bus.TypeFiled, "r1") {
+		t.Errorf("handed out %v, want what was not acknowledged", got)
+	}
+	// The next start finds the consumer as it is, and a lost store gets everything.
+	if err := errors.Join(b.Apply(t.Context(), settings), b.Resume(t.Context(), true)); err != nil {
+		t.Fatal(err)
+	}
+	collect(t, b, 3)
+}
+
 func TestTheDiskLimitMayBeChanged(t *testing.T) {
 	b, nc := bustest.NewConn(t)
 	if err := b.Apply(t.Context(), bus.Settings{Replicas: 1, MaxBytes: 128 << 20}); err != nil {

@@ -147,24 +147,62 @@ func (b *Bus) Apply(ctx context.Context, s Settings) error {
 }
 
 func (b *Bus) applyConsumer(ctx context.Context, stream jetstream.Stream, want jetstream.ConsumerConfig, lastSeq uint64) error {
-	c, err := stream.CreateOrUpdateConsumer(ctx, want)
+	c, err := stream.Consumer(ctx, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		_, err = stream.CreateConsumer(ctx, want)
+		return err
+	}
 	if err != nil {
 		return err
 	}
-	info, err := c.Info(ctx)
-	if err != nil {
-		return err
+	info := c.CachedInfo()
+	if info.Delivered.Stream > lastSeq {
+		b.log.Error("the consumer is ahead of its stream: replaying the stream from the beginning",
+			"consumer", want.Durable, "delivered", info.Delivered.Stream, "last", lastSeq)
+		return remake(ctx, stream, want)
 	}
-	if info.Delivered.Stream <= lastSeq {
-		return nil
-	}
-	b.log.Error("the consumer is ahead of its stream: replaying the stream from the beginning",
-		"consumer", want.Durable, "delivered", info.Delivered.Stream, "last", lastSeq)
+	// Where it began cannot be changed, and Resume may have moved it.
+	want.DeliverPolicy, want.OptStartSeq = info.Config.DeliverPolicy, info.Config.OptStartSeq
+	_, err = stream.UpdateConsumer(ctx, want)
+	return err
+}
+
+func remake(ctx context.Context, stream jetstream.Stream, want jetstream.ConsumerConfig) error {
 	if err := stream.DeleteConsumer(ctx, want.Durable); err != nil {
 		return err
 	}
-	_, err = stream.CreateConsumer(ctx, want)
+	_, err := stream.CreateConsumer(ctx, want)
 	return err
+}
+
+// Resume makes the consumers hand out at once what a process that ended had
+// not acknowledged; without it that waits for ackWait. With all they hand out
+// everything from the beginning, for a store that was lost: handlers are
+// idempotent. Only the sole process of an installation may call it, after
+// Apply and before it consumes.
+func (b *Bus) Resume(ctx context.Context, all bool) error {
+	stream, err := b.js.Stream(ctx, StreamReports)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", StreamReports, err)
+	}
+	for _, want := range consumerConfigs() {
+		c, err := stream.Consumer(ctx, want.Durable)
+		if err != nil {
+			return fmt.Errorf("consumer %s: %w", want.Durable, err)
+		}
+		info := c.CachedInfo()
+		if !all {
+			if info.NumAckPending == 0 {
+				continue
+			}
+			want.DeliverPolicy, want.OptStartSeq = jetstream.DeliverByStartSequencePolicy, info.AckFloor.Stream+1
+		}
+		b.log.Info("handing out again", "consumer", want.Durable, "unacknowledged", info.NumAckPending, "all", all)
+		if err := remake(ctx, stream, want); err != nil {
+			return fmt.Errorf("consumer %s: %w", want.Durable, err)
+		}
+	}
+	return nil
 }
 
 // sameStream names every setting in which the stream found differs.

@@ -310,10 +310,27 @@ func TestALostOrAnotherMasterKeyIsRefused(t *testing.T) {
 	if _, err := onrecord(t, "", "verify", "--data-dir", dir, "--master-key-file", filepath.Join(other, "master.key")); err == nil || !strings.Contains(err.Error(), "master key") {
 		t.Errorf("another key: %v", err)
 	}
+	// Not even a lost store lets another key near the stream, which would throw away what it cannot decrypt.
+	for _, f := range []string{"onrecord.db", "onrecord.db-wal", "onrecord.db-shm"} {
+		if err := os.Remove(filepath.Join(dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := onrecord(t, "", "verify", "--data-dir", dir, "--master-key-file", filepath.Join(other, "master.key")); err == nil || !strings.Contains(err.Error(), "master key") {
+		t.Errorf("another key and no store: %v", err)
+	}
 	if err := os.WriteFile(key, kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mustOnrecord(t, "", "verify", "--data-dir", dir)
+	// With the right key the store is made anew from the stream.
+	p = start(t, dir)
+	rep := apiToken(t, dir, "rep")
+	eventually(t, func() error {
+		if n := total(t, p.url, rep); n != 1 {
+			return fmt.Errorf("counted %d after the store was lost, want 1", n)
+		}
+		return nil
+	})
 }
 
 func TestEveryMistakeOfTheConfigurationIsNamedAtOnce(t *testing.T) {

@@ -3,6 +3,8 @@
 package datadir
 
 import (
+	"crypto/hmac"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,6 +65,15 @@ func ControlSocket(path string) string { return filepath.Join(path, "control.soc
 // KeyFile returns where the master key lies unless the operator keeps it elsewhere.
 func (d *Dir) KeyFile() string { return filepath.Join(d.path, "master.key") }
 
+// LostStore reports whether there is a stream but no store beside it: somebody
+// removed it, or put back an incomplete copy.
+func (d *Dir) LostStore() (bool, error) {
+	if _, err := os.Stat(d.Database()); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	return d.HasData()
+}
+
 // HasData reports whether something was ever stored here.
 func (d *Dir) HasData() (bool, error) {
 	for _, p := range []string{d.Database(), d.Stream()} {
@@ -79,9 +90,46 @@ func (d *Dir) HasData() (bool, error) {
 
 // Keyring returns the master key: from text when it is not empty, else from
 // file, else from KeyFile, which is made on the first start. It never makes a
-// new key beside old data: what was sealed with the lost one could not be
-// read, and the program would look empty.
+// new key beside old data, and refuses another key than the one the data was
+// begun with: the words could not be read, and the embedded stream throws away
+// files that it cannot decrypt.
 func (d *Dir) Keyring(text, file string) (*seal.Keyring, error) {
+	ring, err := d.readKeyring(text, file)
+	if err != nil {
+		return nil, err
+	}
+	return ring, d.checkKey(ring)
+}
+
+// checkKey compares a key with the mark that the first one left.
+func (d *Dir) checkKey(ring *seal.Keyring) error {
+	path := filepath.Join(d.path, "key.check")
+	mark := hex.EncodeToString(ring.MAC("data directory")) + "\n"
+	kept, err := os.ReadFile(path)
+	switch {
+	case err == nil && hmac.Equal(kept, []byte(mark)):
+		return nil
+	case err == nil:
+		return errors.New("the master key is not the one this data was begun with: put that key back; without it nothing that was written can be read")
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	old, err := d.HasData()
+	if err != nil {
+		return err
+	}
+	if old {
+		return fmt.Errorf("%s is missing, so it cannot be told whether the master key is the right one: put it back from the copy that the data came from", path)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(mark)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func (d *Dir) readKeyring(text, file string) (*seal.Keyring, error) {
 	if text != "" {
 		return seal.ParseKeyring(text)
 	}

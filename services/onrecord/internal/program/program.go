@@ -68,9 +68,12 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Before the stream, which would only say that its files cannot be read.
-	if err = reporting.CheckMasterKey(ctx, p.dir.Database(), ring); err != nil {
+	lost, err := p.dir.LostStore()
+	if err != nil {
 		return nil, err
+	}
+	if lost {
+		cfg.Log.Error("the store is gone; making it anew from the stream: what reps did with the incidents, accounts and sites are not in it")
 	}
 	assets, err := web.LoadAssets()
 	if err != nil {
@@ -87,6 +90,9 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 		return nil, err
 	}
 	if err = p.bus.Apply(ctx, bus.Settings{Replicas: 1, MaxBytes: cfg.MaxStore / 2}); err != nil {
+		return nil, err
+	}
+	if err = p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
 		return nil, err
 	}
 	p.reporting, err = reporting.New(ctx, reporting.Config{
