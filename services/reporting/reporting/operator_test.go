@@ -2,11 +2,7 @@ package reporting
 
 import (
 	"bytes"
-	"errors"
-	"io/fs"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,7 +10,6 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
-	"github.com/onrecord/onrecord/services/reporting/internal/store/sqlite"
 )
 
 func TestAnotherMasterKeyIsRefused(t *testing.T) {
@@ -33,50 +28,12 @@ func TestAnotherMasterKeyIsRefused(t *testing.T) {
 	} else if !strings.Contains(err.Error(), "restore that key") {
 		t.Errorf("error=%q, want what to do", err)
 	}
-	if err := CheckMasterKey(t.Context(), cfg.Database, other); err == nil || !strings.Contains(err.Error(), "restore that key") {
-		t.Errorf("error=%v, want what to do", err)
-	}
-	if err := CheckMasterKey(t.Context(), cfg.Database, k.cfg.Keyring); err != nil {
-		t.Errorf("the right key: %v", err)
-	}
 	s, err := New(t.Context(), k.cfg)
 	if err != nil {
 		t.Fatalf("the right key: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-// A key that was only looked at does not become the database's: the stream
-// beside it may have been begun under another.
-func TestLookingAtAMasterKeyBeginsNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "reporting.db")
-	one, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := seal.NewKeyring(bytes.Repeat([]byte{8}, seal.KeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := CheckMasterKey(t.Context(), path, one); err != nil {
-		t.Errorf("no database: %v", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a database was made: %v", err)
-	}
-	st, err := sqlite.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, k := range []*seal.Keyring{one, other} {
-		if err := CheckMasterKey(t.Context(), path, k); err != nil {
-			t.Errorf("an empty database: %v", err)
-		}
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -102,7 +101,7 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 }
 
 func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
-	if err := keepMasterKey(ctx, st, cfg.Keyring); err != nil {
+	if err := checkMasterKey(ctx, st, cfg.Keyring); err != nil {
 		return nil, err
 	}
 	own, err := fs.Sub(templates, "templates")
@@ -131,49 +130,22 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 
 const masterKeyFact = "master_key_check"
 
-// CheckMasterKey returns nil when k is the master key that a database was begun
-// under, or when the database has not begun; none is made, and no key becomes its
-// own. It is for a program that must know before it opens something else under
-// the same key: New checks as well.
-func CheckMasterKey(ctx context.Context, database string, k *seal.Keyring) error {
-	if _, err := os.Stat(database); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	st, err := openStore(ctx, database)
-	if err != nil {
-		return err
-	}
-	_, err = checkMasterKey(ctx, st, k)
-	return errors.Join(err, st.Close())
-}
-
 // checkMasterKey compares the master key with the one the store was begun
-// under, and reports whether it was begun. Another key could open nothing that
-// is stored, and would seal new words so that two keys were needed from then on.
-func checkMasterKey(ctx context.Context, st store.Store, k *seal.Keyring) (begun bool, err error) {
+// under. Another key could open nothing that is stored, and would seal new
+// words so that two keys were needed from then on.
+func checkMasterKey(ctx context.Context, st store.Store, k *seal.Keyring) error {
+	want := k.MAC("master key check")
 	got, err := st.Meta(ctx, masterKeyFact)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return false, nil
+		return st.SetMeta(ctx, masterKeyFact, want)
 	case err != nil:
-		return false, fmt.Errorf("master key: %w", err)
-	case !hmac.Equal(got, masterKeyMAC(k)):
-		return true, errors.New("the master key is not the one this database was made with: restore that key; without it nothing people wrote can be read")
+		return fmt.Errorf("master key: %w", err)
+	case !hmac.Equal(got, want):
+		return errors.New("the master key is not the one this database was made with: restore that key; without it nothing people wrote can be read")
 	}
-	return true, nil
+	return nil
 }
-
-// keepMasterKey checks the master key, and makes it the store's when the store
-// has not begun.
-func keepMasterKey(ctx context.Context, st store.Store, k *seal.Keyring) error {
-	begun, err := checkMasterKey(ctx, st, k)
-	if begun || err != nil {
-		return err
-	}
-	return st.SetMeta(ctx, masterKeyFact, masterKeyMAC(k))
-}
-
-func masterKeyMAC(k *seal.Keyring) []byte { return k.MAC("master key check") }
 
 // directoryEvery is how often the site directory is read again, for sites that
 // another process imported.

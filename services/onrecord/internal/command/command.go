@@ -47,15 +47,21 @@ func Main(ctx context.Context, env Env) int {
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	fmt.Fprintln(env.Stderr, "onrecord: "+explain(err))
-	if errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") {
+	if isMistake(err) {
+		fmt.Fprintf(env.Stderr, "See “%s --help”.\n", cmd.CommandPath())
 		return exitMistake
 	}
 	return exitFailed
+}
+
+// isMistake knows cobra's own complaints by their words: they have no type.
+func isMistake(err error) bool {
+	return errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag")
 }
 
 // explain returns an error in words for an operator, with every field's

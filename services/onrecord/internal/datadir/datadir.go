@@ -101,32 +101,46 @@ func (d *Dir) Keyring(text, file string) (*seal.Keyring, error) {
 	return ring, d.checkKey(ring)
 }
 
-// checkKey compares a key with the mark that the first one left.
+// checkKey compares a key with the mark that the first one left. Until there
+// is data any key is the first.
 func (d *Dir) checkKey(ring *seal.Keyring) error {
 	path := filepath.Join(d.path, "key.check")
-	mark := hex.EncodeToString(ring.MAC("data directory")) + "\n"
-	kept, err := os.ReadFile(path)
-	switch {
-	case err == nil && hmac.Equal(kept, []byte(mark)):
-		return nil
-	case err == nil:
-		return errors.New("the master key is not the one this data was begun with: put that key back; without it nothing that was written can be read")
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
+	mark := []byte(hex.EncodeToString(ring.MAC("data directory")) + "\n")
 	old, err := d.HasData()
 	if err != nil {
 		return err
 	}
-	if old {
-		return fmt.Errorf("%s is missing, so it cannot be told whether the master key is the right one: put it back from the copy that the data came from", path)
+	if !old {
+		return writeFile(path, mark)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	kept, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is missing, so it cannot be told whether the master key is the right one: put it back from the copy that the data came from", path)
+	case err != nil:
+		return err
+	case !hmac.Equal(kept, mark):
+		return errors.New("the master key is not the one this data was begun with: put that key back; without it nothing that was written can be read")
+	}
+	return nil
+}
+
+// writeFile writes a file of mode 0600 so that all of it is on disk before any
+// data is: a power cut must not leave data beside half a mark.
+func writeFile(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(mark)
-	return errors.Join(err, f.Sync(), f.Close())
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (d *Dir) readKeyring(text, file string) (*seal.Keyring, error) {

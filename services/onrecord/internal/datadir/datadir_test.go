@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/onrecord/onrecord/pkg/seal"
 )
 
 func open(t *testing.T, path string) *Dir {
@@ -54,5 +56,43 @@ func TestKeyIsMadeOnceAndNeverBesideOldData(t *testing.T) {
 	}
 	if _, err := os.Stat(d.KeyFile()); err == nil {
 		t.Fatal("a new key was made beside old data")
+	}
+}
+
+func TestAnotherKeyIsRefusedOnceThereIsData(t *testing.T) {
+	d := open(t, t.TempDir())
+	first, err := d.Keyring("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A start that was cut off before there was any data leaves nothing to put right.
+	mark := filepath.Join(d.Path(), "key.check")
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "other.key")
+	if _, err := seal.CreateFile(other); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Keyring("", other); err != nil {
+		t.Errorf("before there is data: %v", err)
+	}
+	if _, err := d.Keyring("", ""); err != nil {
+		t.Errorf("before there is data: %v", err)
+	}
+	if err := os.Mkdir(d.Stream(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Keyring("", other); err == nil || !strings.Contains(err.Error(), "not the one") {
+		t.Errorf("err=%v, want another key refused", err)
+	}
+	if ring, err := d.Keyring("", ""); err != nil || string(ring.Derive("x")) != string(first.Derive("x")) {
+		t.Errorf("the first key: %v", err)
+	}
+	if err := os.Remove(mark); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Keyring("", ""); err == nil || !strings.Contains(err.Error(), "key.check is missing") {
+		t.Errorf("err=%v, want it to name what is missing", err)
 	}
 }
