@@ -16,8 +16,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/fault"
@@ -76,19 +76,47 @@ func (o Operations) Call(ctx context.Context, name string, args, result any, pro
 	return json.Unmarshal(b, result)
 }
 
-// Listen opens the socket with mode 0600, removing one that a killed process
-// left behind. The caller holds the data directory's lock.
+// maxPath is what the address of a Unix socket holds on every system.
+const maxPath = 103
+
+// Listen opens the socket with mode 0600, in the place of one that a killed
+// process left behind. The caller holds the data directory's lock.
+//
+// The socket is made in a directory that only its owner may enter and moved
+// from there, so that nobody else can ever connect. The process's umask would
+// do for that too, but the stream makes its files under the same one.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("control socket: %w", err)
+	private := path + ".new"
+	made := filepath.Join(private, "s")
+	if len(made) > maxPath {
+		return nil, fmt.Errorf("control socket: the path of the data directory is too long for a socket in it: %s", filepath.Dir(path))
 	}
-	old := syscall.Umask(0o177)
-	defer syscall.Umask(old)
-	ln, err := new(net.ListenConfig).Listen(ctx, "unix", path)
-	if err != nil {
+	ln, err := listenIn(ctx, private, made)
+	if err == nil {
+		err = os.Rename(made, path)
+	}
+	if err = errors.Join(err, os.RemoveAll(private)); err != nil {
+		if ln != nil {
+			err = errors.Join(err, ln.Close())
+		}
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	return ln, nil
+}
+
+func listenIn(ctx context.Context, dir, path string) (net.Listener, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false) // it is moved away
+	return ln, os.Chmod(path, 0o600)
 }
 
 // Serve answers calls on ln until ctx is done.

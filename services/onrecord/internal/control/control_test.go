@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/fault"
@@ -28,6 +29,9 @@ var testOperations = Operations{
 // Both callers must behave alike.
 func TestCallersAgree(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")
+	if err := os.WriteFile(path, nil, 0o644); err != nil { // of a process that was killed
+		t.Fatal(err)
+	}
 	ln, err := Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -66,5 +70,12 @@ func TestCallersAgree(t *testing.T) {
 	}
 	if _, err := Dial(t.Context(), path); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("err=%v, want ErrNotRunning", err)
+	}
+}
+
+func TestAPathTooLongForASocketIsNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	if _, err := Listen(t.Context(), filepath.Join(dir, "control.sock")); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("err=%v, want it to say that the path is too long", err)
 	}
 }
