@@ -55,14 +55,18 @@ type Route struct {
 	MaxBody int           // bytes; 0 means MaxJSONBody
 }
 
-// Mount adds routes. It panics for a route that does not say who may call it:
+// Mount adds routes; one for GET answers HEAD too, to the same people. It panics for a route that does not say who may call it:
 // access is denied by default, and forgetting is a programming error.
 func (a *App) Mount(routes []Route) {
 	for _, r := range routes {
 		if len(r.Who) == 0 {
 			panic(fmt.Sprintf("route %s %s does not say who may call it", r.Method, r.Path))
 		}
-		a.fiber.Add(r.Method, r.Path, a.guard(r))
+		handler := a.guard(r)
+		a.fiber.Add(r.Method, r.Path, handler)
+		if r.Method == http.MethodGet {
+			a.fiber.Add(http.MethodHead, r.Path, handler)
+		}
 		a.routes = append(a.routes, r)
 	}
 }
@@ -89,7 +93,7 @@ func (a *App) guard(r Route) fiber.Handler {
 		}
 		c.Locals(principalKey{}, who)
 		if err := authorise(c, r, who); err != nil {
-			if fault.KindOf(err) == fault.Unauthenticated && c.Method() == http.MethodGet && wantsHTML(c) {
+			if fault.KindOf(err) == fault.Unauthenticated && isSafe(c.Method()) && wantsHTML(c) {
 				return c.Redirect("/sign-in/?next="+url.QueryEscape(c.Path()), http.StatusSeeOther)
 			}
 			return err
@@ -122,7 +126,7 @@ func (a *App) authenticate(ctx context.Context, c *fiber.Ctx) (Principal, error)
 		}
 		return who, err
 	}
-	if cookie := c.Cookies(a.cookieName()); cookie != "" {
+	if cookie := c.Cookies(CookieName("session", a.secure)); cookie != "" {
 		return a.authn.AuthenticateSession(ctx, cookie)
 	}
 	return Principal{}, nil
@@ -136,11 +140,8 @@ func PrincipalOf(c *fiber.Ctx) (Principal, bool) {
 	return p, p.SignedIn()
 }
 
-// cookieName returns the session cookie's name. Browsers accept the __Host-
-// prefix only over TLS.
-func (a *App) cookieName() string { return CookieName("session", a.secure) }
-
-// CookieName returns the name under which a cookie is sent.
+// CookieName returns the name under which a cookie is sent. Browsers accept the
+// __Host- prefix only over TLS.
 func CookieName(name string, secure bool) string {
 	if secure {
 		return "__Host-onrecord-" + name
@@ -148,21 +149,8 @@ func CookieName(name string, secure bool) string {
 	return "onrecord-" + name
 }
 
-// SetSession gives the browser a session cookie for the given time.
-func (a *App) SetSession(c *fiber.Ctx, value string, lasts time.Duration) {
-	a.SetCookie(c, "session", value, lasts)
-}
-
-// SessionOf returns the request's session cookie, "" when there is none.
-func (a *App) SessionOf(c *fiber.Ctx) string { return c.Cookies(a.cookieName()) }
-
 // SetCookie gives the browser a cookie that scripts cannot read and other
 // sites cannot send. An empty value or no time removes it.
-func (a *App) SetCookie(c *fiber.Ctx, name, value string, lasts time.Duration) {
-	SetCookie(c, name, value, lasts, a.secure)
-}
-
-// SetCookie is App.SetCookie for a handler that has no App at hand.
 func SetCookie(c *fiber.Ctx, name, value string, lasts time.Duration, secure bool) {
 	cookie := &fiber.Cookie{Name: CookieName(name, secure), Value: value, Path: "/", MaxAge: int(lasts.Seconds()),
 		Secure: secure, HTTPOnly: true, SameSite: fiber.CookieSameSiteLaxMode}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -69,12 +70,13 @@ func (a *App) handleError(c *fiber.Ctx, err error) error {
 	setHeaders(c, a.secure) // fasthttp calls this without the middleware for requests it refuses itself
 	f := fromFiber(err)
 	status := statuses[f.Kind]
+	if f == methodNotAllowed {
+		status = http.StatusMethodNotAllowed
+	}
 	if status >= http.StatusInternalServerError {
 		a.log.Error("request failed", slog.Group("request", "method", c.Method(), "route", routeOf(c), "status", status), "error", f)
 	}
-	if f.RetryAfter > 0 {
-		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
-	}
+	SetRetryAfter(c, f)
 	if f.Kind == fault.Unauthenticated {
 		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="onrecord"`)
 	}
@@ -104,6 +106,13 @@ func (a *App) handleError(c *fiber.Ctx, err error) error {
 	return nil
 }
 
+// SetRetryAfter sets the header that says when to try again, where f does.
+func SetRetryAfter(c *fiber.Ctx, f *fault.Error) {
+	if f.RetryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+}
+
 func sendProblem(c *fiber.Ctx, status int, f *fault.Error) error {
 	body, err := json.Marshal(Problem{"about:blank", http.StatusText(status), status, f.Code, f.Message, f.Fields})
 	if err != nil {
@@ -120,7 +129,9 @@ func fromFiber(err error) *fault.Error {
 		return fault.As(err)
 	}
 	switch fe.Code {
-	case http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusMethodNotAllowed:
+		return methodNotAllowed
+	case http.StatusNotFound:
 		return fault.New(fault.NotFound, "not_found", "If you typed the address, check that it is right.")
 	case http.StatusRequestEntityTooLarge:
 		return tooLarge
@@ -133,10 +144,17 @@ func fromFiber(err error) *fault.Error {
 	return fault.As(err)
 }
 
+// methodNotAllowed is no kind of fault of its own: only HTTP knows it.
+var methodNotAllowed = fault.New(fault.NotFound, "method_not_allowed", "This address cannot be asked in that way.")
+
 var tooLarge = fault.New(fault.TooLarge, "too_large", "What you sent is over the limit. Shorten it and send it again.")
 
 // wantsHTML reports whether the client is a person's browser asking for a
-// page. The API always answers in JSON.
+// page. The API always answers in JSON; so does a request that was refused
+// before it was read, which may have been for it, unless it says otherwise.
 func wantsHTML(c *fiber.Ctx) bool {
+	if c.Locals(appKey{}) == nil && !strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) {
+		return false
+	}
 	return !isAPI(c.Path()) && c.Accepts(fiber.MIMETextHTML, fiber.MIMEApplicationJSON, "application/problem+json") == fiber.MIMETextHTML
 }

@@ -29,14 +29,21 @@ type serving struct {
 
 func serve(t *testing.T, routes ...web.Route) *serving {
 	t.Helper()
-	s := &serving{log: new(bytes.Buffer), end: make(chan error, 1)}
-	var err error
-	s.App, err = web.New(web.Config{Log: slog.New(slog.NewTextHandler(s.log, nil)), Assets: webtest.Assets(t)})
+	log := new(bytes.Buffer)
+	app, err := web.New(web.Config{Log: slog.New(slog.NewTextHandler(log, nil)), Assets: webtest.Assets(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Mount(routes)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	app.Mount(routes)
+	s := serveOn(t, app, "127.0.0.1:0")
+	s.log = log
+	return s
+}
+
+func serveOn(t *testing.T, app *web.App, listen string) *serving {
+	t.Helper()
+	s := &serving{App: app, end: make(chan error, 1)}
+	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		t.Fatal(err)
 	}

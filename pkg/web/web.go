@@ -12,11 +12,13 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/compress"
+	"github.com/valyala/fasthttp"
 )
 
 // Limits on requests.
@@ -28,6 +30,7 @@ const (
 	idleTimeout    = 75 * time.Second
 	handlerTimeout = 15 * time.Second
 	concurrency    = 4096                   // open connections
+	perNetwork     = 1024                   // of them from one IPv4 address or one IPv6 /64, where no proxy stands between
 	drainTime      = 10 * time.Second       // for the requests in hand when the process stops
 	unusedTime     = 200 * time.Millisecond // for a connection to ask something when the process stops
 	cutTime        = time.Second            // for a request that was cut off to end
@@ -39,7 +42,7 @@ type Config struct {
 	Assets         *Assets
 	Authenticator  Authenticator // nil: nobody can sign in here
 	Secure         bool          // served over TLS: secure cookies and HSTS
-	TrustedProxies []string      // addresses whose X-Forwarded-For is believed
+	TrustedProxies []string      // addresses and networks (10.0.0.0/8) whose X-Forwarded-For is believed
 	Ready          func(ctx context.Context) error
 }
 
@@ -50,13 +53,15 @@ type App struct {
 	pages       *Pages
 	authn       Authenticator
 	secure      bool
+	proxies     proxies
 	routes      []Route
 	connections *connections
 	drainTime   time.Duration
 }
 
 // New returns an application that serves /assets, /healthz, /readyz and
-// nothing else until routes are mounted.
+// nothing else until routes are mounted. It returns an error for a trusted
+// proxy that is neither an address nor a network.
 func New(cfg Config) (*App, error) {
 	templates, err := fs.Sub(ownTemplates, "templates/pages")
 	if err != nil {
@@ -66,29 +71,33 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{log: cfg.Log.With("category", "http"), pages: pages, authn: cfg.Authenticator, secure: cfg.Secure,
-		connections: newConnections(), drainTime: drainTime}
+	trusted, err := parseProxies(cfg.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	limit := perNetwork
+	if len(trusted) > 0 {
+		limit = 0 // everybody comes from the proxy
+	}
+	a := &App{log: cfg.Log.With("category", "http"), pages: pages, authn: cfg.Authenticator, secure: cfg.Secure, proxies: trusted,
+		connections: newConnections(limit), drainTime: drainTime}
 	a.fiber = fiber.New(fiber.Config{
-		Immutable:               true, // Fiber's strings are reused buffers: without this one report's words could become another's
-		StrictRouting:           true,
-		CaseSensitive:           true,
-		BodyLimit:               MaxBody,
-		ReadTimeout:             readTimeout,
-		WriteTimeout:            writeTimeout,
-		IdleTimeout:             idleTimeout,
-		ReadBufferSize:          8 << 10,
-		Concurrency:             concurrency,
-		ReduceMemoryUsage:       true, // no buffers for idle connections; and without it one on which nothing was asked counts as busy
-		EnableTrustedProxyCheck: true,
-		TrustedProxies:          cfg.TrustedProxies,
-		ProxyHeader:             fiber.HeaderXForwardedFor,
-		EnableIPValidation:      true,
-		RequestMethods:          []string{http.MethodGet, http.MethodHead, http.MethodPost},
-		DisableStartupMessage:   true,
-		ErrorHandler:            a.handleError,
+		Immutable:             true, // Fiber's strings are reused buffers: without this one report's words could become another's
+		StrictRouting:         true,
+		CaseSensitive:         true,
+		BodyLimit:             MaxBody,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
+		IdleTimeout:           idleTimeout,
+		ReadBufferSize:        8 << 10,
+		Concurrency:           concurrency,
+		ReduceMemoryUsage:     true, // no buffers for idle connections; and without it one on which nothing was asked counts as busy
+		DisableStartupMessage: true,
+		ErrorHandler:          a.handleError,
 	})
 	server := a.fiber.Server()
 	server.ConnState, server.CloseOnShutdown = a.connections.note, true
+	server.Handler = refuseUnknownMethods(server.Handler, server.ErrorHandler)
 	a.fiber.Use(a.observe, a.recover)
 	a.fiber.Get("/assets/:file", cfg.Assets.serve)
 	a.fiber.Use(compress.New())
@@ -97,6 +106,18 @@ func New(cfg Config) (*App, error) {
 		{Method: http.MethodGet, Path: "/readyz", Who: []Role{Anyone}, Handler: ready(cfg.Ready)},
 	})
 	return a, nil
+}
+
+// refuseUnknownMethods has methods that Fiber does not know answered as every
+// other error: Fiber answers them itself, without our headers.
+func refuseUnknownMethods(handler fasthttp.RequestHandler, refuse func(*fasthttp.RequestCtx, error)) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		if !slices.Contains(fiber.DefaultMethods, string(ctx.Method())) {
+			refuse(ctx, fasthttp.ErrGetOnly) // which Fiber turns into "method not allowed"
+			return
+		}
+		handler(ctx)
+	}
 }
 
 // Serve answers on ln until ctx is done, then stops: requests in hand are
@@ -127,10 +148,15 @@ func (a *App) shutDown() error {
 // Test answers one request without a socket.
 func (a *App) Test(req *http.Request) (*http.Response, error) { return a.fiber.Test(req, -1) }
 
+// appKey is under which a request that has reached the middleware knows its
+// application.
+type appKey struct{}
+
 // observe sets the security headers and counts the request by its route
 // pattern, never by its path, which may name an incident.
 func (a *App) observe(c *fiber.Ctx) error {
 	started := time.Now()
+	c.Locals(appKey{}, a)
 	setHeaders(c, a.secure)
 	err := c.Next()
 	if err != nil {
@@ -176,7 +202,7 @@ func setHeaders(c *fiber.Ctx, secure bool) {
 		c.Set(fiber.HeaderCacheControl, "no-store")
 	}
 	if secure {
-		c.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		c.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 }
 

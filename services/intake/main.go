@@ -4,7 +4,7 @@
 //	ONRECORD_NATS_URL          the server, "nats://host:4222"
 //	ONRECORD_MASTER_KEY_FILE   file with the installation's master key, mode 0600
 //	ONRECORD_LISTEN            address to serve HTTP on; "127.0.0.1:8081" when not set
-//	ONRECORD_TRUSTED_PROXIES   addresses, comma-separated, whose X-Forwarded-For is believed
+//	ONRECORD_TRUSTED_PROXIES   addresses and networks (10.0.0.0/8), comma-separated, whose X-Forwarded-For is believed
 //	ONRECORD_SECURE            "true" when people reach it over HTTPS
 //	ONRECORD_LOG_LEVEL         debug, info, warn or error; info when not set
 package main

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/intake/internal/filing"
 )
 
@@ -103,7 +104,7 @@ func (s *Service) followUpAPI(c *fiber.Ctx) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fault.New(fault.Malformed, "malformed", "There is something after the JSON object.")
 	}
-	st, err := s.lookUp(c.UserContext(), c.IP(), question.Receipt)
+	st, err := s.lookUp(c.UserContext(), web.ClientNetwork(c), question.Receipt)
 	if err != nil {
 		return err
 	}

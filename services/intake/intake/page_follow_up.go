@@ -46,7 +46,7 @@ func (s *Service) followUpForm(c *fiber.Ctx) error {
 		return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
 	}
 	typed := values.Get("receipt")
-	st, err := s.lookUp(c.UserContext(), c.IP(), typed)
+	st, err := s.lookUp(c.UserContext(), web.ClientNetwork(c), typed)
 	if err != nil {
 		f := fault.As(err)
 		switch f.Kind {
@@ -55,7 +55,7 @@ func (s *Service) followUpForm(c *fiber.Ctx) error {
 			if f.Kind == fault.Invalid {
 				message = f.Fields[0].Message
 			}
-			retryAfter(c, f)
+			web.SetRetryAfter(c, f)
 			return s.renderFollowUp(c, web.StatusOf(err), typed, web.Errors{{Name: "receipt", Message: message}})
 		}
 		return err

@@ -211,7 +211,7 @@ func (s *Service) refuseForm(c *fiber.Ctx, form filing.Form, err error) error {
 		}
 		form.ID, form.Receipt = fresh.ID, ""
 	}
-	retryAfter(c, f)
+	web.SetRetryAfter(c, f)
 	return s.renderReport(c, web.StatusOf(err), sites, form, true, errs)
 }
 

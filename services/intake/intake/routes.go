@@ -1,14 +1,11 @@
 package intake
 
 import (
-	"math"
 	"mime"
 	"net/http"
-	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/web"
 )
 
@@ -62,11 +59,4 @@ func mediaType(c *fiber.Ctx) (string, map[string]string) {
 		return "", nil
 	}
 	return kind, params
-}
-
-// retryAfter sets when to try again, where an error says so.
-func retryAfter(c *fiber.Ctx, f *fault.Error) {
-	if f.RetryAfter > 0 {
-		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
-	}
 }

@@ -39,7 +39,7 @@ func (s *Service) setUp(c *fiber.Ctx) error {
 	if err := s.people.SetUp(c.UserContext(), page.Token, page.Name, password); err != nil {
 		return s.renderSetup(c, http.StatusOK, page, err)
 	}
-	cookie, _, err := s.people.SignIn(c.UserContext(), page.Name, password, c.IP())
+	cookie, _, err := s.people.SignIn(c.UserContext(), page.Name, password, web.ClientNetwork(c))
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,6 @@ package reporting
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -52,15 +50,13 @@ func (s *Service) signIn(c *fiber.Ctx) error {
 	if len(errs) > 0 {
 		return s.renderSignIn(c, http.StatusUnprocessableEntity, page, errs)
 	}
-	cookie, who, err := s.people.SignIn(c.UserContext(), page.Name, password, c.IP())
+	cookie, who, err := s.people.SignIn(c.UserContext(), page.Name, password, web.ClientNetwork(c))
 	switch f := fault.As(err); {
 	case err == nil:
 		web.SetCookie(c, "session", cookie, people.SessionLasts, s.secure)
 		return c.Redirect(home(who, page.Next), http.StatusSeeOther)
 	case f.Kind == fault.Unauthenticated, f.Kind == fault.TooMany:
-		if f.RetryAfter > 0 {
-			c.Set(fiber.HeaderRetryAfter, fmt.Sprintf("%.0f", math.Ceil(f.RetryAfter.Seconds())))
-		}
+		web.SetRetryAfter(c, f)
 		return s.renderSignIn(c, web.StatusOf(err), page, web.Errors{{Name: "password", Message: f.Message}})
 	default:
 		return err

@@ -2,7 +2,6 @@ package people
 
 import (
 	"crypto/sha256"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,7 +48,6 @@ type attempt struct {
 
 // begin lets an attempt happen, or returns fault.TooMany with when it may.
 func (l *limiter) begin(name, address string) (attempt, error) {
-	address = network(address)
 	a := attempt{l, sha256.Sum256([]byte(address + " " + strings.ToLower(name))), sha256.Sum256([]byte(address))}
 	now := l.now()
 	l.mu.Lock()
@@ -127,23 +125,6 @@ func (l *limiter) forget(now time.Time) {
 			delete(l.kept, key)
 		}
 	}
-}
-
-// network returns the part of an address that one customer holds: the whole
-// of IPv4, the first 64 bits of IPv6.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return "unknown"
-	}
-	if ip = ip.Unmap(); ip.Is4() {
-		return ip.String()
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return "unknown"
-	}
-	return prefix.String()
 }
 
 // inWords rounds a wait up to what people count in.

@@ -25,7 +25,7 @@ const (
 var wrongPassword = fault.New(fault.Unauthenticated, "sign_in_failed", "That name and password do not belong together. Check both and try again.")
 
 // SignIn opens a session and returns its cookie's value. address is where the
-// request came from. It returns fault.Unauthenticated for a wrong name, a wrong
+// request came from, as web.ClientNetwork tells it. It returns fault.Unauthenticated for a wrong name, a wrong
 // password and a disabled account alike, after the same work; fault.TooMany,
 // with when to try again, after too many failures; and fault.Unavailable when
 // too many sign in at once.

@@ -1,0 +1,147 @@
+package web_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/pkg/web/webtest"
+)
+
+func tellClient(c *fiber.Ctx) error {
+	return c.SendString(web.ClientIP(c) + " " + web.ClientNetwork(c))
+}
+
+// A request without a socket comes from 0.0.0.0.
+func TestNobodyCanMakeUpTheirAddress(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		trusted   []string
+		forwarded []string
+		want      string
+	}{
+		{"nobody is trusted", nil, []string{"198.51.100.1"}, "0.0.0.0 0.0.0.0"},
+		{"another is trusted", []string{"10.0.0.0/8"}, []string{"198.51.100.1"}, "0.0.0.0 0.0.0.0"},
+		{"no header", []string{"0.0.0.0"}, nil, "0.0.0.0 0.0.0.0"},
+		{"one proxy", []string{"0.0.0.0"}, []string{"198.51.100.1"}, "198.51.100.1 198.51.100.1"},
+		{"made up on the left", []string{"0.0.0.0"}, []string{"192.0.2.1, 198.51.100.1"}, "198.51.100.1 198.51.100.1"},
+		{"made up in a header of its own", []string{"0.0.0.0"}, []string{"192.0.2.1", "198.51.100.1"}, "198.51.100.1 198.51.100.1"},
+		{"two proxies", []string{"0.0.0.0", "10.0.0.0/8"}, []string{"192.0.2.1, 198.51.100.1,10.1.2.3"}, "198.51.100.1 198.51.100.1"},
+		{"proxies only", []string{"0.0.0.0", "10.0.0.0/8"}, []string{"10.9.9.9, 10.1.2.3"}, "0.0.0.0 0.0.0.0"},
+		{"no address", []string{"0.0.0.0"}, []string{"192.0.2.1, nonsense"}, "0.0.0.0 0.0.0.0"},
+		{"IPv6", []string{"0.0.0.0/32", "2001:db8:ffff::/48"}, []string{"2001:db8:1:2:3::4, 2001:db8:ffff::1"}, "2001:db8:1:2:3::4 2001:db8:1:2::/64"},
+		{"IPv4 written as IPv6", []string{"::ffff:0.0.0.0"}, []string{"::ffff:198.51.100.1"}, "198.51.100.1 198.51.100.1"},
+	} {
+		app, err := web.New(web.Config{Log: slog.New(slog.DiscardHandler), Assets: webtest.Assets(t), TrustedProxies: c.trusted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app.Mount([]web.Route{route("GET", "/x", tellClient, web.Anyone)})
+		req := httptest.NewRequestWithContext(t.Context(), "GET", "/x", nil)
+		req.Header["X-Forwarded-For"] = c.forwarded
+		res, err := app.Test(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if string(b) != c.want {
+			t.Errorf("%s: client=%q, want %q", c.name, b, c.want)
+		}
+	}
+}
+
+func TestATrustedProxyMustBeAnAddressOrANetwork(t *testing.T) {
+	for _, text := range []string{"", "localhost", "10.0.0.0/33", "192.0.2.1:80", "10.0.0."} {
+		_, err := web.New(web.Config{Log: slog.New(slog.DiscardHandler), Assets: webtest.Assets(t), TrustedProxies: []string{"192.0.2.1", text}})
+		if err == nil || !strings.Contains(err.Error(), "want an address like") {
+			t.Errorf("%q: err=%v, want it to say what to give", text, err)
+		}
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7":            "192.0.2.7",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"fe80::1":              "fe80::/64",
+	} {
+		if got := web.Network(netip.MustParseAddr(address)); got != want {
+			t.Errorf("network(%q)=%q, want %q", address, got, want)
+		}
+	}
+}
+
+// answers reports whether a connection is open and answered.
+func answers(c net.Conn) bool {
+	if c.SetDeadline(time.Now().Add(soon)) != nil {
+		return false
+	}
+	_, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: demo\r\n\r\n")
+	if err != nil {
+		return false
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return false
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return errors.Join(err, res.Body.Close()) == nil && res.StatusCode == http.StatusOK
+}
+
+func TestOneNetworkCannotTakeEveryConnection(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", "[::1]:0"} {
+		app := newApp(t)
+		if was := app.SetPerNetwork(2); was != 1024 {
+			t.Errorf("limit=%d, want 1024", was)
+		}
+		s := serveOn(t, app, listen)
+		dial := func() net.Conn {
+			c, err := net.Dial("tcp", s.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return c
+		}
+		first, second := dial(), dial()
+		if !answers(first) || !answers(second) {
+			t.Fatalf("%s: the first two are not answered", listen)
+		}
+		if answers(dial()) {
+			t.Errorf("%s: a third connection is answered, want it closed", listen)
+		}
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(soon); !answers(dial()); { // once the server knows that the first has gone
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: none is answered in the place of one that was closed", listen)
+			}
+		}
+		s.stop(t)
+	}
+}
+
+func TestAProxysConnectionsAreNotCounted(t *testing.T) {
+	app, err := web.New(web.Config{Log: slog.New(slog.DiscardHandler), Assets: webtest.Assets(t), TrustedProxies: []string{"127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := app.SetPerNetwork(0); got != 0 {
+		t.Errorf("limit=%d, want none: everybody comes from the proxy", got)
+	}
+}
