@@ -49,7 +49,7 @@ func percentiles(b *testing.B, run func()) {
 
 // BenchmarkPages is a request through the whole application, without a socket.
 func BenchmarkPages(b *testing.B) {
-	for _, n := range []int{1_000, 10_000} {
+	for _, n := range []int{1_000, 10_000, 100_000} {
 		k := crowded(b, n)
 		i := k.newest(b)
 		for _, p := range []struct{ name, who, path string }{
