@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
@@ -92,10 +93,12 @@ type shared struct {
 	threshold  int
 	logLevel   string
 	logFormat  string
+	checks     map[*cobra.Command]func() error // of settings that only some commands take
+	serving    *pflag.FlagSet                  // the settings of serve: one file may configure every command
 }
 
 func newRoot(env Env) *cobra.Command {
-	s := &shared{env: env}
+	s := &shared{env: env, checks: make(map[*cobra.Command]func() error)}
 	root := &cobra.Command{
 		Use:   "onrecord",
 		Short: "On Record: incidents at work, on record in twenty seconds and counted honestly",
@@ -127,8 +130,9 @@ Every flag may be given in the environment, as ONRECORD_ and its name in capital
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return mistake{err} })
 
 	serve := newServe(s)
-	root.RunE = serve.RunE
-	root.Flags().AddFlagSet(serve.Flags())
+	root.RunE, s.checks[root] = serve.RunE, s.checks[serve]
+	s.serving = serve.Flags()
+	root.Flags().AddFlagSet(s.serving)
 	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDeadLetters(s), newEvents(s), newBench(s))
 	return root
 }
@@ -139,7 +143,10 @@ func (s *shared) settle(cmd *cobra.Command) error {
 	if !cmd.Flags().Changed("config") {
 		s.config, _ = s.env.Lookup(run.EnvName("config"))
 	}
-	err := run.Settings(cmd.Flags(), s.env.Lookup, s.config)
+	settings := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
+	settings.AddFlagSet(cmd.Flags())
+	settings.AddFlagSet(s.serving)
+	err := run.Settings(settings, s.env.Lookup, s.config)
 	if s.threshold < 0 || s.threshold > 100 {
 		err = errors.Join(err, fmt.Errorf("threshold: want 0 to 100, got %d", s.threshold))
 	}
@@ -151,6 +158,9 @@ func (s *shared) settle(cmd *cobra.Command) error {
 	}
 	if _, lerr := run.NewLogger(io.Discard, s.logLevel, s.logFormat); lerr != nil {
 		err = errors.Join(err, lerr)
+	}
+	if check, ok := s.checks[cmd]; ok {
+		err = errors.Join(err, check())
 	}
 	if err != nil {
 		return mistake{err}

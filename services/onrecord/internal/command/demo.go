@@ -28,9 +28,6 @@ real ones, makes one account for each role, and serves it. Without --data-dir th
 directory is a temporary one that is removed at the end.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := v.check(); err != nil {
-				return err
-			}
 			if !cmd.Flags().Changed("data-dir") {
 				dir, err := os.MkdirTemp("", "onrecord-demo-")
 				if err != nil {
@@ -48,7 +45,7 @@ directory is a temporary one that is removed at the end.`,
 			return s.demo(cmd.Context(), v, ln, seed)
 		},
 	}
-	v.flags(cmd)
+	v.addTo(s, cmd)
 	cmd.Flags().Uint64Var(&seed, "seed", 163, "the same `number` on the same day makes the same demo")
 	return cmd
 }

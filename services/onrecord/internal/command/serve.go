@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/mdp/qrterminal/v3"
@@ -24,7 +25,9 @@ type serving struct {
 	identity tls.Certificate
 }
 
-func (v *serving) flags(cmd *cobra.Command) {
+// addTo gives a command its settings.
+func (v *serving) addTo(s *shared, cmd *cobra.Command) {
+	s.checks[cmd] = v.check
 	f := cmd.Flags()
 	f.StringVar(&v.listen, "listen", "localhost:8080", "`address` to listen on; :8080 is every address of this machine")
 	f.StringVar(&v.tlsCert, "tls-cert", "", "`file` of the TLS certificate chain, PEM")
@@ -32,19 +35,26 @@ func (v *serving) flags(cmd *cobra.Command) {
 	f.StringSliceVar(&v.proxies, "trusted-proxy", nil, "`address` of a reverse proxy whose X-Forwarded-For is believed")
 }
 
-// check reads the certificate, so that a mistake in it is found first.
+// check returns every mistake in the settings. It reads the certificate.
 func (v *serving) check() error {
-	if v.tlsCert == "" && v.tlsKey == "" {
-		return nil
+	var mistakes []error
+	for _, p := range v.proxies {
+		_, aerr := netip.ParseAddr(p)
+		if _, err := netip.ParsePrefix(p); err != nil && aerr != nil {
+			mistakes = append(mistakes, fmt.Errorf("trusted-proxy: want an IP address or a range like 10.0.0.0/8, got %q", p))
+		}
 	}
-	if v.tlsCert == "" || v.tlsKey == "" {
-		return mistake{errors.New("tls-cert and tls-key go together: one of them is missing")}
+	switch {
+	case v.tlsCert == "" && v.tlsKey == "":
+	case v.tlsCert == "" || v.tlsKey == "":
+		mistakes = append(mistakes, errors.New("tls-cert and tls-key go together: one of them is missing"))
+	default:
+		var err error
+		if v.identity, err = tls.LoadX509KeyPair(v.tlsCert, v.tlsKey); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("TLS certificate: %w", err))
+		}
 	}
-	var err error
-	if v.identity, err = tls.LoadX509KeyPair(v.tlsCert, v.tlsKey); err != nil {
-		return mistake{fmt.Errorf("TLS certificate: %w", err)}
-	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 func (v *serving) secure() bool { return v.tlsCert != "" }
@@ -115,9 +125,6 @@ func newServe(s *shared) *cobra.Command {
 		Example: `  onrecord serve --data-dir /var/lib/onrecord
   onrecord serve --listen :8443 --tls-cert cert.pem --tls-key key.pem`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := v.check(); err != nil {
-				return err
-			}
 			ctx := cmd.Context()
 			ln, err := v.open(ctx)
 			if err != nil {
@@ -136,7 +143,7 @@ func newServe(s *shared) *cobra.Command {
 			return errors.Join(err, p.Close())
 		},
 	}
-	v.flags(cmd)
+	v.addTo(s, cmd)
 	return cmd
 }
 
