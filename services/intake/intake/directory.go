@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -20,6 +21,7 @@ type directory struct {
 	sites     []siteJSON // without the unlisted one
 	known     map[string]bool
 	employers map[string]string // lower case → as the directory spells it
+	published []byte            // as reporting wrote it; nil before it did
 	body      []byte            // the answer of GET /api/v1/sites
 	etag      string
 }
@@ -37,8 +39,9 @@ func newDirectory(sites []*onrecordv1.Site) *directory {
 	for _, s := range sites {
 		d.sites = append(d.sites, siteJSON{s.GetId(), s.GetName(), s.GetKind(), s.GetRegion()})
 		d.known[s.GetId()] = true
-		if e := s.GetEmployer(); e != "" {
-			d.employers[strings.ToLower(e)] = e
+		name := strings.TrimSpace(s.GetEmployer())
+		if key := strings.ToLower(name); d.employers[key] == "" {
+			d.employers[key] = name
 		}
 	}
 	all := append(d.sites[:len(d.sites):len(d.sites)], siteJSON{ID: incident.SiteUnlisted, Name: somewhereElse})
@@ -50,17 +53,27 @@ func newDirectory(sites []*onrecordv1.Site) *directory {
 
 func (d *directory) has(id string) bool { return d.known[id] }
 
-// employer returns the directory's spelling of an employer, or "".
-func (d *directory) employer(name string) string { return d.employers[strings.ToLower(name)] }
+// employer returns how the directory spells an employer's name that somebody
+// wrote in any case, or "" when it knows none. Where sites spell it differently,
+// the spelling of the first in the directory's order, without spaces around it,
+// counts for all. Reporting counts by the same rule.
+func (d *directory) employer(name string) string {
+	return d.employers[strings.ToLower(strings.TrimSpace(name))]
+}
 
-// setDirectory takes over a new directory. One that cannot be read is logged
-// and the last good one stays: filing goes on.
+// setDirectory takes over a new directory; the same one again is nothing new.
+// One that cannot be read is logged and the last good one stays: filing goes on.
 func (s *Service) setDirectory(data []byte) {
+	if last := s.directory.Load(); last != nil && last.published != nil && bytes.Equal(last.published, data) {
+		return
+	}
 	var m onrecordv1.SiteDirectory
 	if err := proto.Unmarshal(data, &m); err != nil {
 		s.log.Error("the site directory could not be read: keeping the last one", "error", err)
 		return
 	}
-	s.directory.Store(newDirectory(m.GetSites()))
+	d := newDirectory(m.GetSites())
+	d.published = append([]byte{}, data...)
+	s.directory.Store(d)
 	s.log.Info("site directory read", "sites", len(m.GetSites()))
 }

@@ -123,6 +123,42 @@ func (p *program) start(tb testing.TB) {
 	p.app.Mount(s.Routes())
 }
 
+func TestTheSameDirectoryAgainIsNotRead(t *testing.T) {
+	p := start(t)
+	for _, sites := range [][]*onrecordv1.Site{fewSites, fewSites, fewSites[1:]} {
+		data, err := proto.Marshal(&onrecordv1.SiteDirectory{Sites: sites})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.bus.PutDirectory(t.Context(), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() error {
+		if !strings.Contains(p.logs.String(), "sites=1") {
+			return errors.New("the last directory was not read")
+		}
+		return nil
+	})
+	if got := strings.Count(p.logs.String(), "site directory read"); got != 2 {
+		t.Errorf("read %d times, want the first and the one that differs", got)
+	}
+}
+
+// Reporting counts employers by the same rule.
+func TestTheFirstSiteSpellsTheEmployer(t *testing.T) {
+	p := start(t, &onrecordv1.Site{Id: "leeds", Name: "Leeds Example Jobcentre", Employer: " Example Ltd "},
+		&onrecordv1.Site{Id: "york", Name: "York Example Centre", Employer: "EXAMPLE LTD"}, &onrecordv1.Site{Id: "hull", Name: "Hull Example Centre"})
+	id := newID(t)
+	if res := p.post(t, report(id, `,"employer":" example ltd"`)); res.StatusCode != http.StatusCreated {
+		t.Fatalf("status=%d: %s", res.StatusCode, res.Body)
+	}
+	e, _, _ := p.filed(t, id)
+	if got := e.GetReportFiled().GetEmployer(); got != "Example Ltd" {
+		t.Errorf("employer=%q, want the first site’s spelling without spaces", got)
+	}
+}
+
 // eventually polls a condition until it holds.
 func eventually(tb testing.TB, condition func() error) {
 	tb.Helper()

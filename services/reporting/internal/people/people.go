@@ -12,6 +12,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/web"
@@ -35,6 +36,9 @@ type Service struct {
 	hasher *hasher
 	nobody string // a password hash that no password has
 	limit  *limiter
+
+	publishing sync.Mutex
+	published  []byte // the directory that intake was given last; nil: none yet
 }
 
 var _ web.Authenticator = (*Service)(nil)

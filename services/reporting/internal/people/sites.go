@@ -124,9 +124,12 @@ type Bucket interface {
 	PutDirectory(ctx context.Context, data []byte) error
 }
 
-// PublishDirectory gives intake the site directory. The program calls it at
-// start and after each import.
+// PublishDirectory gives intake the site directory, unless it is the one that
+// this Service gave last. The program calls it at start, after each import, and
+// now and then for what another process imported.
 func (s *Service) PublishDirectory(ctx context.Context, to Bucket) error {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
 	sites, err := s.Directory(ctx)
 	if err != nil {
 		return err
@@ -135,17 +138,26 @@ func (s *Service) PublishDirectory(ctx context.Context, to Bucket) error {
 	if err != nil {
 		return fmt.Errorf("site directory: %w", err)
 	}
-	return to.PutDirectory(ctx, data)
+	if s.published != nil && bytes.Equal(s.published, data) {
+		return nil
+	}
+	if err := to.PutDirectory(ctx, data); err != nil {
+		return err
+	}
+	s.published = append([]byte{}, data...) // never nil: a directory may be empty
+	return nil
 }
 
 // Employers returns how the directory spells an employer's name that somebody
 // wrote in any case, or "" when it knows none. Where sites spell it
-// differently, the first site's spelling counts for all.
+// differently, the spelling of the first in the directory's order, without
+// spaces around it, counts for all. Intake answers reporters by the same rule.
 func Employers(sites []store.Site) func(name string) string {
 	known := make(map[string]string)
 	for _, s := range sites {
-		if key := strings.ToLower(s.Employer); key != "" && known[key] == "" {
-			known[key] = s.Employer
+		name := strings.TrimSpace(s.Employer)
+		if key := strings.ToLower(name); known[key] == "" {
+			known[key] = name
 		}
 	}
 	return func(name string) string { return known[strings.ToLower(strings.TrimSpace(name))] }

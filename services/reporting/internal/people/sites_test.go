@@ -180,8 +180,43 @@ func TestPublishDirectory(t *testing.T) {
 	}
 }
 
+// bucket counts what it is given, and refuses the first.
+type bucket struct{ given [][]byte }
+
+func (b *bucket) PutDirectory(_ context.Context, data []byte) error {
+	b.given = append(b.given, data)
+	if len(b.given) == 1 {
+		return errors.New("gone")
+	}
+	return nil
+}
+
+func TestADirectoryIsPublishedWhenItChanged(t *testing.T) {
+	s, _, _ := open(t)
+	b := &bucket{}
+	if err := s.PublishDirectory(t.Context(), b); err == nil {
+		t.Error("a directory that was not published is no error")
+	}
+	publish := func(want int) {
+		t.Helper()
+		for range 3 {
+			if err := s.PublishDirectory(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(b.given) != want {
+			t.Errorf("published %d times, want %d", len(b.given), want)
+		}
+	}
+	publish(2) // empty, and tried again
+	importSites(t, s, "leeds,Leeds,jobcentre,LS1 5HD,Yorkshire,Civil Service,120")
+	publish(3)
+	importSites(t, s, "leeds,Leeds,jobcentre,LS1 5HD,Yorkshire,Civil Service,121")
+	publish(4)
+}
+
 func TestEmployers(t *testing.T) {
-	spelling := Employers([]store.Site{{ID: "a", Employer: "Northern Guarding"}, {ID: "b", Employer: "NORTHERN GUARDING"}, {ID: "c"}})
+	spelling := Employers([]store.Site{{ID: "c"}, {ID: "b", Employer: " Northern Guarding "}, {ID: "a", Employer: "NORTHERN GUARDING"}})
 	for name, want := range map[string]string{
 		"northern guarding": "Northern Guarding", " NORTHERN Guarding\n": "Northern Guarding", "Northern": "", "": "",
 	} {
