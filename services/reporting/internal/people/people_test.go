@@ -218,9 +218,6 @@ func TestSessionsEnd(t *testing.T) {
 		"at signing out": {func(s *Service, _, cookie string, _ *clock) error {
 			return s.SignOut(context.Background(), cookie)
 		}, false},
-		"at signing out everywhere": {func(s *Service, id, _ string, _ *clock) error {
-			return s.SignOutEverywhere(context.Background(), id)
-		}, false},
 		"with another password": {func(s *Service, id, _ string, _ *clock) error {
 			return s.SetPassword(context.Background(), id, otherPassword)
 		}, false},
@@ -394,12 +391,11 @@ func TestAccountsThatAreNotThere(t *testing.T) {
 	s, _, _ := open(t)
 	_, byName := s.UserByName(t.Context(), "demo nobody")
 	for what, err := range map[string]error{
-		"SetPassword":       s.SetPassword(t.Context(), "x", goodPassword),
-		"Disable":           s.Disable(t.Context(), "x"),
-		"Enable":            s.Enable(t.Context(), "x"),
-		"UserByName":        byName,
-		"SignOutEverywhere": s.SignOutEverywhere(t.Context(), ""),
-		"RevokeToken":       s.RevokeToken(t.Context(), "x"),
+		"SetPassword": s.SetPassword(t.Context(), "x", goodPassword),
+		"Disable":     s.Disable(t.Context(), "x"),
+		"Enable":      s.Enable(t.Context(), "x"),
+		"UserByName":  byName,
+		"RevokeToken": s.RevokeToken(t.Context(), "x"),
 	} {
 		if fault.KindOf(err) != fault.NotFound {
 			t.Errorf("%s: err=%v, want NotFound", what, err)

@@ -164,14 +164,3 @@ func (s *Service) SignOut(ctx context.Context, cookie string) error {
 	}
 	return nil
 }
-
-// SignOutEverywhere ends every session of an account.
-func (s *Service) SignOutEverywhere(ctx context.Context, id string) error {
-	if id == "" {
-		return noAccount // the store would take it for everybody
-	}
-	if err := s.store.DeleteSessions(ctx, id, time.Time{}); err != nil {
-		return fmt.Errorf("sign out everywhere: %w", err)
-	}
-	return nil
-}
