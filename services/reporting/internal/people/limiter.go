@@ -10,13 +10,17 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 )
 
-// How often sign-ins may fail. An address that many share is given more.
+// How often sign-ins may fail. An address that many share is given more, and
+// its failures fade faster: an office of people who mistype now and then is
+// never slowed down, while one guess a minute is the most anybody keeps up over
+// all names. For one name it is one in 15 minutes, about 100 a day.
 const (
 	freeForAccount = 5  // failures from one address for one name before there is a delay
 	freeForAddress = 50 // failures from one address for any names
 	firstDelay     = 30 * time.Second
 	longestDelay   = 15 * time.Minute // each failure doubles the delay up to this
-	forgetAfter    = time.Hour        // without an attempt
+	accountFades   = 15 * time.Minute // one failure for a name is forgiven in this time
+	addressFades   = time.Minute      // one failure from an address is forgiven in this time
 	mostRemembered = 20_000           // names and addresses; the oldest are forgotten first
 )
 
@@ -31,8 +35,18 @@ type limiter struct {
 
 type attempts struct {
 	failed int
+	fades  time.Duration // one failure is forgiven in this time
+	faded  time.Time     // failures were forgiven up to here
 	last   time.Time
 	until  time.Time // nobody is let try before
+}
+
+// fade forgives what time has forgiven by now, and reports whether that is all.
+func (a *attempts) fade(now time.Time) bool {
+	n := max(int(now.Sub(a.faded)/a.fades), 0)
+	a.failed = max(a.failed-n, 0)
+	a.faded = a.faded.Add(time.Duration(n) * a.fades)
+	return a.failed == 0
 }
 
 func newLimiter(now func() time.Time) *limiter {
@@ -59,8 +73,8 @@ func (l *limiter) begin(name, address string) (attempt, error) {
 				"There were too many attempts to sign in. Wait "+inWords(wait)+" and try again.").Retry(wait)
 		}
 	}
-	l.fail(a.pair, freeForAccount, now)
-	l.fail(a.all, freeForAddress, now)
+	l.fail(a.pair, freeForAccount, accountFades, now)
+	l.fail(a.all, freeForAddress, addressFades, now)
 	return a, nil
 }
 
@@ -83,20 +97,20 @@ func (a attempt) undone() {
 // undo takes back one failure under a key.
 func (l *limiter) undo(key [sha256.Size]byte, free int) {
 	if a := l.kept[key]; a != nil {
-		if a.failed--; a.failed < free {
+		if a.failed = max(a.failed-1, 0); a.failed < free {
 			a.until = time.Time{}
 		}
 	}
 }
 
 // fail counts one failure under a key.
-func (l *limiter) fail(key [sha256.Size]byte, free int, now time.Time) {
+func (l *limiter) fail(key [sha256.Size]byte, free int, fades time.Duration, now time.Time) {
 	a := l.kept[key]
-	if a == nil || now.Sub(a.last) > forgetAfter {
+	if a == nil || a.fade(now) {
 		if a == nil && len(l.kept) >= mostRemembered {
 			l.forget(now)
 		}
-		a = &attempts{}
+		a = &attempts{fades: fades, faded: now}
 		l.kept[key] = a
 	}
 	a.failed++
@@ -110,7 +124,7 @@ func (l *limiter) fail(key [sha256.Size]byte, free int, now time.Time) {
 func (l *limiter) forget(now time.Time) {
 	var total time.Duration
 	for key, a := range l.kept {
-		if now.Sub(a.last) > forgetAfter {
+		if a.fade(now) && !now.Before(a.until) {
 			delete(l.kept, key)
 			continue
 		}

@@ -107,19 +107,58 @@ func TestManyAtOnceAreNoWayAround(t *testing.T) {
 	}
 }
 
-func TestFailuresAreForgotten(t *testing.T) {
+func TestFailuresFadeOneByOne(t *testing.T) {
 	c := &clock{at: time.Unix(0, 0)}
 	l := newLimiter(c.now)
-	for range freeForAccount - 1 {
-		if _, err := l.begin("demo", address); err != nil {
-			t.Fatal(err)
+	attempts := func() (let int) {
+		for ; ; let++ {
+			if _, err := l.begin("demo", address); err != nil {
+				return let
+			}
 		}
 	}
-	c.pass(forgetAfter + time.Second)
-	for i := range freeForAccount {
-		if _, err := l.begin("demo", address); err != nil {
-			t.Fatalf("attempt %d an hour later: %v", i, err)
+	for _, step := range []struct {
+		pass time.Duration
+		want int
+	}{{0, freeForAccount}, {accountFades, 1}, {3 * accountFades, 3}, {24 * time.Hour, freeForAccount}} {
+		c.pass(step.pass)
+		if got := attempts(); got != step.want {
+			t.Errorf("after another %v: %d were let try before a delay, want %d", step.pass, got, step.want)
 		}
+	}
+}
+
+// A busy office behind one address is not slowed down for what happened hours
+// ago, though somebody signs in, or fails to, all day.
+func TestAnOfficeThatNowAndThenMistypesIsNotSlowedDown(t *testing.T) {
+	c := &clock{at: time.Unix(0, 0)}
+	l := newLimiter(c.now)
+	for i := range 10 * freeForAddress {
+		for _, typed := range []string{"wrong", "right"} {
+			attempt, err := l.begin(fmt.Sprint("demo ", i%100), address)
+			if err != nil {
+				t.Fatalf("minute %d: %v", i, err)
+			}
+			if typed == "right" {
+				attempt.succeeded()
+			}
+		}
+		c.pass(time.Minute)
+	}
+}
+
+func TestOneAddressKeepsUpOneGuessAMinute(t *testing.T) {
+	c := &clock{at: time.Unix(0, 0)}
+	l := newLimiter(c.now)
+	let := 0
+	for i := range 24 * 3600 / 10 {
+		if _, err := l.begin(fmt.Sprint("demo ", i), address); err == nil {
+			let++
+		}
+		c.pass(10 * time.Second)
+	}
+	if most := 24*60 + 2*freeForAddress; let > most {
+		t.Errorf("%d guesses in a day, want at most %d", let, most)
 	}
 }
 
