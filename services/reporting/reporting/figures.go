@@ -69,7 +69,14 @@ type historyRow struct {
 // showFigures shows GET /figures/: exact figures of their sites for reps, the
 // published ones for managers.
 func (s *Service) showFigures(c *fiber.Ctx) error {
-	month, err := figures.ParseMonth(c.Query("month"))
+	parameters, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	if err != nil {
+		return fault.New(fault.Malformed, "malformed", "The address could not be read. Go back to the figures and try again.")
+	}
+	if err := checkParameters(parameters, []string{"month"}); err != nil {
+		return asPageFault(err)
+	}
+	month, err := figures.ParseMonth("month", parameters.Get("month"))
 	if err != nil {
 		return asPageFault(err)
 	}
@@ -234,7 +241,7 @@ func (s *Service) figuresAPI(c *fiber.Ctx) error {
 	if err != nil {
 		return fault.New(fault.Malformed, "malformed", "The query could not be read.")
 	}
-	if err := onlyKnown(q, figuresParameters); err != nil {
+	if err := checkParameters(q, figuresParameters, "by"); err != nil {
 		return err
 	}
 	ask, err := s.figures.Parse(q.Get("from"), q.Get("to"), strings.Join(q["by"], ","), q.Get("unit"), q.Get("edition"))

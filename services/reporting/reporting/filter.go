@@ -27,6 +27,14 @@ var listParameters = []string{"status", "site", "kind", "channel", "target", "mo
 // channelFilters are the channels, and online for two of them together.
 var channelFilters = append(slices.Clone(incident.Channels), figures.ChannelOnline)
 
+// filterWords are the words for channelFilters, where online stands beside its
+// two parts.
+var filterWords = func() map[incident.Channel]string {
+	words := maps.Clone(channelWords)
+	words[figures.ChannelOnline] = "Online, either way"
+	return words
+}()
+
 // readFilter turns the parameters of a list into a store.Filter within the
 // sites that may be seen: nil for every site. groups are the names that stand
 // for several statuses, for pages; the API takes none. Parameters nobody knows
@@ -37,7 +45,11 @@ func readFilter(q url.Values, sites []string, groups map[string][]incident.Statu
 	wrong := func(field, message string, args ...any) {
 		bad = append(bad, fault.Field{Name: field, Message: fmt.Sprintf(message, args...)})
 	}
-	if err := onlyKnown(q, listParameters); err != nil {
+	var repeatable []string
+	if groups == nil { // a page's select shows one
+		repeatable = []string{"status"}
+	}
+	if err := checkParameters(q, listParameters, repeatable...); err != nil {
 		bad = fault.As(err).Fields
 	}
 
@@ -57,13 +69,11 @@ func readFilter(q url.Values, sites []string, groups map[string][]incident.Statu
 		}
 		f.Sites = []string{site}
 	}
-	if s := q.Get("month"); s != "" {
-		m, err := incident.ParseMonth(s)
-		if err != nil {
-			wrong("month", "Give the month as YYYY-MM, like 2026-10.")
-		}
-		f.Month = m
+	month, err := figures.ParseMonth("month", q.Get("month"))
+	if err != nil {
+		bad = append(bad, fault.As(err).Fields...)
 	}
+	f.Month = month
 	switch q.Get("review") {
 	case "", "false":
 	case "true":
@@ -90,13 +100,17 @@ func readFilter(q url.Values, sites []string, groups map[string][]incident.Statu
 	return f, nil
 }
 
-// onlyKnown returns nil, or a fault.Invalid error that names every parameter
-// nobody knows.
-func onlyKnown(q url.Values, known []string) error {
+// checkParameters returns nil, or a fault.Invalid error that names every
+// parameter nobody knows, and every one that is given more than once and is not
+// repeatable: all but one value would be dropped.
+func checkParameters(q url.Values, known []string, repeatable ...string) error {
 	var bad []fault.Field
 	for _, name := range slices.Sorted(maps.Keys(q)) {
-		if !slices.Contains(known, name) {
+		switch {
+		case !slices.Contains(known, name):
 			bad = append(bad, fault.Field{Name: clip(name), Message: "There is no such parameter. Choose from: " + strings.Join(known, ", ") + "."})
+		case len(q[name]) > 1 && !slices.Contains(repeatable, name):
+			bad = append(bad, fault.Field{Name: name, Message: "Give it once."})
 		}
 	}
 	if len(bad) > 0 {

@@ -156,7 +156,7 @@ func (s *Service) fillFilters(data *incidentsPage, q url.Values, f store.Filter,
 	}
 	data.More = []selectField{
 		{ID: "kind", Name: "kind", Label: "What happened", Options: choices("Anything", incident.Kinds, kindWords, string(f.Kind))},
-		{ID: "channel", Name: "channel", Label: "How it reached staff", Options: choices("Any way", channelFilters, channelWords, q.Get("channel"))},
+		{ID: "channel", Name: "channel", Label: "How it reached staff", Options: choices("Any way", channelFilters, filterWords, q.Get("channel"))},
 		{ID: "target", Name: "target", Label: "Whom it was aimed at", Options: choices("Anybody", incident.Targets, targetWords, string(f.Target))},
 	}
 	data.MoreOpen = f.Kind != "" || q.Get("channel") != "" || f.Target != ""

@@ -9,40 +9,12 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
 )
 
-// The words in which pages speak of the taxonomy. Every value has one, the same
-// as in package figures.
+// The words in which pages speak of the taxonomy. Every value has one.
 var (
-	kindWords = map[incident.Kind]string{
-		incident.KindAssault:          "Assault",
-		incident.KindAttemptedAssault: "Attempted assault",
-		incident.KindThreat:           "Threat",
-		incident.KindAbuse:            "Abuse",
-		incident.KindPropertyDamage:   "Damage to property",
-		incident.KindExposure:         "Exposure to infection",
-		incident.KindMissingControl:   "Missing safety measure",
-		incident.KindOtherInjury:      "Other injury",
-		incident.KindOther:            "Something else",
-		incident.KindUnknown:          "Not known",
-	}
-	channelWords = map[incident.Channel]string{
-		incident.ChannelInPerson:       "In person",
-		incident.ChannelPhone:          "Phone",
-		incident.ChannelLetter:         "Letter",
-		incident.ChannelPrivateMessage: "Private message",
-		incident.ChannelPublicOnline:   "Public online",
-		figures.ChannelOnline:          "Online, either way",
-		incident.ChannelNotApplicable:  "Does not apply",
-		incident.ChannelUnknown:        "Not known",
-	}
-	targetWords = map[incident.Target]string{
-		incident.TargetNamedPerson:   "A named person",
-		incident.TargetAnyStaff:      "Any staff",
-		incident.TargetOrganisation:  "The organisation",
-		incident.TargetOtherPerson:   "Somebody else",
-		incident.TargetNotApplicable: "Does not apply",
-		incident.TargetUnknown:       "Not known",
-	}
-	hurtWords = map[incident.Hurt]string{
+	kindWords    = figures.KindLabels
+	channelWords = figures.ChannelLabels
+	targetWords  = figures.TargetLabels
+	hurtWords    = map[incident.Hurt]string{
 		incident.HurtYes:     "Yes",
 		incident.HurtNo:      "No",
 		incident.HurtUnknown: "Not said",

@@ -25,6 +25,7 @@ func TestEveryValueHasItsWords(t *testing.T) {
 	}
 	for _, v := range channelFilters {
 		check(string(v), channelWords[v])
+		check(string(v), filterWords[v])
 	}
 	for _, v := range incident.Targets {
 		check(string(v), targetWords[v])
@@ -62,7 +63,7 @@ func TestFiguresUseTheSameWords(t *testing.T) {
 		}
 	}
 	for _, r := range page.Rows {
-		if r.Key != figures.ChannelOnline && r.Label != channelWords[r.Key] {
+		if r.Label != channelWords[r.Key] {
 			t.Errorf("channel %s is %q in figures and %q elsewhere", r.Key, r.Label, channelWords[r.Key])
 		}
 	}
@@ -128,6 +129,31 @@ func FuzzLocalPath(f *testing.F) {
 			t.Errorf("%q leads to %q", next, got)
 		}
 	})
+}
+
+// Only the API takes several statuses: a page's select shows one.
+func TestParametersGivenTwiceAreNamed(t *testing.T) {
+	for query, page := range map[string]bool{
+		"site=leeds&site=york": false, "month=2026-10&month=2026-10": false, "kind=threat&kind=": false, "status=new&status=withdrawn": true,
+	} {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups := map[string][]incident.Status(nil)
+		if page {
+			groups = statusGroups
+		}
+		_, err = readFilter(q, nil, groups)
+		name, _, _ := strings.Cut(query, "=")
+		if f := fault.As(err); err == nil || len(f.Fields) != 1 || f.Fields[0].Name != name {
+			t.Errorf("%s: %v, want %s named", query, err, name)
+		}
+	}
+	got, err := readFilter(url.Values{"status": {"new", "withdrawn"}}, nil, nil)
+	if err != nil || len(got.Statuses) != 2 {
+		t.Errorf("statuses=%v %v, want both", got.Statuses, err)
+	}
 }
 
 // A filter is refused with what to mend, or stays within the sites that may be

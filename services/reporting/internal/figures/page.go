@@ -190,14 +190,14 @@ func (s *Service) page(q PageQuery, months map[incident.Month]monthGrid) Page {
 		Months:    choices(running, m),
 	}
 	for t, target := range incident.Targets {
-		p.Columns = append(p.Columns, Column{target, targetLabels[target]})
+		p.Columns = append(p.Columns, Column{target, TargetLabels[target]})
 		p.Total.Cells = append(p.Total.Cells, text(g.number(theGrid.targets[t])))
 	}
 	for _, c := range rowOrder {
 		p.Rows = append(p.Rows, g.row(c))
 	}
 	for k, kind := range incident.Kinds {
-		p.Kinds = append(p.Kinds, Line{kind, kindLabels[kind], text(g.number(theGrid.kinds[k]))})
+		p.Kinds = append(p.Kinds, Line{kind, KindLabels[kind], text(g.number(theGrid.kinds[k]))})
 	}
 	if m == running {
 		p.Notes = append(p.Notes, noteRunning)
@@ -218,7 +218,7 @@ func (g *grid) channel(c incident.Channel) (margin int, cells []int) {
 
 func (m monthGrid) row(c incident.Channel) Row {
 	margin, cells := theGrid.channel(c)
-	r := Row{Key: c, Label: channelLabels[c], Sub: c.IsOnline(), Total: text(m.number(margin))}
+	r := Row{Key: c, Label: ChannelLabels[c], Sub: c.IsOnline(), Total: text(m.number(margin))}
 	for _, i := range cells {
 		r.Cells = append(r.Cells, text(m.number(i)))
 	}
@@ -319,7 +319,7 @@ func (m monthGrid) stack() []stacked {
 			continue
 		}
 		shown, hidden = shown+n.N, hidden || n.Hidden
-		all = append(all, stacked{n, c, channelLabels[c]})
+		all = append(all, stacked{n, c, ChannelLabels[c]})
 	}
 	if total := m.number(theGrid.total); hidden && !total.Hidden {
 		all = append(all, stacked{Number{N: total.N - shown}, "", "Hidden parts together"})
@@ -349,7 +349,7 @@ func (b *Bars) legend() {
 	}
 	for _, c := range rowOrder {
 		if seen[c] {
-			b.Keys, b.Labels = append(b.Keys, c), append(b.Labels, channelLabels[c])
+			b.Keys, b.Labels = append(b.Keys, c), append(b.Labels, ChannelLabels[c])
 		}
 	}
 	if seen[""] {
@@ -362,15 +362,20 @@ func sentenceOf(bar Bar, g monthGrid) string {
 	return strings.TrimSpace(fmt.Sprintf("%s: %s. %s", bar.Label, bar.Total.Text, g.sentence(g.number(theGrid.total))))
 }
 
-// ParseMonth reads a page's month as a client wrote it; "" is the default
-// month. It returns fault.Invalid for anything that is no month.
-func ParseMonth(s string) (incident.Month, error) {
+// earliest is the first month that can be asked for: nothing was recorded
+// before, and the months before the first of the calendar have no name.
+const earliest = 2000
+
+// ParseMonth reads the month in a parameter as a client wrote it; "" is the zero
+// Month, for the default. It returns fault.Invalid, naming the parameter, for
+// anything that is no month or lies before 2000.
+func ParseMonth(parameter, s string) (incident.Month, error) {
 	if s == "" {
 		return incident.Month{}, nil
 	}
 	m, err := incident.ParseMonth(s)
-	if err != nil {
-		return incident.Month{}, fault.InvalidFields([]fault.Field{{Name: "month", Message: "Give the month as YYYY-MM, like 2026-10."}})
+	if err != nil || m.Year < earliest {
+		return incident.Month{}, fault.InvalidFields([]fault.Field{{Name: parameter, Message: "Give the month as YYYY-MM, like 2026-10, from 2000-01 on."}})
 	}
 	return m, nil
 }

@@ -166,7 +166,7 @@ func TestPageWithAHiddenTotal(t *testing.T) {
 // Every value of the taxonomy has words, so that no row is without a name.
 func TestEveryValueHasALabel(t *testing.T) {
 	for _, c := range incident.Channels {
-		if channelLabels[c] == "" {
+		if ChannelLabels[c] == "" {
 			t.Errorf("channel %s has no label", c)
 		}
 		if channelPhrases[c] == "" && !c.IsOnline() {
@@ -174,12 +174,12 @@ func TestEveryValueHasALabel(t *testing.T) {
 		}
 	}
 	for _, x := range incident.Targets {
-		if targetLabels[x] == "" {
+		if TargetLabels[x] == "" {
 			t.Errorf("target %s has no label", x)
 		}
 	}
 	for _, k := range incident.Kinds {
-		if kindLabels[k] == "" {
+		if KindLabels[k] == "" {
 			t.Errorf("kind %s has no label", k)
 		}
 	}

@@ -104,6 +104,8 @@ func (q Query) validate() error {
 		wrong("from", "Give the first month as YYYY-MM.")
 	case q.To.IsZero():
 		wrong("to", "Give the last month as YYYY-MM.")
+	case q.To.Year > 9999: // a month is written with four digits
+		wrong("to", "Give the last month as YYYY-MM.")
 	case q.To.Before(q.From):
 		wrong("to", "The last month must not be before the first.")
 	case !q.To.Before(q.From.Add(MaxMonths)):
@@ -140,12 +142,9 @@ func list[T ~string](all []T) string {
 func (s *Service) Parse(from, to, by, unit, edition string) (Query, error) {
 	var bad []fault.Field
 	month := func(field, text string) incident.Month {
-		if text == "" {
-			return incident.Month{}
-		}
-		m, err := incident.ParseMonth(text)
+		m, err := ParseMonth(field, text)
 		if err != nil {
-			bad = append(bad, fault.Field{Name: field, Message: "Give the month as YYYY-MM, like 2026-10."})
+			bad = append(bad, fault.As(err).Fields...)
 		}
 		return m
 	}

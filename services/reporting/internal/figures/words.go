@@ -11,7 +11,9 @@ import (
 // some hidden numbers are larger.
 const hiddenText = "hidden"
 
-var channelLabels = map[incident.Channel]string{
+// ChannelLabels are the words for each channel, and for online, in figures and
+// on every other page. They are read only.
+var ChannelLabels = map[incident.Channel]string{
 	incident.ChannelInPerson:       "In person",
 	incident.ChannelPhone:          "Phone",
 	incident.ChannelLetter:         "Letter",
@@ -32,7 +34,8 @@ var channelPhrases = map[incident.Channel]string{
 	incident.ChannelUnknown:       "not known",
 }
 
-var targetLabels = map[incident.Target]string{
+// TargetLabels are as ChannelLabels.
+var TargetLabels = map[incident.Target]string{
 	incident.TargetNamedPerson:   "A named person",
 	incident.TargetAnyStaff:      "Any staff",
 	incident.TargetOrganisation:  "The organisation",
@@ -41,7 +44,8 @@ var targetLabels = map[incident.Target]string{
 	incident.TargetUnknown:       "Not known",
 }
 
-var kindLabels = map[incident.Kind]string{
+// KindLabels are as ChannelLabels.
+var KindLabels = map[incident.Kind]string{
 	incident.KindAssault:          "Assault",
 	incident.KindAttemptedAssault: "Attempted assault",
 	incident.KindThreat:           "Threat",
