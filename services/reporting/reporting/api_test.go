@@ -15,6 +15,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
 func TestIfMatch(t *testing.T) {
@@ -278,7 +279,10 @@ func TestAManagerNeverReceivesASmallNumber(t *testing.T) {
 			t.Errorf("%s: status=%d, want 403", query, res.StatusCode)
 		}
 	}
-	for query, want := range map[string]int{"?by=site": 200, "?unit=people": 200, "?by=colour": 422, "?colour=red": 422, "?from=2026-13": 422, "?from=2001-01&to=2020-01": 422, "?edition=1": 422} {
+	for query, want := range map[string]int{"?by=site": 200, "?unit=people": 200, "?by=colour": 422, "?colour=red": 422, "?from=2026-13": 422,
+		"?from=2026-01&from=2026-02": 422, "?to=2026-01&to=2026-02": 422, "?unit=people&unit=people": 422, "?by=site&by=kind": 200,
+		"?to=0001-01": 422, "?from=1999-12&to=2000-01": 422, "?to=2000-01": 200, "?from=9999-12": 422,
+		"?from=2001-01&to=2020-01": 422, "?edition=1": 422} {
 		if res := k.get(rep, "/api/v1/figures"+query); res.StatusCode != want {
 			t.Errorf("%s: status=%d, want %d", query, res.StatusCode, want)
 		}
@@ -386,7 +390,7 @@ func TestSignIn(t *testing.T) {
 
 func TestAdministratorsLookAfterAccounts(t *testing.T) {
 	k := newKit(t)
-	form := url.Values{"name": {"Demo New Rep"}, "role": {"rep"}, "sites": {"leeds", "york"}, "password": {demoPassword}}
+	form := url.Values{"name": {"Demo New Rep"}, "role": {"rep"}, "scope": {"these"}, "sites": {"leeds", "york"}, "password": {demoPassword}}
 	if res := k.post(admin, "/people/", form); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("adding: status=%d, want 303", res.StatusCode)
 	}
@@ -414,6 +418,110 @@ func TestAdministratorsLookAfterAccounts(t *testing.T) {
 	users, err := k.Users(t.Context())
 	if err != nil || len(users) != 5 {
 		t.Errorf("users=%d %v, want 5", len(users), err)
+	}
+}
+
+// Nobody sees every site because a tick was forgotten.
+func TestEverySiteIsAChoice(t *testing.T) {
+	k := newKit(t)
+	for n, c := range []struct {
+		role, scope string
+		sites       []string
+		wrong       string // the field to mend, "" when they are added
+		want        []string
+	}{
+		{"rep", "", nil, "scope", nil}, {"rep", "", []string{"leeds"}, "scope", nil}, {"rep", "some", []string{"leeds"}, "scope", nil},
+		{"rep", "these", nil, "sites", nil}, {"rep", "these", []string{"nowhere"}, "sites", nil},
+		{"rep", "these", []string{"york"}, "", []string{"york"}}, {"rep", "every", nil, "", nil}, {"rep", "every", []string{"york"}, "", nil},
+		{"manager", "", []string{"york"}, "", nil}, {"administrator", "these", nil, "", nil},
+	} {
+		name := fmt.Sprint("Demo Person ", n)
+		res := k.post(admin, "/people/", url.Values{"name": {name}, "role": {c.role}, "scope": {c.scope}, "sites": c.sites, "password": {demoPassword}})
+		if c.wrong != "" {
+			k.check(name, res, 422)
+			doc := res.Document(t)
+			if links := doc.Find(".govuk-error-summary a"); links.Length() != 1 || links.AttrOr("href", "") != "#"+c.wrong || doc.Find("#"+c.wrong).Length() != 1 {
+				t.Errorf("%+v: %q, want one link to #%s", c, doc.Find(".govuk-error-summary").Text(), c.wrong)
+			}
+			continue
+		}
+		if res.StatusCode != http.StatusSeeOther {
+			t.Errorf("%+v: status=%d, want 303", c, res.StatusCode)
+			continue
+		}
+		if u, err := k.people.UserByName(t.Context(), name); err != nil || !slices.Equal(u.Sites, c.want) {
+			t.Errorf("%+v: sites=%v %v, want %v", c, u.Sites, err, c.want)
+		}
+	}
+	res := k.post(admin, "/people/", url.Values{"role": {"rep"}, "password": {"short"}})
+	if got := res.Document(t).Find(".govuk-error-summary a").Length(); got != 3 {
+		t.Errorf("%d things to mend, want name, password and sites at once", got)
+	}
+}
+
+// More sites than fit scroll, and the page says how many there are.
+func TestManySitesAreCounted(t *testing.T) {
+	k := newKit(t)
+	var sites []store.Site
+	for n := range manySites + 1 {
+		sites = append(sites, store.Site{ID: fmt.Sprint("demo-", n), Name: fmt.Sprint("Demo Site ", n)})
+		if n != manySites-len(demoSites)-1 && n != manySites {
+			continue
+		}
+		if err := k.store.PutSites(t.Context(), sites); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.loadDirectory(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		doc := k.page(admin, "/people/add/", 200).Document(t)
+		all := len(sites) + len(demoSites)
+		many := all > manySites
+		if got := doc.Find(".app-tick").Length(); got != all {
+			t.Errorf("%d ticks, want %d", got, all)
+		}
+		if got := doc.Find("#sites-hint").Text(); many != strings.HasPrefix(got, fmt.Sprint(all, " sites.")) || doc.Find(".app-ticks--scroll[tabindex]").Length() != len(doc.Find("#sites-hint").Nodes) {
+			t.Errorf("%d sites: hint %q and %d boxes that scroll", all, got, doc.Find(".app-ticks--scroll").Length())
+		}
+	}
+}
+
+// What is typed into a form is taken from the body alone: an address stands in
+// logs and histories.
+func TestFormsAreNotReadFromTheAddress(t *testing.T) {
+	k := newKit(t)
+	i := k.file("leeds", nil)
+	credentials := url.Values{"name": {rep}, "password": {demoPassword}, "next": {"/figures/"}}
+	if res := k.post(nobody, "/sign-in/?"+credentials.Encode(), nil); res.StatusCode != 422 || len(res.Cookies()) > 0 {
+		t.Errorf("sign-in: status=%d and %d cookies, want 422 and none", res.StatusCode, len(res.Cookies()))
+	}
+	if res := k.post(nobody, "/sign-in/?name=x&password=y", credentials); res.StatusCode != 303 {
+		t.Errorf("sign-in with another name in the address: status=%d, want the body’s to count", res.StatusCode)
+	}
+	password := "?" + url.Values{"password": {"another horse battery"}}.Encode()
+	if res := k.post(admin, "/people/"+k.userID(leeds)+"/password"+password, nil); res.StatusCode != 422 {
+		t.Errorf("password: status=%d, want 422", res.StatusCode)
+	}
+	person := url.Values{"name": {"Demo Person"}, "role": {"manager"}, "password": {demoPassword}}
+	if res := k.post(admin, "/people/?"+person.Encode(), nil); res.StatusCode != 422 {
+		t.Errorf("adding: status=%d, want 422", res.StatusCode)
+	}
+	path := incidentsPath + i.ID
+	if res := k.post(rep, path+"/note?note=Mine", seenOf(i)); res.StatusCode != 422 {
+		t.Errorf("note: status=%d, want 422", res.StatusCode)
+	}
+	if res := k.post(rep, path+"/acknowledge?"+seenOf(i).Encode(), nil); res.StatusCode == 303 {
+		t.Error("a revision in the address was taken")
+	}
+	k.cfg.Database += ".fresh"
+	k.open()
+	token, err := k.SetupToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"token": {token}, "name": {"Demo First"}, "password": {demoPassword}, "again": {demoPassword}}
+	if res := k.post(nobody, "/setup?"+form.Encode(), nil); res.StatusCode != 403 {
+		t.Errorf("setup: status=%d, want 403", res.StatusCode)
 	}
 }
 

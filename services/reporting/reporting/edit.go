@@ -31,9 +31,9 @@ type edit struct {
 // is not the one the form was filled with, because the form shows no seconds.
 func readEdit(c *fiber.Ctx, i *incident.Incident) edit {
 	e := edit{
-		Note: c.FormValue("note"), Reason: c.FormValue("reason"), Status: c.FormValue("status"), Fixed: c.FormValue("fixed"),
-		Kind: c.FormValue("kind"), Channel: c.FormValue("channel"), Target: c.FormValue("target"),
-		Hurt: c.FormValue("hurt"), Site: c.FormValue("site"), OccurredAt: c.FormValue("occurred_at"),
+		Note: formValue(c, "note"), Reason: formValue(c, "reason"), Status: formValue(c, "status"), Fixed: formValue(c, "fixed"),
+		Kind: formValue(c, "kind"), Channel: formValue(c, "channel"), Target: formValue(c, "target"),
+		Hurt: formValue(c, "hurt"), Site: formValue(c, "site"), OccurredAt: formValue(c, "occurred_at"),
 	}
 	if e.OccurredAt == i.OccurredAt.In(incident.London).Format(whenLayout) {
 		e.OccurredAt = ""

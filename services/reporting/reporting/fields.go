@@ -1,6 +1,15 @@
 package reporting
 
-import "github.com/onrecord/onrecord/pkg/incident"
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// formValue returns a field of the form in a request's body, or "". It never
+// looks at the address, as fiber's FormValue does: a password there would stand
+// in logs and histories.
+func formValue(c *fiber.Ctx, name string) string { return string(c.Request().PostArgs().Peek(name)) }
 
 // option is one choice of a select, a radio or a tick box.
 type option struct {

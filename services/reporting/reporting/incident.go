@@ -341,8 +341,8 @@ func (s *Service) changeIncident(action string) fiber.Handler {
 			return err
 		}
 		typed := readEdit(c, i)
-		rev, _ := strconv.ParseInt(c.FormValue("rev"), 10, 64)
-		was, _ := strconv.Atoi(c.FormValue("seen"))
+		rev, _ := strconv.ParseInt(formValue(c, "rev"), 10, 64)
+		was, _ := strconv.Atoi(formValue(c, "seen"))
 		changed, err := s.apply(c.UserContext(), action, i.ID, rev, actorOf(who), typed)
 		if err == nil {
 			return s.afterChange(c, who, action, changed)

@@ -18,7 +18,7 @@ import (
 const (
 	peoplePath = "/people/"
 	addPath    = "/people/add/"
-	manySites  = 8 // more scroll in a box of their own
+	manySites  = 12 // more scroll in a box that says how many there are
 )
 
 // passwordHint is what is said before somebody chooses a password.
@@ -39,8 +39,9 @@ type personRow struct {
 type addPage struct {
 	Name         string
 	Roles        []option
+	Scopes       []option // every site, or those ticked
 	Sites        []option
-	ManySites    bool
+	ManySites    string // how many there are, when they scroll
 	PasswordHint string
 }
 
@@ -89,7 +90,7 @@ func (s *Service) sitesOfUser(u people.Account) string {
 
 // showAddPerson shows GET /people/add/.
 func (s *Service) showAddPerson(c *fiber.Ctx) error {
-	return s.renderAdd(c, http.StatusOK, "", "", nil, nil)
+	return s.renderAdd(c, http.StatusOK, addForm{}, nil)
 }
 
 // addPerson answers POST /people/.
@@ -98,38 +99,78 @@ func (s *Service) addPerson(c *fiber.Ctx) error {
 	if err != nil {
 		return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and try again.")
 	}
-	name, role, sites := strings.TrimSpace(form.Get("name")), store.Role(form.Get("role")), form["sites"]
-	if role != store.RoleRep {
-		sites = nil // ticked before another role was chosen
+	typed := addForm{strings.TrimSpace(form.Get("name")), store.Role(form.Get("role")), form.Get("scope"), form["sites"]}
+	sites, wrong := typed.repSites()
+	account := people.NewAccount{Name: typed.name, Role: typed.role, Sites: sites, Password: form.Get("password")}
+	if wrong != nil {
+		bad, err := s.people.Faults(c.UserContext(), account)
+		if err != nil {
+			return err
+		}
+		return s.renderAdd(c, http.StatusUnprocessableEntity, typed, addErrors(append(bad, *wrong)))
 	}
-	_, err = s.people.AddUser(c.UserContext(), people.NewAccount{Name: name, Role: role, Sites: sites, Password: form.Get("password")})
+	_, err = s.people.AddUser(c.UserContext(), account)
 	switch f := fault.As(err); {
 	case err == nil:
 		s.leaveNotice(c, "added")
 		return c.Redirect(peoplePath, http.StatusSeeOther)
 	case f.Kind == fault.Invalid:
-		return s.renderAdd(c, http.StatusUnprocessableEntity, name, role, sites, addErrors(f.Fields))
+		return s.renderAdd(c, http.StatusUnprocessableEntity, typed, addErrors(f.Fields))
 	}
 	return err
 }
 
-func (s *Service) renderAdd(c *fiber.Ctx, status int, name string, role store.Role, chosen []string, errs web.Errors) error {
-	page := addPage{Name: name, PasswordHint: passwordHint, Roles: []option{
+// addForm is what the form for a new person holds, without the password.
+type addForm struct {
+	name  string
+	role  store.Role
+	scope string // everySite or theseSites; a rep's
+	sites []string
+}
+
+// What a rep looks after. An account without sites sees every site, so the page
+// has it said: nobody sees every site because a tick was forgotten.
+const (
+	everySite  = "every"
+	theseSites = "these"
+)
+
+// repSites returns the sites that the account is given, or what to mend.
+func (f addForm) repSites() ([]string, *fault.Field) {
+	switch {
+	case f.role != store.RoleRep, f.scope == everySite:
+		return nil, nil // ticked before another role, or every site, was chosen
+	case f.scope != theseSites:
+		return nil, &fault.Field{Name: "scope", Message: "Choose whether the rep looks after every site or only some."}
+	case len(f.sites) == 0:
+		return nil, &fault.Field{Name: "sites", Message: "Tick at least one site, or choose every site."}
+	}
+	return f.sites, nil
+}
+
+func (s *Service) renderAdd(c *fiber.Ctx, status int, typed addForm, errs web.Errors) error {
+	page := addPage{Name: typed.name, PasswordHint: passwordHint, Roles: []option{
 		{ID: "role", Value: string(store.RoleRep), Text: roleWords[store.RoleRep], Hint: "Reads the reports of their sites and acts on them."},
 		{ID: "role-2", Value: string(store.RoleManager), Text: roleWords[store.RoleManager], Hint: "Sees published figures, with small numbers hidden. No reports."},
 		{ID: "role-3", Value: string(store.RoleAdministrator), Text: roleWords[store.RoleAdministrator], Hint: "Adds people and sites. No reports and no figures."},
 	}}
 	for n := range page.Roles {
-		page.Roles[n].Selected = page.Roles[n].Value == string(role)
+		page.Roles[n].Selected = page.Roles[n].Value == string(typed.role)
+	}
+	page.Scopes = []option{
+		{ID: "scope", Value: everySite, Text: "Every site", Hint: "Sites that are added later too.", Selected: typed.scope == everySite},
+		{ID: "scope-2", Value: theseSites, Text: "These sites", Hint: "Tick them below.", Selected: typed.scope == theseSites},
 	}
 	for n, site := range s.directory.Load().sites {
 		id := "sites"
 		if n > 0 {
 			id += "-" + number(n+1)
 		}
-		page.Sites = append(page.Sites, option{ID: id, Value: site.ID, Text: site.Name, Hint: site.Region, Selected: slices.Contains(chosen, site.ID)})
+		page.Sites = append(page.Sites, option{ID: id, Value: site.ID, Text: site.Name, Hint: site.Region, Selected: slices.Contains(typed.sites, site.ID)})
 	}
-	page.ManySites = len(page.Sites) > manySites
+	if len(page.Sites) > manySites {
+		page.ManySites = number(len(page.Sites)) + " sites. Scroll inside the box to see all of them."
+	}
 	return s.pages.Render(c, status, "person-add", web.Page{Title: "Add a person", Section: peoplePath, Back: web.Link{Href: peoplePath, Text: "People"}, Errors: errs, Data: page})
 }
 
@@ -159,7 +200,7 @@ func (s *Service) setPersonPassword(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	err = s.people.SetPassword(c.UserContext(), u.ID, c.FormValue("password"))
+	err = s.people.SetPassword(c.UserContext(), u.ID, formValue(c, "password"))
 	if f := fault.As(err); err != nil && f.Kind == fault.Invalid {
 		return s.renderPerson(c, http.StatusUnprocessableEntity, u, f.Fields)
 	}

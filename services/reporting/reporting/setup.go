@@ -28,12 +28,12 @@ func (s *Service) showSetup(c *fiber.Ctx) error {
 
 // setUp answers POST /setup.
 func (s *Service) setUp(c *fiber.Ctx) error {
-	page := setupPage{Token: c.FormValue("token"), Name: strings.TrimSpace(c.FormValue("name")), PasswordHint: passwordHint}
+	page := setupPage{Token: formValue(c, "token"), Name: strings.TrimSpace(formValue(c, "name")), PasswordHint: passwordHint}
 	if err := s.people.CheckSetupToken(c.UserContext(), page.Token); err != nil {
 		return s.renderSetup(c, http.StatusOK, page, err)
 	}
-	password := c.FormValue("password")
-	if password != c.FormValue("again") {
+	password := formValue(c, "password")
+	if password != formValue(c, "again") {
 		return s.renderSetup(c, http.StatusUnprocessableEntity, page, fault.InvalidFields([]fault.Field{{Name: "again", Message: "The two passwords are not the same."}}))
 	}
 	if err := s.people.SetUp(c.UserContext(), page.Token, page.Name, password); err != nil {

@@ -38,8 +38,8 @@ func (s *Service) showSignIn(c *fiber.Ctx) error {
 
 // signIn answers POST /sign-in/.
 func (s *Service) signIn(c *fiber.Ctx) error {
-	page := signInPage{Name: strings.TrimSpace(c.FormValue("name")), Next: localPath(c.FormValue("next"))}
-	password := c.FormValue("password")
+	page := signInPage{Name: strings.TrimSpace(formValue(c, "name")), Next: localPath(formValue(c, "next"))}
+	password := formValue(c, "password")
 	var errs web.Errors
 	if page.Name == "" {
 		errs = append(errs, fault.Field{Name: "name", Message: "Enter your name."})

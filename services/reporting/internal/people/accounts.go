@@ -48,13 +48,11 @@ var noAccount = fault.New(fault.NotFound, "no_such_account", "There is no such a
 // the operator on the command line.
 func (s *Service) AddUser(ctx context.Context, a NewAccount) (Account, error) {
 	a.Name = strings.TrimSpace(a.Name)
-	bad := append(nameFaults("name", "name", a.Name), passwordFaults(a.Password, a.Name)...)
-	bad = append(bad, roleFaults(a.Role, store.RoleAdministrator, store.RoleRep, store.RoleManager)...)
-	siteFaults, err := s.siteFaults(ctx, a.Role, a.Sites)
+	bad, err := s.Faults(ctx, a)
 	if err != nil {
 		return Account{}, err
 	}
-	if bad = append(bad, siteFaults...); len(bad) > 0 {
+	if len(bad) > 0 {
 		return Account{}, fault.InvalidFields(bad)
 	}
 	hash, err := s.hasher.hash(ctx, a.Password)
@@ -69,6 +67,16 @@ func (s *Service) AddUser(ctx context.Context, a NewAccount) (Account, error) {
 	}
 	s.log.Info("account added", "account", u.ID, "role", u.Role)
 	return accountOf(u), nil
+}
+
+// Faults returns every field of an account that AddUser would have mended, but
+// for a name that is taken, which only adding finds out.
+func (s *Service) Faults(ctx context.Context, a NewAccount) ([]fault.Field, error) {
+	name := strings.TrimSpace(a.Name)
+	bad := append(nameFaults("name", "name", name), passwordFaults(a.Password, name)...)
+	bad = append(bad, roleFaults(a.Role, store.RoleAdministrator, store.RoleRep, store.RoleManager)...)
+	siteFaults, err := s.siteFaults(ctx, a.Role, a.Sites)
+	return append(bad, siteFaults...), err
 }
 
 var nameTaken = fault.InvalidFields([]fault.Field{{Name: "name", Message: "There is an account with that name already. Choose another."}})
