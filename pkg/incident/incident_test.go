@@ -64,6 +64,8 @@ func TestInvalidReportsNameTheField(t *testing.T) {
 		"long ago":          {"occurred_at", func(r *Report) { r.OccurredAt = testNow.AddDate(-11, 0, 0) }},
 		"too many words":    {"narrative", func(r *Report) { r.Narrative = strings.Repeat("x", MaxNarrative+1) }},
 		"a NUL":             {"narrative", func(r *Report) { r.Narrative = "a\x00b" }},
+		"an override":       {"narrative", func(r *Report) { r.Narrative = "a\u202eb" }},
+		"an isolate":        {"employer", func(r *Report) { r.Employer = "a\u2066b" }},
 		"invalid UTF-8":     {"narrative", func(r *Report) { r.Narrative = "a\xffb" }},
 		"too many people":   {"people_affected", func(r *Report) { r.PeopleAffected = MaxPeople + 1 }},
 		"negative days":     {"days_unable", func(r *Report) { n := -1; r.DaysUnable = &n }},
@@ -79,6 +81,18 @@ func TestInvalidReportsNameTheField(t *testing.T) {
 				t.Fatalf("err=%+v, want one complaint about %s", err, c.field)
 			}
 		})
+	}
+}
+
+func TestTextIsCleanedOfWhatCannotBeSeenAroundIt(t *testing.T) {
+	for text, want := range map[string]string{
+		" a\r\nb\rc \n":                      "a\nb\nc",
+		"\ufeff\u200b a\u200db \u2060\u200c": "a\u200db", // within a word it may join an emoji
+		"\u200b \u200d\u2060\ufeff":          "",
+	} {
+		if got := CleanText(text); got != want {
+			t.Errorf("CleanText(%q)=%q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/onrecord/onrecord/pkg/fault"
@@ -74,9 +75,13 @@ func (r *Report) Normalise() {
 }
 
 // CleanText returns words somebody wrote with line ends unified and the space
-// around them removed.
+// around them removed, also space that has no width: alone it is no words.
 func CleanText(s string) string {
-	return strings.TrimSpace(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"))
+	return strings.TrimFunc(strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n"), isBlank)
+}
+
+func isBlank(r rune) bool {
+	return unicode.IsSpace(r) || r >= 0x200b && r <= 0x200d || r == 0x2060 || r == 0xfeff
 }
 
 func orElse[T ~string](v, otherwise T) T {
@@ -206,6 +211,8 @@ func CheckText(name, s string, limit int) string {
 		return name + " must be text in UTF-8."
 	case strings.ContainsFunc(s, isControl):
 		return name + " holds a control character. Remove it and send again."
+	case strings.ContainsFunc(s, turnsText):
+		return name + " holds an invisible character that changes the direction of text. Remove it and send again."
 	case utf8.RuneCountInString(s) > limit:
 		return fmt.Sprintf("%s must be %s characters or fewer.", name, thousands(limit))
 	}
@@ -215,6 +222,13 @@ func CheckText(name, s string, limit int) string {
 // isControl reports whether r is a control character other than tab and line feed.
 func isControl(r rune) bool {
 	return r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0
+}
+
+// turnsText reports whether r is one of the characters that make text read in
+// another order than it is stored: words could be made to say something else.
+// Source: Unicode Standard Annex #9, embeddings, overrides and isolates.
+func turnsText(r rune) bool {
+	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
 func thousands(n int) string {

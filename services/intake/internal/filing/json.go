@@ -9,7 +9,9 @@ import (
 	"maps"
 	"mime/multipart"
 	"slices"
+	"strconv"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/onrecord/onrecord/pkg/fault"
@@ -155,7 +157,44 @@ func (r *reader) into(name string, v any, want string) bool {
 		r.wrong(name, "Must be "+want+".")
 		return false
 	}
+	if hasHalfCharacter(raw) {
+		r.wrong(name, "Holds half a character: an escape from \\ud800 to \\udfff without its other half.")
+		return false
+	}
 	return true
+}
+
+// hasHalfCharacter reports whether valid JSON holds the escape of a surrogate
+// without its other half, which encoding/json replaces without a word.
+func hasHalfCharacter(raw []byte) bool {
+	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		i++ // what is escaped is no escape itself
+		first := unit(raw[i:])
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		rest := raw[i+5:]
+		if len(rest) < 2 || rest[0] != '\\' || utf16.DecodeRune(first, unit(rest[1:])) == utf8.RuneError {
+			return true
+		}
+		i += 6 // past the other half's backslash and u
+	}
+	return false
+}
+
+// unit returns the UTF-16 code unit of an escape like u00e9, 0 for any other.
+func unit(escape []byte) rune {
+	if len(escape) < 5 || escape[0] != 'u' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(escape[1:5]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(n)
 }
 
 func (r *reader) wrong(name, message string) {

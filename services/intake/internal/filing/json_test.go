@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -140,6 +141,10 @@ func TestEveryFieldToMendIsNamedOnce(t *testing.T) {
 		"unknown words":          {least(`,"channel":"pigeon","target":"all","language":"fr"`), []string{"channel", "target", "language"}},
 		"a wrong receipt":        {least(`,"receipt":"0123-4567-89AB-CDEX"`), []string{"receipt"}},
 		"a control character":    {least(`,"narrative":"a\u0000b"`), []string{"narrative"}},
+		"half a character":       {least(`,"narrative":"a\ud800b","contact":{"choice":"rep_only","name":"\udc00\ud800"}`), []string{"narrative", "contact.name"}},
+		"a half before another":  {least(`,"narrative":"\uD83D\u0041"`), []string{"narrative"}},
+		"a half at the end":      {least(`,"narrative":"\uD83D\uDE00\uD83D"`), []string{"narrative"}},
+		"no words to be seen":    {strings.Replace(least(`,"narrative":"\u200b"`), `"abuse"`, `"unknown"`, 1), []string{"kind"}},
 		"too many words":         {least(`,"narrative":"` + strings.Repeat("x", 100000) + `"`), []string{"narrative"}},
 		"an odd contact":         {least(`,"contact":{"choice":"rep_only","phone":"1","name":2}`), []string{"contact.name", "contact.phone"}},
 		"a name but anonymous":   {least(`,"contact":{"name":"A Demo"}`), []string{"contact"}},
@@ -160,6 +165,19 @@ func TestEveryFieldToMendIsNamedOnce(t *testing.T) {
 				t.Errorf("fields=%v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWholeCharactersAreKept(t *testing.T) {
+	f, err := FromJSON([]byte(least(`,"narrative":"\ud83d\ude00\\ud800 \uD83D\uDE00\u00e9"`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Validate(siteKnown, testNow); err != nil {
+		t.Fatalf("%v %+v", err, fault.As(err).Fields)
+	}
+	if want := `😀\ud800 😀é`; f.Narrative != want {
+		t.Errorf("narrative=%q, want %q", f.Narrative, want)
 	}
 }
 
@@ -265,7 +283,8 @@ func receiptOf(t *testing.T, keys *seal.Keyring) string {
 }
 
 func FuzzFromJSON(f *testing.F) {
-	for _, s := range []string{least(""), least(`,"contact":{"choice":"rep_only"},"hurt":true`), `{}`, `{"a":1,"a":2}`, "{\"id\":\"\xff\"}", `{"occurred_at":"2026-13-01T00:00:00Z"}`} {
+	for _, s := range []string{least(""), least(`,"contact":{"choice":"rep_only"},"hurt":true`), `{}`, `{"a":1,"a":2}`, "{\"id\":\"\xff\"}", `{"occurred_at":"2026-13-01T00:00:00Z"}`,
+		least(`,"narrative":"\ud800"`), least(`,"narrative":"\ud83d\ude00"`)} {
 		f.Add([]byte(s))
 	}
 	keys := keyring(f)
@@ -285,6 +304,10 @@ func FuzzFromJSON(f *testing.F) {
 				t.Fatalf("err=%v", err)
 			}
 			return
+		}
+		said := strings.Contains(strings.ToLower(string(body)), `\ufffd`) || strings.ContainsRune(string(body), utf8.RuneError)
+		if strings.ContainsRune(filing.Narrative+filing.Employer+filing.SiteName+filing.Contact.Name+filing.Contact.Details, utf8.RuneError) && !said {
+			t.Fatal("words were changed without a word")
 		}
 		if _, err := filing.Event(keys, digest, func(string) string { return "" }); err != nil {
 			t.Fatal(err)
