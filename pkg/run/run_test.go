@@ -19,6 +19,9 @@ func flags() *pflag.FlagSet {
 	fs.String("data-dir", "data", "")
 	fs.Int("threshold", 5, "")
 	fs.Duration("idle", time.Minute, "")
+	fs.Bool("secure", false, "")
+	fs.Bool("help", false, "")
+	fs.String("config", "", "")
 	return fs
 }
 
@@ -57,6 +60,35 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err=%v, want it to name %s", err, want)
 		}
+	}
+}
+
+func TestMistakesAreToldInWordsForPeople(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "onrecord.conf")
+	text := "secure: perhaps\nidle: soon\ndata-dir: a\ndata-dir: b\nhelp: true\nconfig: other.conf\nversion: 1\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Settings(flags(), env("ONRECORD_THRESHOLD", "abc"), file)
+	want := `environment ONRECORD_THRESHOLD: threshold: want a whole number, got "abc"
+FILE line 1: secure: want true or false, got "perhaps"
+FILE line 2: idle: want a duration like 30s, got "soon"
+FILE line 4: "data-dir" stands twice, first in line 3
+FILE line 5: "help" cannot be set in the file
+FILE line 6: "config" cannot be set in the file
+FILE line 7: "version" cannot be set in the file`
+	if err == nil || err.Error() != strings.ReplaceAll(want, "FILE", file) {
+		t.Errorf("err=%v\nwant %s", err, want)
+	}
+}
+
+func TestTheEnvironmentIsSharedWithOthers(t *testing.T) {
+	fs := flags()
+	if err := Settings(fs, env("ONRECORD_NATS_URL", "nats://demo", "ONRECORD_HELP", "me", "ONRECORD_IDLE", "2m"), ""); err != nil {
+		t.Errorf("err=%v, want names that are no setting passed over", err)
+	}
+	if got := fs.Lookup("idle").Value.String(); got != "2m0s" {
+		t.Errorf("idle=%s, want 2m0s", got)
 	}
 }
 
