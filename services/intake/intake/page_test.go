@@ -57,6 +57,18 @@ func TestEveryPageKeepsTheRules(t *testing.T) {
 	}
 }
 
+func TestThePrivacyPageNamesEveryCookie(t *testing.T) {
+	page := webtest.Get(t, start(t).app, "/privacy/").Body
+	for _, name := range []string{"receipt", "session", "notice"} {
+		if !strings.Contains(page, web.CookieName(name, false)) {
+			t.Errorf("the page does not name %s", web.CookieName(name, false))
+		}
+	}
+	if !strings.Contains(page, "ends after ten minutes") {
+		t.Error("the page does not say how long the receipt’s cookie lasts")
+	}
+}
+
 func TestTheFormHasStableNames(t *testing.T) {
 	p := start(t)
 	got := webtest.Get(t, p.app, "/report/")
