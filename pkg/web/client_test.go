@@ -64,6 +64,20 @@ func TestNobodyCanMakeUpTheirAddress(t *testing.T) {
 	}
 }
 
+func FuzzClientIsWhomTheProxySaw(f *testing.F) {
+	for _, made := range []string{"", "192.0.2.1", "10.0.0.2, ", ",,", "unknown", "[2001:db8::1]:443", "fe80::1%eth0"} {
+		f.Add(made)
+	}
+	f.Fuzz(func(t *testing.T, made string) {
+		if got := web.ClientBehind(made + ", 198.51.100.9, 10.0.0.7"); got != "198.51.100.9" {
+			t.Errorf("%q put the client at %s", made, got)
+		}
+		if _, err := netip.ParseAddr(web.ClientBehind(made)); err != nil {
+			t.Errorf("%q: %v", made, err)
+		}
+	})
+}
+
 func TestATrustedProxyMustBeAnAddressOrANetwork(t *testing.T) {
 	for _, text := range []string{"", "localhost", "10.0.0.0/33", "192.0.2.1:80", "10.0.0."} {
 		_, err := web.New(web.Config{Log: slog.New(slog.DiscardHandler), Assets: webtest.Assets(t), TrustedProxies: []string{"192.0.2.1", text}})

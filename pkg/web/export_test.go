@@ -18,3 +18,9 @@ func (a *App) SetPerNetwork(n int) int {
 
 // Network is what ClientNetwork returns for an address.
 func Network(ip netip.Addr) string { return network(ip) }
+
+// ClientBehind is the client of a request that came through a proxy at 10.0.0.1.
+func ClientBehind(forwarded string) string {
+	proxy := netip.MustParseAddr("10.0.0.1")
+	return proxies{netip.PrefixFrom(proxy, 8)}.client(proxy, forwarded).String()
+}
