@@ -173,9 +173,9 @@ func (s *Service) answerFollowUps(ctx context.Context) error {
 	return nil
 }
 
-// keepDirectory publishes the site directory for intake at once, and reads and
-// publishes it again every minute. A failure is tried again: filing goes on
-// with the directory that intake has.
+// keepDirectory publishes the site directory for intake at once, reads it again
+// every minute, and publishes it when it changed. A failure is tried again:
+// filing goes on with the directory that intake has.
 func (s *Service) keepDirectory(ctx context.Context) error {
 	tick := time.NewTicker(directoryEvery)
 	defer tick.Stop()
