@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,6 +86,7 @@ func total(t *testing.T, url, bearer string) int {
 // Received means on record: whatever was answered 201 is there once after the
 // process was killed in the middle of more.
 func TestNothingReceivedIsLostOrDoubledByAKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	received := map[string]string{} // id → body
 	base := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
@@ -169,6 +170,7 @@ func TestNothingReceivedIsLostOrDoubledByAKill(t *testing.T) {
 
 // Filing works while the store is stopped; reporting catches up.
 func TestFilingWorksWhileTheStoreIsStopped(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir)
 	rep := apiToken(t, dir, "rep")
@@ -190,6 +192,7 @@ func TestFilingWorksWhileTheStoreIsStopped(t *testing.T) {
 // Words and names stand nowhere but under seal: not in logs, metrics,
 // subjects, database or stream files, or errors.
 func TestNobodysWordsLeak(t *testing.T) {
+	t.Parallel()
 	const canary = "zorblax"
 	dir := t.TempDir()
 	p := start(t, dir)
@@ -272,6 +275,7 @@ func TestNobodysWordsLeak(t *testing.T) {
 }
 
 func TestASecondInstanceAndAPortInUseAreRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir)
 	_, err := onrecord(t, "", "serve", "--data-dir", dir, "--listen", "127.0.0.1:0")
@@ -288,6 +292,7 @@ func TestASecondInstanceAndAPortInUseAreRefused(t *testing.T) {
 }
 
 func TestALostOrAnotherMasterKeyIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir)
 	if a, err := file(p.url, report(newID(), nil)); err != nil || a.status != http.StatusCreated {
@@ -334,6 +339,7 @@ func TestALostOrAnotherMasterKeyIsRefused(t *testing.T) {
 }
 
 func TestEveryMistakeOfTheConfigurationIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	cmd := exec.Command(binary, "serve", "--data-dir", dir, "--log-level", "loud")
 	cmd.Env = append(os.Environ(), "ONRECORD_THRESHOLD=many", "ONRECORD_MAX_STORE=1")
@@ -355,6 +361,7 @@ func TestEveryMistakeOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 }
 
 func TestABadLineOfSitesImportsNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := start(t, dir)
 	_, err := onrecord(t, demoSites+"demo-east,,jobcentre,ZZ3 1AA,Demo East,Demo Department,many\n", "sites", "import", "--data-dir", dir, "-")
@@ -377,35 +384,21 @@ func TestABadLineOfSitesImportsNothing(t *testing.T) {
 // A disk that fills up: nothing is received that is not on it, and after a
 // restart with room everything received is there.
 func TestAFullDiskPromisesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
 	// A mount namespace of its own holds a small file system, which ends with it;
 	// what it held is copied out before.
 	kept := t.TempDir()
-	script := fmt.Sprintf(`mount -t tmpfs -o size=40m tmpfs %[1]q && %[2]q serve --data-dir %[1]q/data --listen %[3]s --max-store 512; cp -a %[1]q/data %[4]q/`, dir, binary, addr, kept)
+	script := fmt.Sprintf(`mount -t tmpfs -o size=40m tmpfs %[1]q && %[2]q serve --data-dir %[1]q/data --listen 127.0.0.1:0 --max-store 512; cp -a %[1]q/data %[3]q/`, dir, binary, kept)
 	cmd := exec.Command("unshare", "--mount", "sh", "-c", script)
 	if os.Geteuid() != 0 {
 		cmd = exec.Command("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script)
 	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the shell and the program end together
 	p := launch(t, dir, cmd)
-	url := "http://" + addr
-	eventually(t, func() error {
-		select {
-		case <-p.exited:
-			t.Fatalf("a small file system could not be mounted; run as root or allow user namespaces:\n%s", p.printed())
-		default:
-		}
-		a, err := call("GET", url+"/readyz", "")
-		if err == nil && a.status != http.StatusOK {
-			err = errors.New(a.body)
-		}
-		return err
-	})
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	p.awaitReady(t) // or it says why the file system could not be mounted: run as root or allow user namespaces
+	url := p.url
 	received := 0
 	big := strings.Repeat("Demo words that fill the disk. ", 160)
 	for n := 0; ; n++ {

@@ -84,6 +84,14 @@ var addressLine = regexp.MustCompile(`On Record is at\s+(https?://\S+)`)
 func start(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
 	p := launch(t, dir, exec.Command(binary, append([]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "debug"}, args...)...))
+	p.awaitReady(t)
+	return p
+}
+
+// awaitReady reads the address that the program printed, and waits until it is
+// ready there.
+func (p *process) awaitReady(t *testing.T) {
+	t.Helper()
 	eventually(t, func() error {
 		select {
 		case <-p.exited:
@@ -95,18 +103,12 @@ func start(t *testing.T, dir string, args ...string) *process {
 			return fmt.Errorf("no address was printed:\n%s", p.printed())
 		}
 		p.url = found[1]
-		res, err := http.Get(p.url + "/readyz")
-		if err != nil {
-			return err
+		a, err := call("GET", p.url+"/readyz", "")
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("not ready: %s", a.body)
 		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			b, _ := io.ReadAll(res.Body)
-			return fmt.Errorf("not ready: %s", b)
-		}
-		return nil
+		return err
 	})
-	return p
 }
 
 func launch(t *testing.T, dir string, cmd *exec.Cmd) *process {
@@ -139,16 +141,24 @@ func (p *process) kill(t *testing.T) {
 	<-p.exited
 }
 
+// stopTime is well under what a stop waits for requests in hand. The tests'
+// own client keeps its connections open, as browsers do.
+const stopTime = 8 * time.Second
+
 // stop ends the process as a supervisor does and fails unless it ends cleanly.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	started := time.Now()
 	select {
 	case <-p.exited:
 	case <-time.After(40 * time.Second):
 		t.Fatalf("the program did not stop\n%s", p.printed())
+	}
+	if took := time.Since(started); took > stopTime {
+		t.Errorf("stopping took %v with nothing in hand", took)
 	}
 	if p.err != nil {
 		t.Fatalf("the program ended with %v\n%s", p.err, p.printed())
