@@ -2,7 +2,10 @@ package intake_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +109,34 @@ func TestFollowUpIsLimited(t *testing.T) {
 	p.now = func() time.Time { return testNow.Add(time.Minute) }
 	if got := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`); got.StatusCode != 404 {
 		t.Errorf("a minute later: %d", got.StatusCode)
+	}
+}
+
+// Behind a proxy everybody has their own limit, and nobody a second one by
+// making up where they come from. A request without a socket is from 0.0.0.0.
+func TestFollowUpIsLimitedByTheClientsNetwork(t *testing.T) {
+	p := start(t)
+	p.reporting(t)
+	routes := p.app.Routes()
+	var err error
+	if p.app, err = web.New(web.Config{Log: slog.New(slog.DiscardHandler), Assets: webtest.Assets(t), TrustedProxies: []string{"0.0.0.0"}}); err != nil {
+		t.Fatal(err)
+	}
+	p.app.Mount(slices.DeleteFunc(routes, func(r web.Route) bool { return r.Path != "/api/v1/follow-up" && r.Path != "/follow-up/" }))
+	for i := range 10 {
+		if got := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`, "X-Forwarded-For", fmt.Sprintf("192.0.2.%d, 2001:db8::%d", i, i)); got.StatusCode != 404 {
+			t.Fatalf("question %d: %d %s", i, got.StatusCode, got.Body)
+		}
+	}
+	if got := p.followUp(t, `{"receipt":"0123-4567-89AB-CDEZ"}`, "X-Forwarded-For", "192.0.2.99, 2001:db8::99"); got.StatusCode != 429 {
+		t.Errorf("the eleventh: %d", got.StatusCode)
+	}
+	form := url.Values{"receipt": {"0123-4567-89AB-CDEZ"}}
+	if got := webtest.PostForm(t, p.app, "/follow-up/", form, "X-Forwarded-For", "2001:db8::98"); got.StatusCode != 429 || got.Header.Get("Retry-After") == "" {
+		t.Errorf("the form: %d Retry-After=%q", got.StatusCode, got.Header.Get("Retry-After"))
+	}
+	if got := webtest.PostForm(t, p.app, "/follow-up/", form, "X-Forwarded-For", "2001:db8:0:1::1"); got.StatusCode != 404 {
+		t.Errorf("another network: %d", got.StatusCode)
 	}
 }
 
