@@ -150,10 +150,12 @@ var methodNotAllowed = fault.New(fault.NotFound, "method_not_allowed", "This add
 var tooLarge = fault.New(fault.TooLarge, "too_large", "What you sent is over the limit. Shorten it and send it again.")
 
 // wantsHTML reports whether the client is a person's browser asking for a
-// page. The API always answers in JSON; so does a request that was refused
-// before it was read, which may have been for it, unless it says otherwise.
+// page. The API always answers in JSON. So are requests answered that were
+// refused before they were read, and those of methods that no browser sends by
+// itself, unless they name HTML.
 func wantsHTML(c *fiber.Ctx) bool {
-	if c.Locals(appKey{}) == nil && !strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) {
+	browser := c.Locals(appKey{}) != nil && (isSafe(c.Method()) || c.Method() == http.MethodPost)
+	if !browser && !strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) {
 		return false
 	}
 	return !isAPI(c.Path()) && c.Accepts(fiber.MIMETextHTML, fiber.MIMEApplicationJSON, "application/problem+json") == fiber.MIMETextHTML

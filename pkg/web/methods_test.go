@@ -61,6 +61,9 @@ func TestOtherMethodsAreRefusedInOurWords(t *testing.T) {
 			t.Errorf("%s: Allow=%q", method, got.Header.Get("Allow"))
 		}
 	}
+	app.Mount([]web.Route{route("GET", "/page/", ok, web.Anyone)})
+	page := webtest.Do(t, app, "DELETE", "/page/", "", "Accept", "*/*")
+	isProblem(t, "DELETE a page", page.Response, page.Body, 405)
 	got := webtest.Do(t, app, "PUT", "/api/v1/nowhere", "")
 	isProblem(t, "PUT nowhere", got.Response, got.Body, 404)
 }
