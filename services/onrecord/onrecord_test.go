@@ -274,6 +274,48 @@ func TestNobodysWordsLeak(t *testing.T) {
 	}
 }
 
+// Counts by the minute could tell a manager who reported: only somebody on this
+// machine, asking it by its own name and through nobody, sees them.
+func TestMetricsAnswerThisMachineOnly(t *testing.T) {
+	p := start(t, t.TempDir())
+	for name, c := range map[string]struct {
+		host, header string
+		want         int
+	}{
+		"the operator":          {"", "", http.StatusOK},
+		"through a proxy":       {"", "X-Forwarded-For", http.StatusNotFound},
+		"through another proxy": {"", "Via", http.StatusNotFound},
+		"a page that rebinds":   {"evil.example", "", http.StatusNotFound},
+	} {
+		req, err := http.NewRequest("GET", p.url+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.host != "" {
+			req.Host = c.host
+		}
+		if c.header != "" {
+			req.Header.Set(c.header, "203.0.113.9")
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != c.want {
+			t.Errorf("%s: status=%d, want %d", name, res.StatusCode, c.want)
+		}
+	}
+}
+
+// Behind a proxy that speaks HTTPS, cookies must not go over anything else.
+func TestSecureBehindAProxy(t *testing.T) {
+	p := start(t, t.TempDir(), "--secure")
+	if a := mustCall(t, "GET", p.url+"/report/", ""); a.header.Get("Strict-Transport-Security") == "" {
+		t.Error("browsers are not told to stay with HTTPS")
+	}
+}
+
 func TestASecondInstanceAndAPortInUseAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -147,8 +147,8 @@ func (s *shared) settle(cmd *cobra.Command) error {
 	settings.AddFlagSet(cmd.Flags())
 	settings.AddFlagSet(s.serving)
 	err := run.Settings(settings, s.env.Lookup, s.config)
-	if s.threshold < 0 || s.threshold > 100 {
-		err = errors.Join(err, fmt.Errorf("threshold: want 0 to 100, got %d", s.threshold))
+	if s.threshold < 1 || s.threshold > 100 {
+		err = errors.Join(err, fmt.Errorf("threshold: want 1 to 100, got %d", s.threshold))
 	}
 	if s.maxStoreMB < 64 {
 		err = errors.Join(err, fmt.Errorf("max-store: want at least 64 MiB, got %d", s.maxStoreMB))
@@ -192,8 +192,10 @@ func (s *shared) call(cmd *cobra.Command, name string, args, result any) error {
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	cfg := s.programConfig()
-	p, err := program.Open(ctx, cfg)
+	if used, err := isUsed(s.dataDir); err == nil && !used {
+		progress("There was nothing in " + s.dataDir + ": a new installation is made there.")
+	}
+	p, err := program.Open(ctx, s.programConfig())
 	if err != nil {
 		return err
 	}

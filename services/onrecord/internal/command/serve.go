@@ -21,6 +21,7 @@ type serving struct {
 	listen   string
 	tlsCert  string
 	tlsKey   string
+	behind   bool
 	proxies  []string
 	identity tls.Certificate
 }
@@ -32,6 +33,7 @@ func (v *serving) addTo(s *shared, cmd *cobra.Command) {
 	f.StringVar(&v.listen, "listen", "localhost:8080", "`address` to listen on; :8080 is every address of this machine")
 	f.StringVar(&v.tlsCert, "tls-cert", "", "`file` of the TLS certificate chain, PEM")
 	f.StringVar(&v.tlsKey, "tls-key", "", "`file` of the TLS private key, PEM")
+	f.BoolVar(&v.behind, "secure", false, "a reverse proxy serves this over HTTPS: cookies are sent over nothing else")
 	f.StringSliceVar(&v.proxies, "trusted-proxy", nil, "`address` of a reverse proxy whose X-Forwarded-For is believed")
 }
 
@@ -57,7 +59,11 @@ func (v *serving) check() error {
 	return errors.Join(mistakes...)
 }
 
-func (v *serving) secure() bool { return v.tlsCert != "" }
+// tls reports whether the program itself speaks TLS.
+func (v *serving) tls() bool { return v.tlsCert != "" }
+
+// secure reports whether browsers reach it over HTTPS, by itself or by a proxy.
+func (v *serving) secure() bool { return v.tls() || v.behind }
 
 // open opens the listener before anything else is, so that a port in use is
 // known at once.
@@ -67,7 +73,7 @@ func (v *serving) open(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w: is another program using it? Choose another with --listen", v.listen, err)
 	}
-	if v.secure() {
+	if v.tls() {
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{v.identity}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
 	}
 	return ln, nil
@@ -84,7 +90,7 @@ func (v *serving) url(ln net.Listener) string {
 
 func (v *serving) withHost(host string, ln net.Listener) string {
 	scheme := "http"
-	if v.secure() {
+	if v.tls() {
 		scheme = "https"
 	}
 	_, port, err := net.SplitHostPort(ln.Addr().String())
