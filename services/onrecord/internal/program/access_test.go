@@ -89,7 +89,7 @@ var refusesItself = map[string]string{
 func TestEveryRouteForEverybody(t *testing.T) {
 	k := open(t)
 	k.run()
-	k.do(program.OpSitesImport, demoSites, nil)
+	k.importSites()
 	actors := []actor{
 		{name: "nobody"},
 		{name: "rep", role: web.RoleRep, headers: k.person("demo-rep", "rep")},

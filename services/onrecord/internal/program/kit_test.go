@@ -3,8 +3,10 @@ package program_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +67,33 @@ func (k *kit) do(name string, args, result any) {
 	}
 }
 
+// importSites imports the demo's sites, and returns once intake knows them.
+func (k *kit) importSites() {
+	k.tb.Helper()
+	k.do(program.OpSitesImport, demoSites, nil)
+	k.eventually(func() error {
+		if res := k.call(http.MethodGet, "/api/v1/sites", ""); !strings.Contains(res.Body, "demo-south") {
+			return fmt.Errorf("intake does not know the sites: %d %s", res.StatusCode, res.Body)
+		}
+		return nil
+	})
+}
+
+func (k *kit) eventually(check func() error) {
+	k.tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			k.tb.Fatal(err)
+		}
+	}
+}
+
 // token makes an API token and returns its header.
 func (k *kit) token(role string, sites ...string) []string {
 	k.tb.Helper()
@@ -122,22 +151,20 @@ func (k *kit) incidents(as []string) []listedIncident {
 }
 
 // classified returns the incidents once there are n and the machine has read all.
-func (k *kit) classified(as []string, n int) []listedIncident {
+func (k *kit) classified(as []string, n int) (all []listedIncident) {
 	k.tb.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
-		all, read := k.incidents(as), 0
+	k.eventually(func() error {
+		all = k.incidents(as)
+		read := 0
 		for _, i := range all {
 			if i.Kind.Machine != "" {
 				read++
 			}
 		}
-		if read == n && len(all) == n {
-			return all
+		if read < n || len(all) != n {
+			return fmt.Errorf("%d incidents, %d of them read; want %d", len(all), read, n)
 		}
-		if time.Now().After(deadline) {
-			k.tb.Fatalf("%d incidents, %d of them read; want %d", len(all), read, n)
-		}
-	}
+		return nil
+	})
+	return all
 }

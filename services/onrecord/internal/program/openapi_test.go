@@ -226,7 +226,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	ask("POST", followUp, `{"receipt":"0000-0000-0000-0000"}`, 503)
 
 	k.run()
-	k.do(program.OpSitesImport, demoSites, nil)
+	k.importSites()
 	rep, south, manager := k.token("rep"), k.token("rep", "demo-south"), k.token("manager")
 	ask("GET", "/api/v1/openapi.yaml", "", 200)
 
@@ -382,7 +382,7 @@ func (d *document) promised() []string {
 func TestTheDocumentKnowsAReport(t *testing.T) {
 	k, d := open(t), readDocument(t)
 	k.run()
-	k.do(program.OpSitesImport, demoSites, nil)
+	k.importSites()
 	op, _ := d.operation("POST", "/api/v1/reports")
 	schema, ok := d.at(op, "requestBody", "content", "application/json", "schema")
 	if !ok {

@@ -220,16 +220,33 @@ func (p *Program) parts() []run.Part {
 // watchStream ends the program once the stream can no longer write. The
 // condition is sticky: until a restart every filing would be refused.
 func (p *Program) watchStream(ctx context.Context) error {
-	tick := time.NewTicker(2 * time.Second)
+	if err := watch(ctx, 2*time.Second, p.stream.Check); err != nil {
+		return fmt.Errorf("it cannot write any more (is the disk full?), nothing that was received is lost, restart the program: %w", err)
+	}
+	return nil
+}
+
+// badChecks is how many bad answers in a row are believed: a busy machine may
+// give one.
+const badChecks = 3
+
+// watch returns the error of a check that goes on failing, or nil once ctx is done.
+func watch(ctx context.Context, every time.Duration, check func() error) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
+	bad := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := p.stream.Check(); err != nil {
-				return fmt.Errorf("it cannot write any more (is the disk full?), nothing that was received is lost, restart the program: %w", err)
-			}
+		}
+		err := check()
+		if bad++; err == nil {
+			bad = 0
+		}
+		if bad == badChecks {
+			return err
 		}
 	}
 }
