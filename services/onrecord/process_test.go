@@ -15,12 +15,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	_ "modernc.org/sqlite" // to lock the store from outside
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // binary is the program under test, built once and run as a process of its own.
@@ -55,15 +56,8 @@ type process struct {
 	url    string
 	dir    string
 	exited chan struct{}
-	err    error // of Wait, after exited is closed
-	mu     sync.Mutex
-	output bytes.Buffer // everything it printed, both streams
-}
-
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.output.Write(b)
+	err    error          // of Wait, after exited is closed
+	output runtest.Output // everything it printed, both streams
 }
 
 // last returns the last n lines of text.
@@ -73,8 +67,6 @@ func last(text string, n int) string {
 }
 
 func (p *process) printed() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	return p.output.String()
 }
 
@@ -114,7 +106,7 @@ func (p *process) awaitReady(t *testing.T) {
 func launch(t *testing.T, dir string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{cmd: cmd, dir: dir, exited: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = p, p
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

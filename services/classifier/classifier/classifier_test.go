@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 )
@@ -31,26 +31,8 @@ type line struct {
 	*testing.T
 	bus     *bus.Bus
 	keys    *seal.Keyring
-	logged  *safeBuffer
+	logged  *runtest.Output
 	service *Service
-}
-
-// safeBuffer may be written and read at once.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 func newLine(t *testing.T) *line {
@@ -58,7 +40,7 @@ func newLine(t *testing.T) *line {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{T: t, bus: bustest.New(t), keys: keys, logged: new(safeBuffer)}
+	l := &line{T: t, bus: bustest.New(t), keys: keys, logged: new(runtest.Output)}
 	l.service, err = New(Config{
 		Bus: l.bus, Keyring: keys, Producer: "classifier/test",
 		Log: slog.New(slog.NewJSONHandler(l.logged, nil)),

@@ -22,6 +22,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
 	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
@@ -36,26 +37,9 @@ type program struct {
 	bus  *bus.Bus
 	keys *seal.Keyring
 	now  func() time.Time
-	logs *lockedBuffer
+	logs *runtest.Output
 	app  *web.App
 	stop func() // ends Run
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 var fewSites = []*onrecordv1.Site{
@@ -92,7 +76,7 @@ func startOn(tb testing.TB, b *bus.Bus, sites ...*onrecordv1.Site) *program {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &program{bus: b, keys: keys, now: func() time.Time { return testNow }, logs: &lockedBuffer{}}
+	p := &program{bus: b, keys: keys, now: func() time.Time { return testNow }, logs: &runtest.Output{}}
 	p.start(tb)
 	return p
 }

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -22,33 +21,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
-
-// output is what a command prints while others read it.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
 
 // result is what a command printed, and its exit code.
 type result struct {
@@ -59,7 +40,7 @@ type result struct {
 // onrecord runs a command in this process.
 func onrecord(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	var out, errs output
+	var out, errs runtest.Output
 	code := Main(t.Context(), Env{Args: args, Lookup: func(string) (string, bool) { return "", false },
 		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs})
 	return result{out.String(), errs.String(), code}
@@ -86,14 +67,14 @@ func fails(t *testing.T, code int, want, stdin string, args ...string) {
 // server is "onrecord serve", running.
 type server struct {
 	url string
-	out *output
+	out *runtest.Output
 }
 
 // serve runs a server until the test ends.
 func serve(t *testing.T, dir string, args ...string) server {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	var out, errs output
+	var out, errs runtest.Output
 	ended := make(chan int, 1)
 	go func() {
 		ended <- Main(ctx, Env{Args: append([]string{"serve", "--data-dir", dir, "--listen", "127.0.0.1:0"}, args...),
@@ -371,7 +352,7 @@ func TestVerifySaysWhatItCouldNotCompare(t *testing.T) {
 		{reporting.Verification{Incidents: 3, Ledgers: 2, Differences: []string{"2026-10 demo: 2, want 3"}}, "2026-10 demo: 2, want 3", "1 differences"},
 		{reporting.Verification{Incidents: 3, Ledgers: 2, Unsettled: []string{"2026-10"}}, "2026-10 changed all the while", "1 months could not be compared"},
 	} {
-		var out output
+		var out runtest.Output
 		err := (&shared{env: Env{Stdout: &out}}).sayVerification(c.found)
 		if got := out.String(); !strings.Contains(got, c.want) || !strings.Contains(got, "3 incidents recounted in 2 ledgers.") || strings.Contains(got, "agrees") != (c.err == "") {
 			t.Errorf("%+v: printed %q", c.found, got)

@@ -16,6 +16,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/fold"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
@@ -102,7 +103,7 @@ func TestFromTheStreamIntoTheFigures(t *testing.T) {
 		bus.Delivery{Subject: bus.Subject(bus.TypeClassified, unread, "m1"), Data: []byte("canary-bytes")})
 	publish(t, b, stream)
 
-	var log lockedBuffer
+	var log runtest.Output
 	cfg := k.Config(k.Store, k.Folder, b)
 	cfg.Now = time.Now
 	cfg.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -129,8 +130,8 @@ func TestFromTheStreamIntoTheFigures(t *testing.T) {
 	if total != reports+1 || count(cells(t, k, standIn.Ledger())) != 1 {
 		t.Errorf("counted %d, want %d", total, reports+1)
 	}
-	if bytes.Contains(log.Bytes(), []byte("canary")) || bytes.Contains(log.Bytes(), []byte(unread)) {
-		t.Errorf("the log holds words or ids:\n%s", log.Bytes())
+	if bytes.Contains([]byte(log.String()), []byte("canary")) || bytes.Contains([]byte(log.String()), []byte(unread)) {
+		t.Errorf("the log holds words or ids:\n%s", []byte(log.String()))
 	}
 	var page bytes.Buffer
 	metrics.WritePrometheus(&page, false)
@@ -140,23 +141,6 @@ func TestFromTheStreamIntoTheFigures(t *testing.T) {
 			t.Errorf("metric %s is missing", name)
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) Bytes() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Clone(l.b.Bytes())
 }
 
 // While the store is down nothing is acknowledged; when it is back, everything
