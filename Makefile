@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 MODULES  := $(shell go list -m -f '{{.Dir}}')
 FRONTEND := pkg/web/frontend
+FERRETDB := deployments/ferretdb
 ASSETS   := $(FRONTEND)/dist/manifest.json
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X github.com/onrecord/onrecord/pkg/run.Version=$(VERSION)
@@ -49,15 +50,18 @@ lint: ## golangci-lint over every module
 .PHONY: isolated
 isolated: ## Build each module from its own go.mod alone
 	for m in $(MODULES); do GOWORK=off go -C $$m build ./...; done
+	GOWORK=off go -C $(FERRETDB) build -tags ferretdb_no_postgresql -o /dev/null .
 
 .PHONY: tidy
 tidy: ## Bring every go.mod in order
 	go work sync
 	for m in $(MODULES); do go -C $$m mod tidy; done
+	GOWORK=off go -C $(FERRETDB) mod tidy
 
 .PHONY: tidy-check
 tidy-check: ## Fail if a go.mod is not in order
 	for m in $(MODULES); do go -C $$m mod tidy -diff; done
+	GOWORK=off go -C $(FERRETDB) mod tidy -diff
 
 .PHONY: proto
 proto: ## Generate the Go code of the wire contract

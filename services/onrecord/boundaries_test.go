@@ -30,6 +30,7 @@ var rules = []rule{
 	{"pkg/bus/bustest", []string{"pkg/bus", "github.com/nats-io/nats.go"}},
 	{"pkg/web", []string{"pkg/fault", "github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/andybalholm/brotli", "github.com/VictoriaMetrics/metrics"}},
 	{"pkg/web/webtest", []string{"pkg/web", "github.com/PuerkitoBio/goquery"}},
+	{"pkg/mongotest", []string{"pkg/run/runtest"}},
 	{"pkg/run", []string{"github.com/spf13/pflag", "github.com/VictoriaMetrics/metrics"}},
 
 	// A service's main connects to NATS; beyond it only the bus knows NATS.
