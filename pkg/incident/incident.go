@@ -40,6 +40,13 @@ type Reading struct {
 	Target   Judgement
 	Review   bool // a person should decide
 	At       time.Time
+
+	// What the words show besides. Each probability stands for its value alone,
+	// so they need not sum to one. Empty in readings of models before these fields.
+	SecondChannel Judgement   // a way by which it reached them after the first; "" where the words tell of no second
+	SeriousThreat Judgement   // FlagYes where death or serious harm was threatened
+	Weapon        Judgement   // FlagYes where a weapon was used, shown or named
+	Basis         []Judgement // one for each Basis the words show, in the order of Bases
 }
 
 // Judgement is the machine's answer for one field.

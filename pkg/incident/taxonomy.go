@@ -101,6 +101,36 @@ const (
 // Hurts are the answers in the order of the form.
 var Hurts = []Hurt{HurtNo, HurtYes, HurtUnknown}
 
+// Basis is what about a person, or taken to be about them, the abuse went for.
+type Basis string
+
+// The bases. Sexual is about sexual words or acts, sex about being a woman or a man.
+const (
+	BasisRacist      Basis = "racist"
+	BasisSexual      Basis = "sexual"
+	BasisSex         Basis = "sex"
+	BasisDisability  Basis = "disability"
+	BasisAge         Basis = "age"
+	BasisReligion    Basis = "religion"
+	BasisOrientation Basis = "orientation"
+	BasisOther       Basis = "other"
+)
+
+// Bases are all bases in the order in which pages show them.
+var Bases = []Basis{BasisRacist, BasisSexual, BasisSex, BasisDisability, BasisAge, BasisReligion, BasisOrientation, BasisOther}
+
+// Flag is a yes or a no about an incident.
+type Flag string
+
+// The two answers.
+const (
+	FlagNo  Flag = "no"
+	FlagYes Flag = "yes"
+)
+
+// Flags are both answers.
+var Flags = []Flag{FlagNo, FlagYes}
+
 // Precision is how exactly the time of the incident is known.
 type Precision string
 
@@ -199,3 +229,9 @@ func (p Precision) Valid() bool { return known(Precisions, p) }
 
 // Valid reports whether the value is in the taxonomy.
 func (s Status) Valid() bool { return known(Statuses, s) }
+
+// Valid reports whether the value is in the taxonomy.
+func (b Basis) Valid() bool { return known(Bases, b) }
+
+// Valid reports whether the value is in the taxonomy.
+func (f Flag) Valid() bool { return known(Flags, f) }

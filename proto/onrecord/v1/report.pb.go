@@ -530,7 +530,18 @@ type ReportClassified struct {
 	Channel         *Judgement             `protobuf:"bytes,11,opt,name=channel,proto3" json:"channel,omitempty"`
 	Target          *Judgement             `protobuf:"bytes,12,opt,name=target,proto3" json:"target,omitempty"`
 	// A person should decide.
-	Review        bool `protobuf:"varint,13,opt,name=review,proto3" json:"review,omitempty"`
+	Review bool `protobuf:"varint,13,opt,name=review,proto3" json:"review,omitempty"`
+	// What the words show besides. The probabilities of these stand for each
+	// value alone and need not sum to one.
+	// A channel by which it reached them after the first; no value when the words
+	// tell of no second.
+	SecondChannel *Judgement `protobuf:"bytes,14,opt,name=second_channel,json=secondChannel,proto3" json:"second_channel,omitempty"`
+	// "yes" where death or serious harm was threatened.
+	SeriousThreat *Judgement `protobuf:"bytes,15,opt,name=serious_threat,json=seriousThreat,proto3" json:"serious_threat,omitempty"`
+	// "yes" where a weapon was used, shown or named.
+	Weapon *Judgement `protobuf:"bytes,16,opt,name=weapon,proto3" json:"weapon,omitempty"`
+	// One for each basis of abuse that the words show.
+	Basis         []*Judgement `protobuf:"bytes,17,rep,name=basis,proto3" json:"basis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +625,34 @@ func (x *ReportClassified) GetReview() bool {
 	return false
 }
 
+func (x *ReportClassified) GetSecondChannel() *Judgement {
+	if x != nil {
+		return x.SecondChannel
+	}
+	return nil
+}
+
+func (x *ReportClassified) GetSeriousThreat() *Judgement {
+	if x != nil {
+		return x.SeriousThreat
+	}
+	return nil
+}
+
+func (x *ReportClassified) GetWeapon() *Judgement {
+	if x != nil {
+		return x.Weapon
+	}
+	return nil
+}
+
+func (x *ReportClassified) GetBasis() []*Judgement {
+	if x != nil {
+		return x.Basis
+	}
+	return nil
+}
+
 // Judgement is the classifier's answer for one field.
 type Judgement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -676,7 +715,7 @@ func (x *Judgement) GetReasons() []*Reason {
 	return nil
 }
 
-// Probability of one value. Those of one judgement sum to one.
+// Probability of one value. Those of kind, channel and target sum to one.
 type Probability struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         string                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
@@ -985,7 +1024,7 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\tsite_name\x18\x02 \x01(\tR\bsiteName\x12\x1a\n" +
 	"\bemployer\x18\x03 \x01(\tR\bemployer\x12!\n" +
 	"\fcontact_name\x18\x04 \x01(\tR\vcontactName\x12'\n" +
-	"\x0fcontact_details\x18\x05 \x01(\tR\x0econtactDetails\"\xa5\x02\n" +
+	"\x0fcontact_details\x18\x05 \x01(\tR\x0econtactDetails\"\x81\x04\n" +
 	"\x10ReportClassified\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12#\n" +
 	"\rmodel_version\x18\x02 \x01(\tR\fmodelVersion\x12)\n" +
@@ -994,7 +1033,11 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	" \x01(\v2\x16.onrecord.v1.JudgementR\x04kind\x120\n" +
 	"\achannel\x18\v \x01(\v2\x16.onrecord.v1.JudgementR\achannel\x12.\n" +
 	"\x06target\x18\f \x01(\v2\x16.onrecord.v1.JudgementR\x06target\x12\x16\n" +
-	"\x06review\x18\r \x01(\bR\x06review\"\x90\x01\n" +
+	"\x06review\x18\r \x01(\bR\x06review\x12=\n" +
+	"\x0esecond_channel\x18\x0e \x01(\v2\x16.onrecord.v1.JudgementR\rsecondChannel\x12=\n" +
+	"\x0eserious_threat\x18\x0f \x01(\v2\x16.onrecord.v1.JudgementR\rseriousThreat\x12.\n" +
+	"\x06weapon\x18\x10 \x01(\v2\x16.onrecord.v1.JudgementR\x06weapon\x12,\n" +
+	"\x05basis\x18\x11 \x03(\v2\x16.onrecord.v1.JudgementR\x05basis\"\x90\x01\n" +
 	"\tJudgement\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12>\n" +
 	"\rprobabilities\x18\x02 \x03(\v2\x18.onrecord.v1.ProbabilityR\rprobabilities\x12-\n" +
@@ -1062,14 +1105,18 @@ var file_onrecord_v1_report_proto_depIdxs = []int32{
 	5,  // 6: onrecord.v1.ReportClassified.kind:type_name -> onrecord.v1.Judgement
 	5,  // 7: onrecord.v1.ReportClassified.channel:type_name -> onrecord.v1.Judgement
 	5,  // 8: onrecord.v1.ReportClassified.target:type_name -> onrecord.v1.Judgement
-	6,  // 9: onrecord.v1.Judgement.probabilities:type_name -> onrecord.v1.Probability
-	7,  // 10: onrecord.v1.Judgement.reasons:type_name -> onrecord.v1.Reason
-	0,  // 11: onrecord.v1.ReportAdded.addition:type_name -> onrecord.v1.Addition
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	5,  // 9: onrecord.v1.ReportClassified.second_channel:type_name -> onrecord.v1.Judgement
+	5,  // 10: onrecord.v1.ReportClassified.serious_threat:type_name -> onrecord.v1.Judgement
+	5,  // 11: onrecord.v1.ReportClassified.weapon:type_name -> onrecord.v1.Judgement
+	5,  // 12: onrecord.v1.ReportClassified.basis:type_name -> onrecord.v1.Judgement
+	6,  // 13: onrecord.v1.Judgement.probabilities:type_name -> onrecord.v1.Probability
+	7,  // 14: onrecord.v1.Judgement.reasons:type_name -> onrecord.v1.Reason
+	0,  // 15: onrecord.v1.ReportAdded.addition:type_name -> onrecord.v1.Addition
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_onrecord_v1_report_proto_init() }

@@ -94,6 +94,10 @@ func classifiedEvent(r incident.Reading, trace, producer string) (bus.Event, err
 			Channel:         judgementToWire(r.Channel),
 			Target:          judgementToWire(r.Target),
 			Review:          r.Review,
+			SecondChannel:   judgementToWire(r.SecondChannel),
+			SeriousThreat:   judgementToWire(r.SeriousThreat),
+			Weapon:          judgementToWire(r.Weapon),
+			Basis:           basisToWire(r.Basis),
 		}},
 	})
 	if err != nil {
@@ -102,9 +106,20 @@ func classifiedEvent(r incident.Reading, trace, producer string) (bus.Event, err
 	return bus.Event{Subject: bus.Subject(bus.TypeClassified, r.ReportID, r.Model), ID: id, Data: data}, nil
 }
 
+func basisToWire(basis []incident.Judgement) []*onrecordv1.Judgement {
+	var out []*onrecordv1.Judgement
+	for _, j := range basis {
+		out = append(out, judgementToWire(j))
+	}
+	return out
+}
+
 // judgementToWire keeps the order of values fixed, so that the same reading is
-// always the same bytes.
+// always the same bytes. A judgement that was not made is not sent.
 func judgementToWire(j incident.Judgement) *onrecordv1.Judgement {
+	if j.Value == "" && len(j.P) == 0 {
+		return nil
+	}
 	out := &onrecordv1.Judgement{Value: j.Value}
 	values := make([]string, 0, len(j.P))
 	for v := range j.P {

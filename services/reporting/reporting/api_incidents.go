@@ -108,6 +108,11 @@ type readingItem struct {
 	Kind    judgementItem `json:"kind"`
 	Channel judgementItem `json:"channel"`
 	Target  judgementItem `json:"target"`
+
+	SecondChannel *judgementItem  `json:"second_channel,omitempty"` // these four not from older models
+	SeriousThreat *judgementItem  `json:"serious_threat,omitempty"`
+	Weapon        *judgementItem  `json:"weapon,omitempty"`
+	Basis         []judgementItem `json:"basis,omitempty"`
 }
 
 type judgementItem struct {
@@ -194,12 +199,28 @@ func detailOf(i *incident.Incident, words *casework.Words, sites *directory) inc
 	}
 	if r := newest(i); r.Model != "" {
 		text := readText(i, words)
-		d.Reading = &readingItem{r.Model, r.At, r.Review, judgementOf(r.Kind, text), judgementOf(r.Channel, text), judgementOf(r.Target, text)}
+		d.Reading = &readingItem{
+			Model: r.Model, At: r.At, Review: r.Review,
+			Kind: judgementOf(r.Kind, text), Channel: judgementOf(r.Channel, text), Target: judgementOf(r.Target, text),
+			SecondChannel: besides(r.SecondChannel, text), SeriousThreat: besides(r.SeriousThreat, text), Weapon: besides(r.Weapon, text),
+		}
+		for _, j := range r.Basis {
+			d.Reading.Basis = append(d.Reading.Basis, judgementOf(j, text))
+		}
 	}
 	for n, ch := range i.Timeline {
 		d.Timeline[n] = changeItem{ch.Seq, ch.At, byItem{ch.By.Role, ch.By.Name}, ch.Action, ch.Field, ch.From, ch.To, words.Notes[ch.Seq]}
 	}
 	return d
+}
+
+// besides returns a judgement that not every model makes, or nil.
+func besides(j incident.Judgement, text string) *judgementItem {
+	if j.Value == "" && len(j.P) == 0 {
+		return nil
+	}
+	item := judgementOf(j, text)
+	return &item
 }
 
 func judgementOf(j incident.Judgement, text string) judgementItem {

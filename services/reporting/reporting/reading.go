@@ -91,6 +91,7 @@ type machineView struct {
 	Note    string
 	Reasons []reasonLine
 	Others  string // what else it considered
+	Besides string // a second channel, a serious threat, a weapon, the basis of abuse
 	Open    bool
 }
 
@@ -117,7 +118,29 @@ func machineOf(i *incident.Incident, text string) *machineView {
 		v.Reasons = append(v.Reasons, reasonsOf(f.field, f.j, text)...)
 	}
 	v.Others = considered(r)
+	v.Besides = besidesOf(r)
 	return v
+}
+
+// besidesOf names what the words show apart from the three fields, or "".
+func besidesOf(r incident.Reading) string {
+	var words []string
+	if c := incident.Channel(r.SecondChannel.Value); c != "" && c != incident.ChannelUnknown {
+		words = append(words, "a second way it reached staff ("+lowered(channelWords[c])+")")
+	}
+	if r.SeriousThreat.Value == string(incident.FlagYes) {
+		words = append(words, "a threat of death or serious harm")
+	}
+	if r.Weapon.Value == string(incident.FlagYes) {
+		words = append(words, "a weapon")
+	}
+	for _, j := range r.Basis {
+		words = append(words, basisWords[incident.Basis(j.Value)])
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "The words also tell of " + list(words) + "."
 }
 
 // reasonsOf returns one field's reasons, the weightiest first. An unknown value

@@ -19,6 +19,16 @@ var (
 		incident.HurtNo:      "No",
 		incident.HurtUnknown: "Not said",
 	}
+	basisWords = map[incident.Basis]string{
+		incident.BasisRacist:      "racist abuse",
+		incident.BasisSexual:      "sexual abuse",
+		incident.BasisSex:         "abuse for being a woman or a man",
+		incident.BasisDisability:  "abuse for a disability",
+		incident.BasisAge:         "abuse for somebody’s age",
+		incident.BasisReligion:    "abuse for a religion",
+		incident.BasisOrientation: "abuse for whom somebody loves or who they are",
+		incident.BasisOther:       "abuse for another thing about a person",
+	}
 	statusWords = map[incident.Status]string{
 		incident.StatusNew:                "New",
 		incident.StatusAcknowledged:       "Acknowledged",

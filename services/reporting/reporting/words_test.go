@@ -33,6 +33,9 @@ func TestEveryValueHasItsWords(t *testing.T) {
 	for _, v := range incident.Hurts {
 		check(string(v), hurtWords[v])
 	}
+	for _, v := range incident.Bases {
+		check(string(v), basisWords[v])
+	}
 	for _, v := range incident.Statuses {
 		check(string(v), statusWords[v])
 		check(string(v), statusColours[v])
@@ -189,4 +192,17 @@ func FuzzIfMatch(f *testing.F) {
 			t.Errorf("%q is read as %d", header, rev)
 		}
 	})
+}
+
+func TestWhatTheWordsTellBesidesIsSaid(t *testing.T) {
+	if got := besidesOf(incident.Reading{Weapon: incident.Judgement{Value: "no"}}); got != "" {
+		t.Errorf("%q, want nothing", got)
+	}
+	got := besidesOf(incident.Reading{
+		SecondChannel: incident.Judgement{Value: "public_online"}, SeriousThreat: incident.Judgement{Value: "yes"},
+		Weapon: incident.Judgement{Value: "yes"}, Basis: []incident.Judgement{{Value: "racist"}},
+	})
+	if want := "The words also tell of a second way it reached staff (" + lowered(channelWords[incident.ChannelPublicOnline]) + "), a threat of death or serious harm, a weapon and racist abuse."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

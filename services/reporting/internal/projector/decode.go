@@ -178,20 +178,39 @@ func reading(ev *onrecordv1.ReportClassified, at time.Time) (*incident.Reading, 
 		return nil, errors.New("model_version is missing or malformed")
 	}
 	r := &incident.Reading{ReportID: ev.GetReportId(), Model: ev.GetModelVersion(), Review: ev.GetReview(), At: at}
+	flag := func(v string) bool { return incident.Flag(v).Valid() }
+	channel := func(v string) bool { return incident.Channel(v).Valid() }
 	for _, f := range []struct {
-		name string
-		from *onrecordv1.Judgement
-		to   *incident.Judgement
-		ok   func(string) bool
+		name     string
+		from     *onrecordv1.Judgement
+		to       *incident.Judgement
+		ok       func(string) bool
+		optional bool // older models do not say
 	}{
-		{"kind", ev.GetKind(), &r.Kind, func(v string) bool { return incident.Kind(v).Valid() }},
-		{"channel", ev.GetChannel(), &r.Channel, func(v string) bool { return incident.Channel(v).Valid() }},
-		{"target", ev.GetTarget(), &r.Target, func(v string) bool { return incident.Target(v).Valid() }},
+		{"kind", ev.GetKind(), &r.Kind, func(v string) bool { return incident.Kind(v).Valid() }, false},
+		{"channel", ev.GetChannel(), &r.Channel, channel, false},
+		{"target", ev.GetTarget(), &r.Target, func(v string) bool { return incident.Target(v).Valid() }, false},
+		{"second_channel", ev.GetSecondChannel(), &r.SecondChannel, func(v string) bool { return v == "" || channel(v) }, true},
+		{"serious_threat", ev.GetSeriousThreat(), &r.SeriousThreat, flag, true},
+		{"weapon", ev.GetWeapon(), &r.Weapon, flag, true},
 	} {
+		if f.optional && f.from == nil {
+			continue
+		}
 		var err error
 		if *f.to, err = judgement(f.from, f.ok); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
+	}
+	if len(ev.GetBasis()) > len(incident.Bases) {
+		return nil, errors.New("basis: more than there are")
+	}
+	for _, from := range ev.GetBasis() {
+		basis, err := judgement(from, func(v string) bool { return incident.Basis(v).Valid() })
+		if err != nil {
+			return nil, fmt.Errorf("basis: %w", err)
+		}
+		r.Basis = append(r.Basis, basis)
 	}
 	return r, nil
 }

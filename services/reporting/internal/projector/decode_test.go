@@ -2,6 +2,7 @@ package projector
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +32,8 @@ func FuzzDecode(f *testing.F) {
 			Channel: "phone", Target: "unknown", Hurt: "no", ContactChoice: "anonymous", Language: "en",
 			WrappedKey: wrapped, SealedWords: key.Seal([]byte("\x0a\x05words"), id, "words")}}},
 		bus.Subject(bus.TypeClassified, id, "m1"): {Type: bus.TypeClassified, Event: &onrecordv1.Envelope_ReportClassified{ReportClassified: &onrecordv1.ReportClassified{
-			ReportId: id, ModelVersion: "m1", Kind: judged, Channel: judged, Target: judged}}},
+			ReportId: id, ModelVersion: "m1", Kind: judged, Channel: judged, Target: judged,
+			SecondChannel: &onrecordv1.Judgement{Value: "letter"}, Weapon: &onrecordv1.Judgement{Value: "yes"}, Basis: []*onrecordv1.Judgement{{Value: "racist"}}}}},
 		bus.Subject(bus.TypeAdded, id, id): {Type: bus.TypeAdded, Event: &onrecordv1.Envelope_ReportAdded{ReportAdded: &onrecordv1.ReportAdded{
 			ReportId: id, AdditionId: id, Addition: onrecordv1.Addition_ADDITION_WITHDRAWN}}},
 	} {
@@ -61,6 +63,40 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("an event of nothing")
 		}
 	})
+}
+
+func TestWhatTheWordsShowBesidesIsDecoded(t *testing.T) {
+	judged := &onrecordv1.Judgement{Value: "unknown", Probabilities: []*onrecordv1.Probability{{Value: "unknown", P: 1}}}
+	classified := func() *onrecordv1.ReportClassified {
+		return &onrecordv1.ReportClassified{ReportId: "r", ModelVersion: "m2", Kind: judged, Channel: judged, Target: judged}
+	}
+	older, err := reading(classified(), time.Unix(1, 0))
+	if err != nil || older.Weapon.Value != "" || older.Basis != nil {
+		t.Errorf("reading=%+v, err=%v; want one of an older model to be read without these", older, err)
+	}
+	full := classified()
+	full.SecondChannel = &onrecordv1.Judgement{Value: "public_online", Probabilities: []*onrecordv1.Probability{{Value: "public_online", P: 0.8}}}
+	full.SeriousThreat, full.Weapon = &onrecordv1.Judgement{Value: "yes"}, &onrecordv1.Judgement{Value: "no"}
+	full.Basis = []*onrecordv1.Judgement{{Value: "racist"}, {Value: "sex"}}
+	r, err := reading(full, time.Unix(1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.SecondChannel.Value != "public_online" || r.SecondChannel.P["public_online"] != 0.8 || r.SeriousThreat.Value != "yes" ||
+		r.Weapon.Value != "no" || len(r.Basis) != 2 || r.Basis[1].Value != "sex" {
+		t.Errorf("reading=%+v", r)
+	}
+	for name, spoil := range map[string]func(*onrecordv1.ReportClassified){
+		"second_channel": func(c *onrecordv1.ReportClassified) { c.SecondChannel = &onrecordv1.Judgement{Value: "pigeon"} },
+		"serious_threat": func(c *onrecordv1.ReportClassified) { c.SeriousThreat = &onrecordv1.Judgement{Value: "perhaps"} },
+		"basis":          func(c *onrecordv1.ReportClassified) { c.Basis = []*onrecordv1.Judgement{{Value: "yes"}} },
+	} {
+		c := classified()
+		spoil(c)
+		if _, err := reading(c, time.Unix(1, 0)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("err=%v, want it to name %s", err, name)
+		}
+	}
 }
 
 func TestIncidentIDsRevealNothingAndStay(t *testing.T) {

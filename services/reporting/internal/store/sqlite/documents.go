@@ -57,6 +57,11 @@ type readingDoc struct {
 	Target   judgementDoc `json:"targ,omitzero"`
 	Review   bool         `json:"review,omitempty"`
 	At       time.Time    `json:"at,omitzero"`
+
+	SecondChannel judgementDoc   `json:"chan2,omitzero"`
+	SeriousThreat judgementDoc   `json:"serious,omitzero"`
+	Weapon        judgementDoc   `json:"weapon,omitzero"`
+	Basis         []judgementDoc `json:"basis,omitempty"`
 }
 
 type judgementDoc struct {
@@ -150,7 +155,13 @@ func decodeIncident(doc []byte, foldedRev int64) (*incident.Incident, error) {
 }
 
 func toReadingDoc(r incident.Reading) readingDoc {
-	return readingDoc{r.ReportID, r.Model, toJudgementDoc(r.Kind), toJudgementDoc(r.Channel), toJudgementDoc(r.Target), r.Review, r.At.UTC()}
+	return readingDoc{
+		ReportID: r.ReportID, Model: r.Model,
+		Kind: toJudgementDoc(r.Kind), Channel: toJudgementDoc(r.Channel), Target: toJudgementDoc(r.Target),
+		Review: r.Review, At: r.At.UTC(),
+		SecondChannel: toJudgementDoc(r.SecondChannel), SeriousThreat: toJudgementDoc(r.SeriousThreat), Weapon: toJudgementDoc(r.Weapon),
+		Basis: each(r.Basis, toJudgementDoc),
+	}
 }
 
 func toReading(d readingDoc) incident.Reading {
@@ -158,6 +169,8 @@ func toReading(d readingDoc) incident.Reading {
 		ReportID: d.ReportID, Model: d.Model,
 		Kind: toJudgement(d.Kind), Channel: toJudgement(d.Channel), Target: toJudgement(d.Target),
 		Review: d.Review, At: d.At,
+		SecondChannel: toJudgement(d.SecondChannel), SeriousThreat: toJudgement(d.SeriousThreat), Weapon: toJudgement(d.Weapon),
+		Basis: each(d.Basis, toJudgement),
 	}
 }
 
