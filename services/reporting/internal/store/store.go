@@ -50,6 +50,12 @@ type Store interface {
 	// the outer Store, and nobody the inner one after fn.
 	Group(ctx context.Context, fn func(Store) error) error
 
+	// Snapshot runs fn with a Store that reads, and only reads, what is stored at
+	// this moment, whatever is written meanwhile; one of an adapter that cannot
+	// hold a moment still may see some of it. Any write on it fails. fn must be
+	// done with it when it returns.
+	Snapshot(ctx context.Context, fn func(Store) error) error
+
 	// Meta and SetMeta keep small facts about the store itself, such as the
 	// fingerprint of the master key. Meta of an unset name is ErrNotFound.
 	Meta(ctx context.Context, name string) ([]byte, error)
@@ -99,6 +105,9 @@ type Incidents interface {
 	KeepPending(ctx context.Context, p Pending) error
 	// Pending returns the kept events about a report in the order of Seq.
 	Pending(ctx context.Context, reportID string) ([]Pending, error)
+	// EachPending calls fn with every kept event in order of subject. As
+	// EachIncident otherwise.
+	EachPending(ctx context.Context, fn func(Pending) error) error
 	// DropPending forgets the kept events about a report, if there are any.
 	DropPending(ctx context.Context, reportID string) error
 }

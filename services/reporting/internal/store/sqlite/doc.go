@@ -40,7 +40,7 @@
 //	incident_reports_by_report    IncidentByReport
 //	incident_reports_by_receipt   IncidentByReceipt
 //	incident_reports_by_incident  ReplaceIncident
-//	pending_by_subject            KeepPending
+//	pending_by_subject            KeepPending, EachPending
 //	pending_by_report             Pending, DropPending
 //	ledgers_by_month              Ledger, PutLedger, EachLedger, LedgerCells of every site
 //	ledgers_by_site               LedgerCells of some sites

@@ -284,6 +284,26 @@ func (d *db) Pending(ctx context.Context, reportID string) (events []store.Pendi
 	return each(docs, func(p pendingDoc) store.Pending { return store.Pending(p) }), err
 }
 
+// EachPending implements store.Incidents.
+func (d *db) EachPending(ctx context.Context, fn func(store.Pending) error) error {
+	after := ""
+	for {
+		page, err := readAll[pendingDoc](ctx, d, "each pending", `SELECT doc FROM pending WHERE subject > ? ORDER BY subject LIMIT ?`, after, auditPage)
+		if err != nil {
+			return err
+		}
+		for _, p := range page {
+			if err := fn(store.Pending(p)); err != nil {
+				return err
+			}
+		}
+		if len(page) < auditPage {
+			return nil
+		}
+		after = page[auditPage-1].Subject
+	}
+}
+
 // DropPending implements store.Incidents.
 func (d *db) DropPending(ctx context.Context, reportID string) error {
 	return d.write(ctx, "drop pending", func(ctx context.Context, s *statements) error {

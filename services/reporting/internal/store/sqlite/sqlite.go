@@ -34,10 +34,12 @@ type file struct {
 	reads   *statements
 }
 
-// db is the Store: the file, outside a Group (tx nil) or inside one.
+// db is the Store: the file, outside a Group (tx nil) or inside one; or, with
+// then, the file as it was at one moment.
 type db struct {
 	*file
-	tx *transaction
+	tx   *transaction
+	then *statements
 }
 
 // Open opens the database at path, creates it when there is none (mode 0600),
@@ -194,19 +196,47 @@ func (d *db) SetMeta(ctx context.Context, name string, value []byte) error {
 // Group implements store.Store with one transaction; inside another Group,
 // with a savepoint of it.
 func (d *db) Group(ctx context.Context, fn func(store.Store) error) error {
-	if d.tx != nil {
+	switch {
+	case d.tx != nil:
 		return d.tx.nested(ctx, func() error { return fn(d) })
+	case d.then != nil:
+		return errSnapshot
 	}
 	return d.transact(ctx, func(tx *transaction) error { return fn(&db{file: d.file, tx: tx}) })
+}
+
+// Snapshot implements store.Store with a transaction that reads. Inside a Group
+// or another Snapshot, nothing changes anyway but by who asks.
+func (d *db) Snapshot(ctx context.Context, fn func(store.Store) error) (err error) {
+	if d.tx != nil || d.then != nil {
+		return fn(d)
+	}
+	conn, err := d.readers.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	then := newStatements(conn.PrepareContext)
+	defer func() {
+		_, rerr := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		err = errors.Join(err, then.close(), rerr, conn.Close())
+	}()
+	// The moment is that of the first reading.
+	if _, err := conn.ExecContext(ctx, "BEGIN; SELECT count(*) FROM checks"); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	return fn(&db{file: d.file, then: then})
 }
 
 // read runs fn on a reading connection, or inside a Group on the writer, where
 // it sees what the Group wrote. what says in an error what was attempted.
 func (d *db) read(ctx context.Context, what string, fn func(context.Context, *statements) error) error {
 	var err error
-	if d.tx != nil {
+	switch {
+	case d.tx != nil:
 		err = d.tx.do(ctx, fn)
-	} else {
+	case d.then != nil:
+		err = fn(ctx, d.then)
+	default:
 		err = fn(ctx, d.reads)
 	}
 	return annotate(what, err)
@@ -217,9 +247,12 @@ func (d *db) read(ctx context.Context, what string, fn func(context.Context, *st
 // refused inside a Group leaves nothing behind.
 func (d *db) write(ctx context.Context, what string, fn func(context.Context, *statements) error) error {
 	var err error
-	if d.tx != nil {
+	switch {
+	case d.tx != nil:
 		err = d.tx.do(ctx, fn)
-	} else {
+	case d.then != nil:
+		err = errSnapshot
+	default:
 		err = d.transact(ctx, func(tx *transaction) error { return tx.do(ctx, fn) })
 	}
 	return annotate(what, err)
@@ -249,6 +282,8 @@ type transaction struct {
 var (
 	errEnded  = errors.New("the group has ended")
 	errClosed = errors.New("the store is closed")
+	// errSnapshot refuses a write to what was.
+	errSnapshot = errors.New("a snapshot is only read")
 )
 
 // transact runs fn in a transaction and commits it when nothing failed and the

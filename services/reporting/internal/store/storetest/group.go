@@ -178,3 +178,39 @@ func testGroupEnds(t *testing.T, s store.Store) {
 	_, err := s.Meta(t.Context(), "late")
 	errorIs(t, "late", err, store.ErrNotFound)
 }
+
+func testSnapshot(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	must(t, doSome(t, s))
+	must(t, s.Snapshot(ctx, func(then store.Store) error {
+		equal(t, "seen", len(some(t, then)), everything)
+		for what, err := range map[string]error{
+			"an incident": then.InsertIncident(ctx, plain("new", at)),
+			"a fact":      then.SetMeta(ctx, "name", nil),
+			"a group":     then.Group(ctx, func(s store.Store) error { return s.SetMeta(ctx, "name", nil) }),
+		} {
+			if err == nil {
+				t.Errorf("%s was written through a snapshot", what)
+			}
+		}
+		return then.Snapshot(ctx, func(within store.Store) error {
+			equal(t, "seen within", len(some(t, within)), everything)
+			return nil
+		})
+	}))
+	errorIs(t, "fn’s error", s.Snapshot(ctx, func(store.Store) error { return errChangedMyMind }), errChangedMyMind)
+	equal(t, "the fact", got[[]byte](t)(s.Meta(ctx, "name")), []byte("value"))
+	must(t, s.SetMeta(ctx, "name", nil))
+	must(t, s.Check(ctx))
+}
+
+func testSnapshotStays(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	must(t, s.Snapshot(ctx, func(then store.Store) error {
+		must(t, doSome(t, s))
+		equal(t, "written since", some(t, then), []string(nil))
+		must(t, then.EachIncident(ctx, func(*incident.Incident) error { return errors.New("an incident written since is seen") }))
+		return nil
+	}))
+	equal(t, "afterwards", len(some(t, s)), everything)
+}

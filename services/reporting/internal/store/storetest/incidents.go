@@ -256,11 +256,24 @@ func testPending(t *testing.T, s store.Store) {
 	must(t, s.KeepPending(ctx, again))
 	equal(t, "in order of Seq", got[[]store.Pending](t)(s.Pending(ctx, "report")), []store.Pending{first, second, third})
 
+	equal(t, "every one in order of subject", allPending(t, s), []store.Pending{second, third, first, other})
+	stopped := errors.New("enough")
+	errorIs(t, "stopped", s.EachPending(ctx, func(store.Pending) error { return stopped }), stopped)
+
 	must(t, s.DropPending(ctx, "report"))
 	equal(t, "dropped", len(got[[]store.Pending](t)(s.Pending(ctx, "report"))), 0)
 	equal(t, "another’s", got[[]store.Pending](t)(s.Pending(ctx, "another")), []store.Pending{other})
 	must(t, s.KeepPending(ctx, first))
 	equal(t, "kept anew", got[[]store.Pending](t)(s.Pending(ctx, "report")), []store.Pending{first})
+}
+
+func allPending(t *testing.T, s store.Store) (all []store.Pending) {
+	t.Helper()
+	must(t, s.EachPending(t.Context(), func(p store.Pending) error {
+		all = append(all, p)
+		return nil
+	}))
+	return all
 }
 
 // hostile are texts that are harmless unless somebody takes them for more.

@@ -17,7 +17,7 @@ import (
 type Option func(*suite)
 
 // Transactional says that Group is one commit: an error undoes everything, and
-// nobody outside sees a part.
+// nobody outside sees a part. A Snapshot is one moment.
 func Transactional() Option { return func(s *suite) { s.transactional = true } }
 
 type suite struct {
@@ -75,6 +75,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, options ...Option) {
 	run("text is only text", testHostileText)
 	run("a context that has ended stops everything", testCancelled)
 	run("a group keeps what it did", testGroup)
+	run("a snapshot is read and not written", testSnapshot)
 	if with.transactional {
 		run("a group that fails leaves nothing", testGroupUndoes)
 		run("a group survives a guard", testGroupSurvivesGuard)
@@ -83,6 +84,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, options ...Option) {
 		run("a group that panics leaves nothing", testGroupPanics)
 		run("a group whose context ends leaves nothing", testGroupCancelled)
 		run("a group’s store ends with it", testGroupEnds)
+		run("a snapshot stays as it was", testSnapshotStays)
 	}
 }
 
