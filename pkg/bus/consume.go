@@ -43,6 +43,8 @@ type Consumer struct {
 	Quarantine func(ctx context.Context, d Delivery, cause error) error
 }
 
+const stopTimeout = 2 * time.Second // for NATS to be told what is handed back
+
 type poison struct{ error }
 
 func (p poison) Unwrap() error { return p.error }
@@ -58,7 +60,8 @@ func IsPoison(err error) bool {
 }
 
 // Consume hands deliveries to c.Handle until ctx is done, then finishes the
-// batch in hand and returns nil. Waiting costs nothing; a lone event is
+// batch in hand, hands back what it took in advance, so that another instance
+// gets it at once, and returns nil. Waiting costs nothing; a lone event is
 // handled at once and a backlog in batches.
 func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	cons, err := b.js.Consumer(ctx, StreamReports, c.Name)
@@ -70,7 +73,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
 	queue := make(chan jetstream.Msg, c.Batch)
-	stop := context.AfterFunc(ctx, msgs.Stop)
+	stop := context.AfterFunc(ctx, msgs.Drain)
 	defer stop()
 	go func() {
 		defer close(queue)
@@ -86,8 +89,17 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 			queue <- m
 		}
 	}()
-	// What was begun is finished after ctx ends, in bounded time.
-	work := context.WithoutCancel(ctx)
+	// What was begun is finished after ctx ends, in bounded time; but at once
+	// when another instance may be about to begin.
+	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	deposed := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrDeposed) {
+			abandon()
+		}
+	})
+	defer deposed()
+	returned := 0
 	var next time.Time // before which no batch starts
 	for first := range queue {
 		select {
@@ -95,7 +107,10 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
-			continue // drain: unacknowledged messages come again
+			if first.Nak() == nil { // else it comes again after ackWait
+				returned++
+			}
+			continue
 		}
 		next = time.Now().Add(c.Every)
 		batch := []jetstream.Msg{first}
@@ -114,6 +129,10 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 		if len(batch) == c.Batch {
 			next = time.Time{}
 		}
+	}
+	if returned > 0 {
+		b.log.Info("handed back what was taken in advance", "consumer", c.Name, "messages", returned)
+		_ = b.nc.FlushTimeout(stopTimeout) // without it they come again after ackWait
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,7 +38,9 @@ type Bus struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	log     *slog.Logger
+	now     func() time.Time
 	commits group
+	buckets sync.Map // jetstream.KeyValue by name
 }
 
 // New returns a Bus on a connection that the caller owns and closes.
@@ -46,7 +49,7 @@ func New(nc *nats.Conn, log *slog.Logger) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bus{nc: nc, js: js, log: log.With("category", "bus"), commits: newGroup()}, nil
+	return &Bus{nc: nc, js: js, log: log.With("category", "bus"), now: time.Now, commits: newGroup()}, nil
 }
 
 // unavailable is what a caller may tell a person: nothing was promised.
@@ -69,18 +72,6 @@ func (b *Bus) Get(ctx context.Context, subject string) (Stored, error) {
 		return Stored{}, unavailable.Because(err)
 	}
 	return Stored{Data: m.Data, Seq: m.Sequence, At: m.Time}, nil
-}
-
-// Check returns nil while the stream answers.
-func (b *Bus) Check(ctx context.Context) error {
-	stream, err := b.js.Stream(ctx, StreamReports)
-	if err == nil {
-		_, err = stream.Info(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", StreamReports, err)
-	}
-	return nil
 }
 
 // Request asks on a subject and returns the answer's bytes. With nobody
@@ -115,7 +106,7 @@ func (b *Bus) Answer(ctx context.Context, subject, service string, answer func(c
 
 // PutDirectory stores the site directory for intake.
 func (b *Bus) PutDirectory(ctx context.Context, data []byte) error {
-	kv, err := b.js.KeyValue(ctx, BucketDirectory)
+	kv, err := b.bucket(ctx, BucketDirectory)
 	if err == nil {
 		_, err = kv.Put(ctx, KeySites, data)
 	}

@@ -27,13 +27,11 @@ const (
 // intake's questions about a receipt.
 const SubjectFollowUp = "onrecord.v1.follow-up.status"
 
-// Names of the stream, its consumers, and the bucket with the site directory.
+// Names of the stream and its consumers.
 const (
 	StreamReports      = "REPORTS"
 	ConsumerClassifier = "classifier"
 	ConsumerReporting  = "reporting"
-	BucketDirectory    = "onrecord_directory"
-	KeySites           = "sites"
 )
 
 // Limits of the topology.
@@ -42,6 +40,7 @@ const (
 	PoisonTries    = 5                // deliveries before an unreadable message is quarantined
 	ackWait        = 30 * time.Second // longer than the slowest batch
 	maxAckPending  = 1024             // bounds the redelivery storm after a crash
+	maxClassifying = 8 * 1024         // of the classifier: what one instance took in advance leaves enough for the others
 	dedupeWindow   = 24 * time.Hour   // the per-subject rule below has no window at all
 )
 
@@ -55,6 +54,8 @@ type Settings struct {
 	Replicas int   // 1 on one machine, 3 in a cluster
 	MaxBytes int64 // of the stream on each replica's disk
 }
+
+func (s Settings) replicas() int { return max(s.Replicas, 1) }
 
 // streamConfig is the one definition of the stream.
 //
@@ -74,7 +75,7 @@ func streamConfig(s Settings) jetstream.StreamConfig {
 		MaxMsgsPerSubject:    1,
 		MaxBytes:             s.MaxBytes,
 		MaxMsgSize:           MaxMessageSize,
-		Replicas:             s.Replicas,
+		Replicas:             s.replicas(),
 		Duplicates:           dedupeWindow,
 		AllowDirect:          true,
 		AllowAtomicPublish:   true,
@@ -93,78 +94,12 @@ func consumerConfigs() []jetstream.ConsumerConfig {
 			MaxAckPending:  maxAckPending,
 		}
 	}
+	classifier := consumer(ConsumerClassifier, TypeFiled+".*")
+	classifier.MaxAckPending = maxClassifying
 	return []jetstream.ConsumerConfig{
-		consumer(ConsumerClassifier, TypeFiled+".*"),
+		classifier,
 		consumer(ConsumerReporting, TypeFiled+".*", TypeClassified+".*.*", TypeAdded+".*.*"),
 	}
-}
-
-// Apply creates the stream, its consumers and the directory bucket, or checks
-// that they stand as this version needs them. It is the administrative step: services do not call it.
-//
-// What a deployment chooses (Settings) is brought up to date. A stream that
-// differs in anything else is left as it is, and every difference is named in
-// the error. A consumer that is ahead of its stream, which happens
-// when the stream was restored or truncated, is made anew from the beginning:
-// every handler is idempotent, and a consumer left ahead would silently skip
-// new reports.
-func (b *Bus) Apply(ctx context.Context, s Settings) error {
-	want := streamConfig(s)
-	stream, err := b.js.Stream(ctx, StreamReports)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		stream, err = b.js.CreateStream(ctx, want)
-	case err == nil:
-		found := stream.CachedInfo().Config
-		if err = sameStream(want, found); err == nil && (found.MaxBytes != want.MaxBytes || found.Replicas != max(want.Replicas, 1)) {
-			stream, err = b.js.UpdateStream(ctx, want)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", StreamReports, err)
-	}
-	info, err := stream.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", StreamReports, err)
-	}
-	for _, c := range consumerConfigs() {
-		if err := b.applyConsumer(ctx, stream, c, info.State.LastSeq); err != nil {
-			return fmt.Errorf("consumer %s: %w", c.Durable, err)
-		}
-	}
-	_, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket:       BucketDirectory,
-		Description:  "Sites and filing settings, written by reporting, read by intake",
-		MaxValueSize: 1 << 20,
-		MaxBytes:     8 << 20,
-		Storage:      jetstream.FileStorage,
-		Replicas:     s.Replicas,
-	})
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
-	}
-	return nil
-}
-
-func (b *Bus) applyConsumer(ctx context.Context, stream jetstream.Stream, want jetstream.ConsumerConfig, lastSeq uint64) error {
-	c, err := stream.Consumer(ctx, want.Durable)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		_, err = stream.CreateConsumer(ctx, want)
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	info := c.CachedInfo()
-	if info.Delivered.Stream > lastSeq {
-		b.log.Error("the consumer is ahead of its stream: replaying the stream from the beginning",
-			"consumer", want.Durable, "delivered", info.Delivered.Stream, "last", lastSeq)
-		return remake(ctx, stream, want)
-	}
-	// Where it began cannot be changed, and Resume may have moved it.
-	want.DeliverPolicy, want.OptStartSeq = info.Config.DeliverPolicy, info.Config.OptStartSeq
-	_, err = stream.UpdateConsumer(ctx, want)
-	return err
 }
 
 func remake(ctx context.Context, stream jetstream.Stream, want jetstream.ConsumerConfig) error {
@@ -175,29 +110,39 @@ func remake(ctx context.Context, stream jetstream.Stream, want jetstream.Consume
 	return err
 }
 
+// HandOutAgain makes a consumer hand out at once what was handed out and not
+// acknowledged. Whoever becomes the only one to consume calls it first: what
+// the one before it had in hand would otherwise wait for ackWait.
+func (b *Bus) HandOutAgain(ctx context.Context, consumer string) error {
+	c, err := b.js.Consumer(ctx, StreamReports, consumer)
+	if err != nil {
+		return fmt.Errorf("consumer %s: %w", consumer, err)
+	}
+	n := c.CachedInfo().NumAckPending
+	if n == 0 {
+		return nil
+	}
+	b.log.Info("handing out again", "consumer", consumer, "unacknowledged", n)
+	if _, err := b.js.ResetConsumer(ctx, StreamReports, consumer); err != nil {
+		return fmt.Errorf("consumer %s: %w", consumer, err)
+	}
+	return nil
+}
+
 // Resume makes the consumers hand out at once what a process that ended had
-// not acknowledged; without it that waits for ackWait. With all they hand out
-// everything from the beginning, for a store that was lost: handlers are
-// idempotent. Only the sole process of an installation may call it, after
-// Apply and before it consumes.
+// not acknowledged. With all they hand out everything from the beginning, for
+// a store that was lost: handlers are idempotent. Only the sole process of an
+// installation may call it, after Apply and before it consumes.
 func (b *Bus) Resume(ctx context.Context, all bool) error {
+	if !all {
+		return errors.Join(b.HandOutAgain(ctx, ConsumerClassifier), b.HandOutAgain(ctx, ConsumerReporting))
+	}
 	stream, err := b.js.Stream(ctx, StreamReports)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", StreamReports, err)
 	}
 	for _, want := range consumerConfigs() {
-		c, err := stream.Consumer(ctx, want.Durable)
-		if err != nil {
-			return fmt.Errorf("consumer %s: %w", want.Durable, err)
-		}
-		info := c.CachedInfo()
-		if !all {
-			if info.NumAckPending == 0 {
-				continue
-			}
-			want.DeliverPolicy, want.OptStartSeq = jetstream.DeliverByStartSequencePolicy, info.AckFloor.Stream+1
-		}
-		b.log.Info("handing out again", "consumer", want.Durable, "unacknowledged", info.NumAckPending, "all", all)
+		b.log.Info("handing out everything", "consumer", want.Durable)
 		if err := remake(ctx, stream, want); err != nil {
 			return fmt.Errorf("consumer %s: %w", want.Durable, err)
 		}
@@ -205,9 +150,9 @@ func (b *Bus) Resume(ctx context.Context, all bool) error {
 	return nil
 }
 
-// sameStream names every setting in which the stream found differs.
-func sameStream(want, got jetstream.StreamConfig) error {
-	var differ []string
+// differences names every setting in which the stream found differs, apart
+// from what a deployment chooses.
+func differences(want, got jetstream.StreamConfig) (differ []string) {
 	check := func(name string, want, got any) {
 		if fmt.Sprint(want) != fmt.Sprint(got) {
 			differ = append(differ, fmt.Sprintf("%s is %v, want %v", name, got, want))
@@ -226,8 +171,5 @@ func sameStream(want, got jetstream.StreamConfig) error {
 	check("max_age", want.MaxAge, got.MaxAge)
 	check("allow_direct", want.AllowDirect, got.AllowDirect)
 	check("allow_atomic", want.AllowAtomicPublish, got.AllowAtomicPublish)
-	if len(differ) > 0 {
-		return fmt.Errorf("exists with other settings, nothing was changed: %s", strings.Join(differ, "; "))
-	}
-	return nil
+	return differ
 }

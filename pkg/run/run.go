@@ -41,17 +41,18 @@ const stopTime = 15 * time.Second
 
 // Parts runs all parts until ctx is done or one of them ends, then stops them
 // one after another in the order given, so that the front door closes before
-// what stands behind it. It returns what went wrong, nil for a clean stop.
+// what stands behind it. A part's context ends with the cause of ctx. Parts
+// returns what went wrong, nil for a clean stop.
 func Parts(ctx context.Context, log *slog.Logger, parts ...Part) error {
 	type ended struct {
 		part int
 		err  error
 	}
 	done := make(chan ended, len(parts))
-	stops := make([]context.CancelFunc, len(parts))
+	stops := make([]context.CancelCauseFunc, len(parts))
 	finished := make([]chan struct{}, len(parts))
 	for i, p := range parts {
-		partCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		partCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		stops[i], finished[i] = cancel, make(chan struct{})
 		go func() {
 			defer close(finished[i])
@@ -75,7 +76,7 @@ func Parts(ctx context.Context, log *slog.Logger, parts ...Part) error {
 		}
 	}
 	for i, p := range parts {
-		stops[i]()
+		stops[i](context.Cause(ctx))
 		select {
 		case <-finished[i]:
 		case <-time.After(stopTime):

@@ -69,7 +69,9 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ready := func(ctx context.Context) error { return errors.Join(b.Check(ctx), service.Check(ctx)) }
+	ready := func(ctx context.Context) error {
+		return errors.Join(b.Check(ctx, bus.Need{Buckets: []string{bus.BucketDirectory}}), service.Check(ctx))
+	}
 	app, err := web.New(web.Config{Log: log, Assets: assets, Secure: secure, Ready: ready,
 		TrustedProxies: strings.FieldsFunc(os.Getenv("ONRECORD_TRUSTED_PROXIES"), func(r rune) bool { return r == ',' || r == ' ' })})
 	if err != nil {

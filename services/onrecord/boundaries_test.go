@@ -27,7 +27,7 @@ var rules = []rule{
 	{"pkg/seal", nil},
 	{"pkg/bus", []string{"pkg/fault", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync"}},
 	{"pkg/bus/embedded", []string{"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"}},
-	{"pkg/bus/bustest", []string{"pkg/bus", "github.com/nats-io/nats.go"}},
+	{"pkg/bus/bustest", []string{"pkg/bus", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}},
 	{"pkg/web", []string{"pkg/fault", "github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/andybalholm/brotli", "github.com/VictoriaMetrics/metrics"}},
 	{"pkg/web/webtest", []string{"pkg/web", "github.com/PuerkitoBio/goquery"}},
 	{"pkg/mongotest", []string{"pkg/run/runtest"}},

@@ -5,7 +5,9 @@ package bustest
 import (
 	"log/slog"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/onrecord/onrecord/pkg/bus"
@@ -39,4 +41,52 @@ func NewConn(tb testing.TB) (*bus.Bus, *nats.Conn) {
 		tb.Fatal(err)
 	}
 	return b, nc
+}
+
+// Start runs a server with the given options, a port of its own and its files
+// in the test's directory, and ends it with the test.
+func Start(tb testing.TB, o *server.Options) *server.Server {
+	tb.Helper()
+	o.Host, o.NoSigs, o.NoLog = "127.0.0.1", true, true
+	if o.Port == 0 {
+		o.Port = server.RANDOM_PORT
+	}
+	if o.JetStream && o.StoreDir == "" {
+		o.StoreDir = tb.TempDir()
+	}
+	ns, err := server.NewServer(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ns.Start()
+	tb.Cleanup(func() {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	})
+	if !ns.ReadyForConnections(20 * time.Second) {
+		tb.Fatal("the NATS server did not start")
+	}
+	return ns
+}
+
+// Listen starts a server with JetStream and without users, and returns its
+// address.
+func Listen(tb testing.TB) string {
+	return Start(tb, &server.Options{JetStream: true, SyncAlways: true}).ClientURL()
+}
+
+// Dial returns a connection to an address that ends with the test.
+func Dial(tb testing.TB, url string, options ...nats.Option) *nats.Conn {
+	tb.Helper()
+	nc, err := nats.Connect(url, options...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(nc.Close)
+	return nc
+}
+
+// Log returns a logger that writes into the test's log.
+func Log(tb testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(tb.Output(), nil))
 }

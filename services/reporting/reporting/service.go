@@ -191,13 +191,16 @@ func (s *Service) keepDirectory(ctx context.Context) error {
 	}
 }
 
+// need is what reporting uses of the topology.
+var need = bus.Need{Consumer: bus.ConsumerReporting, Buckets: []string{bus.BucketDirectory}}
+
 // Check returns nil while reporting can do its work, or an error that names
 // the part that cannot.
 func (s *Service) Check(ctx context.Context) error {
 	if err := s.store.Check(ctx); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return s.bus.Check(ctx)
+	return s.bus.Check(ctx, need)
 }
 
 // Close closes the store. Run must have returned.
