@@ -41,6 +41,7 @@ type Store interface {
 	People
 	Sites
 	Quarantine
+	Photos
 
 	// Group runs fn with a Store whose operations an adapter may commit
 	// together. When fn returns an error, an adapter with transactions undoes
@@ -274,4 +275,58 @@ type Quarantine interface {
 	PutQuarantined(ctx context.Context, q *Quarantined) error // inserts or replaces
 	Quarantined(ctx context.Context, subject string) (*Quarantined, error)
 	ListQuarantined(ctx context.Context) ([]*Quarantined, error) // oldest first, then by subject
+}
+
+// PhotoKind is what a stored photo is of the one that was taken.
+type PhotoKind string
+
+// The kinds.
+const (
+	PhotoCopy     PhotoKind = "copy"     // smaller, and without what the camera wrote into it
+	PhotoOriginal PhotoKind = "original" // as it came
+)
+
+// MaxSealedPhoto is the most bytes a photo may have under seal: 10 MiB and what
+// sealing adds.
+const MaxSealedPhoto = 10<<20 + 1<<10
+
+// Photo is a picture that came with a report.
+type Photo struct {
+	ID          string
+	IncidentID  string
+	ReportID    string
+	Kind        PhotoKind
+	ContentType string
+	Size        int // bytes of the picture itself, not of its sealed form
+	Width       int // pixels, as it is shown
+	Height      int
+	SHA256      []byte // of the picture itself
+	CreatedAt   time.Time
+	Sealed      []byte // the picture under seal; nil in lists
+}
+
+// Photos keeps pictures, whose bytes the caller has sealed.
+type Photos interface {
+	// PutPhoto stores a photo, or does nothing when its id is there already:
+	// the first stays. What CheckPhoto refuses is refused.
+	PutPhoto(ctx context.Context, p *Photo) error
+	// Photo returns one with its bytes, or ErrNotFound.
+	Photo(ctx context.Context, id string) (*Photo, error)
+	// PhotosOfIncident and PhotosOfReport return photos without their bytes,
+	// oldest first, then by id.
+	PhotosOfIncident(ctx context.Context, incidentID string) ([]*Photo, error)
+	PhotosOfReport(ctx context.Context, reportID string) ([]*Photo, error)
+	// DeletePhoto and DeletePhotos remove one, and all of an incident, bytes
+	// first. What is not there is no error; cut off, they are to be repeated.
+	DeletePhoto(ctx context.Context, id string) error
+	DeletePhotos(ctx context.Context, incidentID string) error
+}
+
+// CheckPhoto returns fault.Invalid for a photo without an id, without bytes, or
+// with more than MaxSealedPhoto.
+func CheckPhoto(p *Photo) error {
+	if p.ID == "" || len(p.Sealed) == 0 || len(p.Sealed) > MaxSealedPhoto {
+		return fault.New(fault.Invalid, "invalid_photo", "A photo needs an id, and 1 byte to 10 MiB.")
+	}
+	return nil
 }

@@ -25,6 +25,7 @@
 //	ledger_entries    ledger              the lines the totals come from
 //	rollups           rollup; month       revision and sums over every site
 //	rollup_sites      rollup              the sites’ totals the sums come from
+//	photos            id                  what a photo is, and its sealed bytes
 //	users, tokens, sessions, sites, quarantine, meta, checks
 //
 // # Indexes and the queries that use them
@@ -45,6 +46,8 @@
 //	ledgers_by_month              Ledger, PutLedger, EachLedger, LedgerCells of every site
 //	ledgers_by_site               LedgerCells of some sites
 //	rollups_by_month              Rollup, PutRollup, RollupCells
+//	photos_by_id                  PutPhoto, Photo, DeletePhoto
+//	photos_by_incident, …_report  PhotosOfIncident, PhotosOfReport, DeletePhotos
 //	users_by_id, users_by_name    User, UserByName, Users
 //	tokens_by_hash, …_id, …_age   TokenByHash, UpdateToken, Tokens
 //	sessions_by_hash, …_user, …_seen  Session, DeleteSessions

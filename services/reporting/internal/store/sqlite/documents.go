@@ -269,6 +269,21 @@ type quarantinedDoc struct {
 	ReplayedAt time.Time `json:"again,omitzero"`
 }
 
+// photoDoc leaves the bytes out: they stand in a column of their own.
+type photoDoc struct {
+	ID          string          `json:"id"`
+	IncidentID  string          `json:"inc,omitempty"`
+	ReportID    string          `json:"rep,omitempty"`
+	Kind        store.PhotoKind `json:"kind,omitempty"`
+	ContentType string          `json:"type,omitempty"`
+	Size        int             `json:"size,omitempty"`
+	Width       int             `json:"w,omitempty"`
+	Height      int             `json:"h,omitempty"`
+	SHA256      []byte          `json:"sha256,omitempty"`
+	CreatedAt   time.Time       `json:"made,omitzero"`
+	Sealed      []byte          `json:"-"`
+}
+
 // decode reads a stored form.
 func decode[D any](doc []byte) (D, error) {
 	var d D

@@ -89,6 +89,10 @@ func holdsAll(t *testing.T, d *db, ids []string) {
 
 func TestSettingsHoldOnEveryConnection(t *testing.T) {
 	d := openTemp(t).(*db)
+	migrations, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
 	pragma := func(q interface {
 		QueryRowContext(context.Context, string, ...any) *sql.Row
 	}, name string) (value string) {
@@ -99,7 +103,7 @@ func TestSettingsHoldOnEveryConnection(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"journal_mode": "wal", "synchronous": "2", "auto_vacuum": "1", "secure_delete": "1", "foreign_keys": "1",
-		"trusted_schema": "0", "busy_timeout": "5000", "application_id": fmt.Sprint(applicationID), "user_version": "1",
+		"trusted_schema": "0", "busy_timeout": "5000", "application_id": fmt.Sprint(applicationID), "user_version": fmt.Sprint(len(migrations)),
 	} {
 		if got := pragma(d.conn, name); got != want {
 			t.Errorf("writer: %s=%s, want %s", name, got, want)
@@ -158,7 +162,7 @@ func TestOpenRefuses(t *testing.T) {
 	if err := openAndClose(t, newer); err != nil {
 		t.Fatal(err)
 	}
-	execute(newer, `PRAGMA user_version = 2`)
+	execute(newer, `PRAGMA user_version = 1000`)
 	garbage := filepath.Join(dir, "garbage.db")
 	if err := os.WriteFile(garbage, bytes.Repeat([]byte("not a database "), 1000), 0o600); err != nil {
 		t.Fatal(err)

@@ -69,6 +69,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, options ...Option) {
 	run("sessions", testSessions)
 	run("sites are stored all or none", testSites)
 	run("quarantine", testQuarantine)
+	run("photos", testPhotos)
+	run("photos of 10 MiB", testLargePhoto)
 	run("meta", testMeta)
 	run("check", testCheck)
 
