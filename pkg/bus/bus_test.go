@@ -57,6 +57,12 @@ func TestTheFirstCopyOfAnEventStays(t *testing.T) {
 // open starts a server on a directory that outlives it.
 func open(t *testing.T, dir string) (*bus.Bus, *nats.Conn, func()) {
 	t.Helper()
+	b, nc, srv := openServer(t, dir)
+	return b, nc, func() { nc.Close(); srv.Stop() }
+}
+
+func openServer(t *testing.T, dir string) (*bus.Bus, *nats.Conn, *embedded.Server) {
+	t.Helper()
 	srv, err := embedded.Start(embedded.Options{Dir: dir, Key: "test", MaxStore: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +75,20 @@ func open(t *testing.T, dir string) (*bus.Bus, *nats.Conn, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b, nc, func() { nc.Close(); srv.Stop() }
+	return b, nc, srv
+}
+
+// openStaged starts a server on a directory as the one-machine program does,
+// with batches staged in memory. It ends with the test.
+func openStaged(t *testing.T, dir string) (*bus.Bus, *embedded.Server) {
+	t.Helper()
+	b, nc, srv := openServer(t, dir)
+	t.Cleanup(func() { nc.Close(); srv.Stop() })
+	if err := errors.Join(b.Apply(t.Context(), settings), srv.StageInMemory(bus.StreamReports)); err != nil {
+		t.Fatal(err)
+	}
+	b.StagesInMemory()
+	return b, srv
 }
 
 var settings = bus.Settings{Replicas: 1, MaxBytes: 256 << 20}
@@ -373,7 +392,15 @@ func BenchmarkPublish(b *testing.B) {
 // A crowd makes batches; each id that stands in one twice must still be stored
 // once, and every publisher must learn whether it was the first.
 func TestACrowdIsStoredOnceEach(t *testing.T) {
-	b := bustest.New(t)
+	t.Run("staged in memory", func(t *testing.T) {
+		b, _ := openStaged(t, t.TempDir())
+		crowd(t, b)
+	})
+	t.Run("staged on disk", func(t *testing.T) { crowd(t, bustest.New(t)) })
+}
+
+func crowd(t *testing.T, b *bus.Bus) {
+	t.Helper()
 	const ids, copies = 200, 3
 	var mu sync.Mutex
 	firsts := map[string]int{}

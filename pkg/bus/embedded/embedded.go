@@ -19,7 +19,10 @@ type Options struct {
 }
 
 // Server is a running in-process NATS server.
-type Server struct{ ns *server.Server }
+type Server struct {
+	ns      *server.Server
+	staging *staging // nil: batches are staged on disk
+}
 
 // Start runs a server and returns once it is ready. Every message is on disk
 // before it is acknowledged (SyncAlways).
@@ -49,7 +52,7 @@ func Start(o Options) (*Server, error) {
 		ns.Shutdown()
 		return nil, errors.New("embedded NATS did not become ready in 30 s")
 	}
-	return &Server{ns}, nil
+	return &Server{ns: ns}, nil
 }
 
 // Connect returns an in-process connection to the server.
@@ -65,6 +68,9 @@ const checkTries = 5
 // is sticky: only a restart of the process mends it. On a machine too busy to
 // answer it may return an error that is gone the next time.
 func (s *Server) Check() error {
+	if s.staging != nil {
+		s.staging.keep()
+	}
 	var h *server.HealthStatus
 	for range checkTries {
 		if h = s.ns.Healthz(&server.HealthzOptions{JSEnabledOnly: false}); h.Status == "ok" {
@@ -78,4 +84,7 @@ func (s *Server) Check() error {
 func (s *Server) Stop() {
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
+	if s.staging != nil {
+		s.staging.remove()
+	}
 }

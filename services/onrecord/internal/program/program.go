@@ -92,6 +92,11 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err = p.bus.Apply(ctx, bus.Settings{Replicas: 1, MaxBytes: cfg.MaxStore / 2}); err != nil {
 		return nil, err
 	}
+	if err := p.stream.StageInMemory(bus.StreamReports); err == nil {
+		p.bus.StagesInMemory()
+	} else {
+		cfg.Log.Warn("concurrent reports cannot share a write to disk here: filing by many at once is slower", "error", err)
+	}
 	if err = p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
 		return nil, err
 	}
