@@ -30,10 +30,23 @@ const (
 	Unavailable                      // cannot be done now; nothing was promised; try again
 )
 
+// Text is a sentence for people in English, which a page may show in another
+// language: see pkg/words.
+type Text string
+
 // Field is what is wrong with one field, in words for the person who filled it.
 type Field struct {
 	Name    string `json:"field"`   // the field's name in the JSON body and the form
 	Message string `json:"message"` // what to do, in a sentence
+
+	// How Message was made, so that it can be made in another language.
+	Format string `json:"-"` // "" where Message is all there is
+	Args   []any  `json:"-"` // a Text among them is said in that language too
+}
+
+// Wrong returns what is wrong with a field, its message made as by fmt.Sprintf.
+func Wrong(name, format string, args ...any) Field {
+	return Field{Name: name, Message: fmt.Sprintf(format, args...), Format: format, Args: args}
 }
 
 // Error is an error with a part for people. Code is a stable identifier for
@@ -54,7 +67,9 @@ func New(kind Kind, code, message string) *Error {
 
 // InvalidFields returns an Invalid error naming every field to mend.
 func InvalidFields(fields []Field) *Error {
-	return &Error{Kind: Invalid, Code: "invalid", Message: "Some answers need to be changed.", Fields: fields}
+	e := New(Invalid, "invalid", "Some answers need to be changed.")
+	e.Fields = fields
+	return e
 }
 
 // Because returns a copy of e that remembers its cause for the log.

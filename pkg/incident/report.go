@@ -116,7 +116,7 @@ func (r *Report) CorrectClock(sentAt, now time.Time) {
 func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	var bad []fault.Field
 	wrong := func(field, message string, args ...any) {
-		bad = append(bad, fault.Field{Name: field, Message: fmt.Sprintf(message, args...)})
+		bad = append(bad, fault.Wrong(field, message, args...))
 	}
 
 	if !IsReportID(r.ID) {
@@ -139,7 +139,7 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	enum(wrong, "contact", r.Contact.Choice, ContactChoices)
 	enum(wrong, "language", r.Language, []string{"en", "cy"})
 
-	if message := CheckOccurred(r.OccurredAt, r.Precision, now); message != "" {
+	if message := checkOccurred(r.OccurredAt, r.Precision, now); message != "" {
 		wrong("occurred_at", "%s", message)
 	}
 	if r.DaysUnable != nil && (*r.DaysUnable < 0 || *r.DaysUnable > MaxDaysUnable) {
@@ -148,12 +148,12 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	if r.PeopleAffected < 0 || r.PeopleAffected > MaxPeople {
 		wrong("people_affected", "People affected must be a number from 0 to %d.", MaxPeople)
 	}
-	words(wrong, "narrative", "What happened", r.Narrative, MaxNarrative)
-	words(wrong, "site_name", "The site’s name", r.SiteName, MaxSiteName)
-	words(wrong, "employer", "The employer", r.Employer, MaxEmployer)
-	words(wrong, "contact", "Your name", r.Contact.Name, MaxContact)
-	words(wrong, "contact", "How to reach you", r.Contact.Details, MaxContact)
-	words(wrong, "form_version", "The form version", r.FormVersion, 40)
+	words(wrong, "narrative", fault.Text("What happened"), r.Narrative, MaxNarrative)
+	words(wrong, "site_name", fault.Text("The site’s name"), r.SiteName, MaxSiteName)
+	words(wrong, "employer", fault.Text("The employer"), r.Employer, MaxEmployer)
+	words(wrong, "contact", fault.Text("Your name"), r.Contact.Name, MaxContact)
+	words(wrong, "contact", fault.Text("How to reach you"), r.Contact.Details, MaxContact)
+	words(wrong, "form_version", fault.Text("The form version"), r.FormVersion, 40)
 	if len(bad) > 0 {
 		return fault.InvalidFields(bad)
 	}
@@ -163,13 +163,17 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 // CheckOccurred returns "", or what to mend about the time it happened. Now is
 // the server's clock.
 func CheckOccurred(at time.Time, p Precision, now time.Time) string {
+	return string(checkOccurred(at, p, now))
+}
+
+func checkOccurred(at time.Time, p Precision, now time.Time) fault.Text {
 	switch {
 	case at.IsZero():
-		return "Say when it happened."
+		return fault.Text("Say when it happened.")
 	case inFuture(at, p, now):
-		return "The time it happened must be in the past."
+		return fault.Text("The time it happened must be in the past.")
 	case at.Before(now.Add(-MaxAge)):
-		return "That is more than ten years ago. Check the year."
+		return fault.Text("That is more than ten years ago. Check the year.")
 	}
 	return ""
 }
@@ -196,27 +200,31 @@ func enum[T ~string](wrong wrongFunc, field string, v T, all []T) {
 	wrong(field, "Must be one of: %s.", strings.Join(names, ", "))
 }
 
-func words(wrong wrongFunc, field, name, s string, limit int) {
-	if message := CheckText(name, s, limit); message != "" {
-		wrong(field, "%s", message)
-	}
+func words(wrong wrongFunc, field string, name fault.Text, s string, limit int) {
+	checkText(func(format fault.Text, args ...any) { wrong(field, string(format), args...) }, name, s, limit)
 }
 
 // CheckText returns "", or what to mend about words somebody wrote: a sentence
 // that begins with the field's name and never quotes the words. The limit is
 // in characters.
 func CheckText(name, s string, limit int) string {
+	var message string
+	checkText(func(format fault.Text, args ...any) { message = fmt.Sprintf(string(format), args...) }, fault.Text(name), s, limit)
+	return message
+}
+
+// checkText tells wrong what is wrong with the words, if anything is.
+func checkText(wrong func(format fault.Text, args ...any), name fault.Text, s string, limit int) {
 	switch {
 	case !utf8.ValidString(s):
-		return name + " must be text in UTF-8."
+		wrong("%s must be text in UTF-8.", name)
 	case strings.ContainsFunc(s, isControl):
-		return name + " holds a control character. Remove it and send again."
+		wrong("%s holds a control character. Remove it and send again.", name)
 	case strings.ContainsFunc(s, turnsText):
-		return name + " holds an invisible character that changes the direction of text. Remove it and send again."
+		wrong("%s holds an invisible character that changes the direction of text. Remove it and send again.", name)
 	case utf8.RuneCountInString(s) > limit:
-		return fmt.Sprintf("%s must be %s characters or fewer.", name, thousands(limit))
+		wrong("%s must be %s characters or fewer.", name, thousands(limit))
 	}
-	return ""
 }
 
 // isControl reports whether r is a control character other than tab and line feed.

@@ -83,22 +83,23 @@ func (a *App) handleError(c *fiber.Ctx, err error) error {
 	if !wantsHTML(c) {
 		return sendProblem(c, status, f)
 	}
-	heading, signIn := "Sorry, there is a problem", f.Kind == fault.Unauthenticated
+	l := Language(c)
+	heading, signIn := l.Say("Sorry, there is a problem"), f.Kind == fault.Unauthenticated
 	switch f.Kind {
 	case fault.NotFound:
-		heading = "Page not found"
+		heading = l.Say("Page not found")
 	case fault.Forbidden:
-		heading = "You cannot open this"
+		heading = l.Say("You cannot open this")
 	case fault.Unauthenticated:
-		heading = "Sign in to continue"
+		heading = l.Say("Sign in to continue")
 	case fault.TooLarge:
-		heading = "That is too big to send"
+		heading = l.Say("That is too big to send")
 	case fault.Unavailable:
-		heading = "Try again in a moment"
+		heading = l.Say("Try again in a moment")
 	case fault.Stale:
-		heading = "Somebody changed this while you were reading"
+		heading = l.Say("Somebody changed this while you were reading")
 	}
-	perr := a.pages.Render(c, status, "error", Page{Title: heading, Data: errorPage{heading, f.Message, signIn}})
+	perr := a.pages.Render(c, status, "error", Page{Title: heading, Data: errorPage{heading, l.Say(f.Message), signIn}})
 	if perr != nil {
 		a.log.Error("error page failed", "error", perr)
 		return sendProblem(c, status, f)
@@ -114,6 +115,9 @@ func SetRetryAfter(c *fiber.Ctx, f *fault.Error) {
 }
 
 func sendProblem(c *fiber.Ctx, status int, f *fault.Error) error {
+	if !isAPI(c.Path()) { // a page's own script asks, for somebody to read
+		f = Language(c).Fault(f)
+	}
 	body, err := json.Marshal(Problem{"about:blank", http.StatusText(status), status, f.Code, f.Message, f.Fields})
 	if err != nil {
 		return err

@@ -34,8 +34,8 @@ func TestHEADIsAnsweredLikeGETWithoutABody(t *testing.T) {
 			t.Errorf("%s as %q: HEAD %d, GET %d, want %d; body=%q", c.path, c.cookie, head.StatusCode, get.StatusCode, c.want, head.Body)
 		}
 	}
-	if n := len(app.Routes()); n != 5 {
-		t.Errorf("%d routes, want the 3 that were mounted and 2 own", n)
+	if n := len(app.Routes()); n != 6 {
+		t.Errorf("%d routes, want the 3 that were mounted and 3 own", n)
 	}
 }
 

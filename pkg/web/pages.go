@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/words"
 )
 
 //go:embed templates
@@ -22,14 +24,24 @@ type Link struct{ Href, Text string }
 // Page is what every page template is given. Data is the page's own struct;
 // decisions about content are made there, in Go, not in the template.
 type Page struct {
-	Title   string    // of the tab; "Error: " is put before it when Errors is set
-	Section string    // the navigation entry that is current, by its path
-	Back    Link      // shown above the heading when set
-	Wide    bool      // use the whole width: lists and figures
-	Errors  Errors    // what to mend, in the order of the page
-	Viewer  Principal // filled by Render
-	Nav     []NavLink // filled by Render
+	Title   string // of the tab; "Error: " is put before it when Errors is set
+	Section string // the navigation entry that is current, by its path
+	Back    Link   // shown above the heading when set
+	Wide    bool   // use the whole width: lists and figures
+	Errors  Errors // what to mend, in the order of the page
 	Data    any
+
+	// Filled by Render.
+	Viewer   Principal
+	Nav      []NavLink
+	Language words.Language
+	Other    *Translation // of the page, where it has one
+}
+
+// Translation is the way to a page in another language.
+type Translation struct {
+	Link
+	Tag string // of the language
 }
 
 // NavLink is an entry of the navigation.
@@ -39,15 +51,19 @@ type NavLink struct {
 }
 
 // Pages renders a service's templates inside the one layout.
-type Pages struct{ byName map[string]*template.Template }
+type Pages struct {
+	byLanguage map[words.Language]map[string]*template.Template
+}
 
 // NewPages parses every *.html of templates, each with the layout, the
 // components and the service's own partials/*.html, and fails for one that does
-// not define "content". Asset names are checked at the first rendering;
-// services render every page in a test.
-func NewPages(assets *Assets, templates fs.FS) (*Pages, error) {
+// not define "content". The pages are in English, and in whichever other
+// languages are named: their templates say what they say through t. Asset
+// names are checked at the first rendering; services render every page in a
+// test.
+func NewPages(assets *Assets, templates fs.FS, others ...words.Language) (*Pages, error) {
 	base, err := template.New("layout.html").
-		Funcs(template.FuncMap{"asset": assets.URL, "dict": dict}).
+		Funcs(template.FuncMap{"asset": assets.URL, "dict": dict, "link": link, "t": say(words.English)}).
 		ParseFS(ownTemplates, "templates/layout.html", "templates/components.html")
 	if err != nil {
 		return nil, err
@@ -63,38 +79,60 @@ func NewPages(assets *Assets, templates fs.FS) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{byName: make(map[string]*template.Template)}
-	for _, name := range names {
-		t, err := template.Must(base.Clone()).ParseFS(templates, name)
-		if err != nil {
-			return nil, err
+	p := &Pages{byLanguage: make(map[words.Language]map[string]*template.Template)}
+	for _, language := range append([]words.Language{words.English}, others...) {
+		byName := make(map[string]*template.Template)
+		p.byLanguage[language] = byName
+		for _, name := range names {
+			t, err := template.Must(base.Clone()).Funcs(template.FuncMap{"t": say(language)}).ParseFS(templates, name)
+			if err != nil {
+				return nil, err
+			}
+			if t.Lookup("content") == nil {
+				return nil, fmt.Errorf("template %s does not define \"content\"", name)
+			}
+			byName[strings.TrimSuffix(name, ".html")] = t
 		}
-		if t.Lookup("content") == nil {
-			return nil, fmt.Errorf("template %s does not define \"content\"", name)
-		}
-		p.byName[strings.TrimSuffix(name, ".html")] = t
 	}
 	return p, nil
 }
 
 // Names returns the pages in order, for tests that render each of them.
-func (p *Pages) Names() []string { return slices.Sorted(maps.Keys(p.byName)) }
+func (p *Pages) Names() []string { return slices.Sorted(maps.Keys(p.byLanguage[words.English])) }
 
-// Render answers with a page. It is rendered whole before the status is sent,
-// so that a template error cannot leave half a page.
+// Render answers with a page, in the reader's language where the page has it.
+// It is rendered whole before the status is sent, so that a template error
+// cannot leave half a page.
 func (p *Pages) Render(c *fiber.Ctx, status int, name string, page Page) error {
-	t, ok := p.byName[name]
-	if !ok {
-		return fmt.Errorf("no page %q", name)
-	}
 	page.Viewer, _ = PrincipalOf(c)
-	page.Nav = navigation(page.Viewer, page.Section)
-	var b bytes.Buffer
-	if err := t.ExecuteTemplate(&b, "layout.html", page); err != nil {
-		return fmt.Errorf("page %s: %w", name, err)
+	page.Language = words.English
+	if l := Language(c); p.byLanguage[l] != nil {
+		page.Language = l
+	}
+	if len(p.byLanguage) > 1 {
+		page.Other = otherLanguage(page.Language, c.Path())
+	}
+	html, err := p.Execute(name, page)
+	if err != nil {
+		return err
 	}
 	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
-	return c.Status(status).Send(b.Bytes())
+	c.Vary(fiber.HeaderCookie, fiber.HeaderAcceptLanguage)
+	return c.Status(status).Send(html)
+}
+
+// Execute returns a page as the viewer named in it sees it.
+func (p *Pages) Execute(name string, page Page) ([]byte, error) {
+	t, ok := p.byLanguage[page.Language][name]
+	if !ok {
+		return nil, fmt.Errorf("no page %q in %q", name, page.Language)
+	}
+	page.Nav = Navigation(page.Language, page.Viewer, page.Section)
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, "layout.html", page); err != nil {
+		return nil, fmt.Errorf("page %s: %w", name, err)
+	}
+	return b.Bytes(), nil
 }
 
 // dict passes named values to a component template.
@@ -113,19 +151,19 @@ func dict(pairs ...any) (map[string]any, error) {
 	return m, nil
 }
 
-// navigation returns what this viewer may open. It hides what routes would
-// refuse anyway; the refusal is Mount's.
-func navigation(v Principal, section string) []NavLink {
-	links := []Link{{"/report/", "Report"}}
+// Navigation returns what a viewer may open. It hides what routes would refuse
+// anyway; the refusal is Mount's.
+func Navigation(l words.Language, v Principal, section string) []NavLink {
+	links := []Link{{"/report/", l.Say("Report")}}
 	switch v.Role {
 	case RoleRep:
-		links = append(links, Link{"/incidents/", "Incidents"}, Link{"/figures/", "Figures"})
+		links = append(links, Link{"/incidents/", l.Say("Incidents")}, Link{"/figures/", l.Say("Figures")})
 	case RoleManager:
-		links = append(links, Link{"/figures/", "Figures"})
+		links = append(links, Link{"/figures/", l.Say("Figures")})
 	case RoleAdministrator:
-		links = append(links, Link{"/people/", "People"}, Link{"/sites/", "Sites"})
+		links = append(links, Link{"/people/", l.Say("People")}, Link{"/sites/", l.Say("Sites")})
 	default:
-		links = append(links, Link{"/follow-up/", "Follow up"})
+		links = append(links, Link{"/follow-up/", l.Say("Follow up")})
 	}
 	nav := make([]NavLink, len(links))
 	for i, l := range links {

@@ -19,6 +19,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/compress"
 	"github.com/valyala/fasthttp"
+
+	"github.com/onrecord/onrecord/pkg/words"
 )
 
 // Limits on requests.
@@ -67,7 +69,7 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := NewPages(cfg.Assets, templates)
+	pages, err := NewPages(cfg.Assets, templates, words.Welsh)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +106,7 @@ func New(cfg Config) (*App, error) {
 	a.Mount([]Route{
 		{Method: http.MethodGet, Path: "/healthz", Who: []Role{Anyone}, Handler: healthy},
 		{Method: http.MethodGet, Path: "/readyz", Who: []Role{Anyone}, Handler: ready(cfg.Ready)},
+		{Method: http.MethodGet, Path: languagePath + ":language", Who: []Role{Anyone}, Handler: a.chooseLanguage},
 	})
 	return a, nil
 }

@@ -24,11 +24,12 @@ var rules = []rule{
 
 	{"pkg/fault", nil},
 	{"pkg/incident", []string{"pkg/fault"}},
+	{"pkg/words", []string{"pkg/fault"}},
 	{"pkg/seal", nil},
 	{"pkg/bus", []string{"pkg/fault", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync"}},
 	{"pkg/bus/embedded", []string{"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"}},
 	{"pkg/bus/bustest", []string{"pkg/bus", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}},
-	{"pkg/web", []string{"pkg/fault", "github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/andybalholm/brotli", "github.com/VictoriaMetrics/metrics"}},
+	{"pkg/web", []string{"pkg/fault", "pkg/words", "github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/andybalholm/brotli", "github.com/VictoriaMetrics/metrics"}},
 	{"pkg/web/webtest", []string{"pkg/web", "github.com/PuerkitoBio/goquery"}},
 	{"pkg/mongotest", []string{"pkg/run/runtest"}},
 	{"pkg/run", []string{"github.com/spf13/pflag", "github.com/VictoriaMetrics/metrics"}},

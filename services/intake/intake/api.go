@@ -108,9 +108,9 @@ func (s *Service) followUpAPI(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	answer := standingJSON{st.Status, statusText(st.Status), st.ReceivedAt, st.ChangedAt, make([]stepJSON, 0, len(st.Steps))}
+	answer := standingJSON{st.Status, string(statusText(st.Status)), st.ReceivedAt, st.ChangedAt, make([]stepJSON, 0, len(st.Steps))}
 	for _, step := range st.Steps {
-		answer.Steps = append(answer.Steps, stepJSON{step.At, step.Status, statusText(step.Status)})
+		answer.Steps = append(answer.Steps, stepJSON{step.At, step.Status, string(statusText(step.Status))})
 	}
 	return c.JSON(answer)
 }

@@ -9,12 +9,13 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 )
 
 // somewhereElse is the name of the site that always exists.
-const somewhereElse = "Somewhere else"
+const somewhereElse = string(fault.Text("Somewhere else"))
 
 // directory is the site directory as reporting last published it.
 type directory struct {

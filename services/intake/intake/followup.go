@@ -30,7 +30,7 @@ type step struct {
 
 var (
 	errUnknownReceipt = fault.New(fault.NotFound, "unknown_receipt", "We have no report with that code. If you have just sent it, try again in a minute.")
-	errBadReceipt     = fault.InvalidFields([]fault.Field{{Name: "receipt", Message: "Check the code: it has 16 letters and numbers, and one of them is wrong or missing."}})
+	errBadReceipt     = fault.InvalidFields([]fault.Field{fault.Wrong("receipt", "Check the code: it has 16 letters and numbers, and one of them is wrong or missing.")})
 	errTooOften       = fault.New(fault.TooMany, "too_many", "That was asked too often. Wait a minute and try again.")
 )
 
@@ -73,7 +73,7 @@ func (s *Service) lookUp(ctx context.Context, client, text string) (standing, er
 
 // statusTexts says in plain words where a report stands. Closed never claims
 // fixed.
-var statusTexts = map[incident.Status]string{
+var statusTexts = map[incident.Status]fault.Text{
 	incident.StatusNew:                "Received. A safety rep has not opened it yet.",
 	incident.StatusAcknowledged:       "A safety rep has read it.",
 	incident.StatusInReview:           "A safety rep is looking into it.",
@@ -85,9 +85,9 @@ var statusTexts = map[incident.Status]string{
 	incident.StatusWithdrawn:          "Withdrawn. It stays on record and is not counted.",
 }
 
-func statusText(st incident.Status) string {
+func statusText(st incident.Status) fault.Text {
 	if text, ok := statusTexts[st]; ok {
 		return text
 	}
-	return "Received."
+	return fault.Text("Received.")
 }

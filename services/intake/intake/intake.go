@@ -16,6 +16,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/pkg/words"
 )
 
 // Limits on what intake does at once.
@@ -65,7 +66,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := web.NewPages(cfg.Assets, files)
+	pages, err := web.NewPages(cfg.Assets, files, words.Welsh)
 	if err != nil {
 		return nil, err
 	}

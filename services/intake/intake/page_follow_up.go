@@ -10,6 +10,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/pkg/words"
 )
 
 // followUpPage asks for the code.
@@ -31,7 +32,7 @@ func (s *Service) showFollowUp(c *fiber.Ctx) error {
 
 func (s *Service) renderFollowUp(c *fiber.Ctx, status int, typed string, errs web.Errors) error {
 	return s.pages.Render(c, status, "follow_up", web.Page{
-		Title: "Follow up a report", Section: "/follow-up/", Errors: errs, Data: followUpPage{typed, errs.For("receipt")},
+		Title: web.Language(c).Say("Follow up a report"), Section: "/follow-up/", Errors: errs, Data: followUpPage{typed, errs.For("receipt")},
 	})
 }
 
@@ -48,7 +49,7 @@ func (s *Service) followUpForm(c *fiber.Ctx) error {
 	typed := values.Get("receipt")
 	st, err := s.lookUp(c.UserContext(), web.ClientNetwork(c), typed)
 	if err != nil {
-		f := fault.As(err)
+		f := web.Language(c).Fault(err)
 		switch f.Kind {
 		case fault.Invalid, fault.NotFound, fault.TooMany, fault.Unavailable:
 			message := f.Message
@@ -60,28 +61,27 @@ func (s *Service) followUpForm(c *fiber.Ctx) error {
 		}
 		return err
 	}
+	l := web.Language(c)
 	return s.pages.Render(c, http.StatusOK, "standing", web.Page{
-		Title: "Where your report stands", Section: "/follow-up/", Back: web.Link{Href: "/follow-up/", Text: "Another code"}, Data: newStandingPage(st),
+		Title: l.Say("Where your report stands"), Section: "/follow-up/", Back: web.Link{Href: "/follow-up/", Text: l.Say("Another code")}, Data: newStandingPage(l, st),
 	})
 }
 
-func newStandingPage(st standing) standingPage {
-	p := standingPage{Text: statusText(st.Status), ReceivedAt: inWords(st.ReceivedAt)}
+func newStandingPage(l words.Language, st standing) standingPage {
+	p := standingPage{Text: l.Say(string(statusText(st.Status))), ReceivedAt: inWords(l, st.ReceivedAt)}
 	for i := len(st.Steps) - 1; i >= 0; i-- {
 		step := st.Steps[i]
-		p.Steps = append(p.Steps, standingStep{statusText(step.Status), inWords(step.At), step.At.Format(time.RFC3339)})
+		p.Steps = append(p.Steps, standingStep{l.Say(string(statusText(step.Status))), inWords(l, step.At), step.At.Format(time.RFC3339)})
 	}
 	return p
 }
 
 // inWords returns a moment as people in the United Kingdom write it.
-func inWords(t time.Time) string {
-	return t.In(incident.London).Format("Monday 2 January 2006, 3:04pm")
-}
+func inWords(l words.Language, t time.Time) string { return l.Moment(t.In(incident.London)) }
 
 // showWords returns the handler of a page that is words only.
-func (s *Service) showWords(name, title string) fiber.Handler {
+func (s *Service) showWords(name string, title fault.Text) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		return s.pages.Render(c, http.StatusOK, name, web.Page{Title: title})
+		return s.pages.Render(c, http.StatusOK, name, web.Page{Title: web.Language(c).Say(string(title))})
 	}
 }

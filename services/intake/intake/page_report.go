@@ -20,6 +20,9 @@ const formVersion = "report/1"
 // tiledSites is the most sites that are shown as tiles; more are a list.
 const tiledSites = 6
 
+// sayer says an English sentence in the reader's language.
+type sayer func(english string, args ...any) string
+
 // choice is one answer that can be tapped.
 type choice struct {
 	ID, Value, Label string
@@ -60,52 +63,52 @@ type reportPage struct {
 // onlyAggression makes a question appear for what somebody did to staff.
 const onlyAggression = "kind=assault|attempted_assault|threat|abuse|property_damage"
 
-func newReportPage(form filing.Form, kept bool, sites *directory, errs web.Errors) reportPage {
+func newReportPage(say sayer, form filing.Form, kept bool, sites *directory, errs web.Errors) reportPage {
 	p := reportPage{
 		Form: form,
 		Kept: kept,
-		Kind: ask("kind", "What happened?", form.Kind, errs,
-			choice{Value: string(incident.KindAbuse), Label: "Shouting or abuse"},
-			choice{Value: string(incident.KindThreat), Label: "A threat"},
-			choice{Value: string(incident.KindAssault), Label: "Hit, pushed or spat at"},
-			choice{Value: string(incident.KindAttemptedAssault), Label: "Tried to hit or hurt us"},
-			choice{Value: string(incident.KindPropertyDamage), Label: "Damage to property"},
-			choice{Value: string(incident.KindMissingControl), Label: "Safety measure missing"},
-			choice{Value: string(incident.KindExposure), Label: "Covid or infection"},
-			choice{Value: string(incident.KindOtherInjury), Label: "A fall or other injury"},
-			choice{Value: string(incident.KindOther), Label: "Something else", Wide: true}),
-		Channel: ask("channel", "How did it reach you?", form.Channel, errs,
-			choice{Value: string(incident.ChannelInPerson), Label: "In person"},
-			choice{Value: string(incident.ChannelPhone), Label: "By phone"},
-			choice{Value: string(incident.ChannelPrivateMessage), Label: "Message or e-mail to us"},
-			choice{Value: string(incident.ChannelPublicOnline), Label: "Posted online"},
-			choice{Value: string(incident.ChannelLetter), Label: "By letter"},
-			choice{Value: string(incident.ChannelUnknown), Label: "Not sure"}),
-		Target: ask("target", "Who was it aimed at?", form.Target, errs,
-			choice{Value: string(incident.TargetNamedPerson), Label: "Me or a colleague"},
-			choice{Value: string(incident.TargetAnyStaff), Label: "Any of us who work here"},
-			choice{Value: string(incident.TargetOrganisation), Label: "The organisation"},
-			choice{Value: string(incident.TargetOtherPerson), Label: "A visitor or customer"},
-			choice{Value: string(incident.TargetUnknown), Label: "Not sure", Wide: true}),
-		When: ask("when", "When?", form.When, errs,
-			choice{Value: filing.WhenNow, Label: "Just now"},
-			choice{Value: filing.WhenToday, Label: "Earlier today"},
-			choice{Value: filing.WhenDay, Label: "Another day"}),
-		Hurt: ask("hurt", "Was anyone hurt?", form.Hurt, errs,
-			choice{Value: string(incident.HurtNo), Label: "No"},
-			choice{Value: string(incident.HurtYes), Label: "Yes"},
-			choice{Value: string(incident.HurtUnknown), Label: "Not sure"}),
-		Contact: ask("contact", "Who may know that you reported this?", form.Contact, errs,
-			choice{Value: string(incident.ContactAnonymous), Label: "Nobody: I stay anonymous"},
-			choice{Value: string(incident.ContactRepOnly), Label: "Only the safety reps"},
-			choice{Value: string(incident.ContactMayBeNamed), Label: "I may be named"}),
+		Kind: ask("kind", say("What happened?"), form.Kind, errs,
+			choice{Value: string(incident.KindAbuse), Label: say("Shouting or abuse")},
+			choice{Value: string(incident.KindThreat), Label: say("A threat")},
+			choice{Value: string(incident.KindAssault), Label: say("Hit, pushed or spat at")},
+			choice{Value: string(incident.KindAttemptedAssault), Label: say("Tried to hit or hurt us")},
+			choice{Value: string(incident.KindPropertyDamage), Label: say("Damage to property")},
+			choice{Value: string(incident.KindMissingControl), Label: say("Safety measure missing")},
+			choice{Value: string(incident.KindExposure), Label: say("Covid or infection")},
+			choice{Value: string(incident.KindOtherInjury), Label: say("A fall or other injury")},
+			choice{Value: string(incident.KindOther), Label: say("Something else"), Wide: true}),
+		Channel: ask("channel", say("How did it reach you?"), form.Channel, errs,
+			choice{Value: string(incident.ChannelInPerson), Label: say("In person")},
+			choice{Value: string(incident.ChannelPhone), Label: say("By phone")},
+			choice{Value: string(incident.ChannelPrivateMessage), Label: say("Message or e-mail to us")},
+			choice{Value: string(incident.ChannelPublicOnline), Label: say("Posted online")},
+			choice{Value: string(incident.ChannelLetter), Label: say("By letter")},
+			choice{Value: string(incident.ChannelUnknown), Label: say("Not sure")}),
+		Target: ask("target", say("Who was it aimed at?"), form.Target, errs,
+			choice{Value: string(incident.TargetNamedPerson), Label: say("Me or a colleague")},
+			choice{Value: string(incident.TargetAnyStaff), Label: say("Any of us who work here")},
+			choice{Value: string(incident.TargetOrganisation), Label: say("The organisation")},
+			choice{Value: string(incident.TargetOtherPerson), Label: say("A visitor or customer")},
+			choice{Value: string(incident.TargetUnknown), Label: say("Not sure"), Wide: true}),
+		When: ask("when", say("When?"), form.When, errs,
+			choice{Value: filing.WhenNow, Label: say("Just now")},
+			choice{Value: filing.WhenToday, Label: say("Earlier today")},
+			choice{Value: filing.WhenDay, Label: say("Another day")}),
+		Hurt: ask("hurt", say("Was anyone hurt?"), form.Hurt, errs,
+			choice{Value: string(incident.HurtNo), Label: say("No")},
+			choice{Value: string(incident.HurtYes), Label: say("Yes")},
+			choice{Value: string(incident.HurtUnknown), Label: say("Not sure")}),
+		Contact: ask("contact", say("Who may know that you reported this?"), form.Contact, errs,
+			choice{Value: string(incident.ContactAnonymous), Label: say("Nobody: I stay anonymous")},
+			choice{Value: string(incident.ContactRepOnly), Label: say("Only the safety reps")},
+			choice{Value: string(incident.ContactMayBeNamed), Label: say("I may be named")}),
 		MaxNarrative: incident.MaxNarrative,
 	}
-	p.Kind.Hint = "Choose the nearest, or leave it and tell us in your own words below."
-	p.Channel.Hint = "The way it got to you, not what it was about."
+	p.Kind.Hint = say("Choose the nearest, or leave it and tell us in your own words below.")
+	p.Channel.Hint = say("The way it got to you, not what it was about.")
 	p.Channel.Reveal, p.Target.Reveal = onlyAggression, onlyAggression
 	p.When.Class, p.Hurt.Class, p.Contact.Class = "app-tiles--3", "app-tiles--3", ""
-	p.askWhere(sites, errs)
+	p.askWhere(say, sites, errs)
 	p.MoreOpen = form.DaysUnable+form.PeopleAffected+form.Employer+form.ContactName+form.ContactDetails != "" ||
 		form.Contact != string(incident.ContactAnonymous) ||
 		errs.For("people_affected")+errs.For("days_unable")+errs.For("employer")+errs.For("contact") != ""
@@ -113,16 +116,16 @@ func newReportPage(form filing.Form, kept bool, sites *directory, errs web.Error
 }
 
 // askWhere shows a few sites as tiles and many as a list.
-func (p *reportPage) askWhere(sites *directory, errs web.Errors) {
+func (p *reportPage) askWhere(say sayer, sites *directory, errs web.Errors) {
 	choices := make([]choice, 0, len(sites.sites)+1)
 	for _, site := range sites.sites {
 		choices = append(choices, choice{Value: site.ID, Label: site.Name})
 	}
-	choices = append(choices, choice{Value: incident.SiteUnlisted, Label: somewhereElse})
-	p.Site = ask("site", "Where?", p.Form.Site, errs, choices...)
+	choices = append(choices, choice{Value: incident.SiteUnlisted, Label: say(somewhereElse)})
+	p.Site = ask("site", say("Where?"), p.Form.Site, errs, choices...)
 	p.Site.Class = "app-tiles--sites"
 	if len(sites.sites) > tiledSites {
-		p.Site.Hint = "Type part of its name, the town or the street."
+		p.Site.Hint = say("Type part of its name, the town or the street.")
 		p.SiteList, p.Site.Choices = p.Site.Choices, nil
 	}
 }
@@ -153,8 +156,9 @@ func newForm() (filing.Form, error) {
 }
 
 func (s *Service) renderReport(c *fiber.Ctx, status int, sites *directory, form filing.Form, kept bool, errs web.Errors) error {
+	say := web.Language(c).Say
 	return s.pages.Render(c, status, "report", web.Page{
-		Title: "Report an incident", Section: "/report/", Errors: errs, Data: newReportPage(form, kept, sites, errs),
+		Title: say("Report an incident"), Section: "/report/", Errors: errs, Data: newReportPage(say, form, kept, sites, errs),
 	})
 }
 
@@ -192,15 +196,16 @@ func (s *Service) refuseForm(c *fiber.Ctx, form filing.Form, err error) error {
 	if wantsJSON(c) || notYet != nil {
 		return err
 	}
+	l := web.Language(c)
 	var errs web.Errors
 	switch f.Kind {
 	case fault.Invalid:
-		errs = f.Fields
+		errs = l.Fields(f.Fields)
 	case fault.Unavailable, fault.TooMany:
-		errs = web.Errors{{Message: f.Message + " Everything you typed is still below."}}
+		errs = web.Errors{{Message: l.Say(f.Message) + " " + l.Say("Everything you typed is still below.")}}
 		s.log.Warn("a form was not received", "error", f)
 	case fault.Conflict:
-		errs = web.Errors{{Message: "A report was already received from this page before you changed it. To file what is below as another report, send it again."}}
+		errs = web.Errors{{Message: l.Say("A report was already received from this page before you changed it. To file what is below as another report, send it again.")}}
 	default:
 		return err
 	}
@@ -224,11 +229,12 @@ type receivedPage struct {
 
 // showReceived is GET /report/received: the receipt, for ten minutes.
 func (s *Service) showReceived(c *fiber.Ctx) error {
+	l := web.Language(c)
 	code, at, err := s.openReceipt(c.Cookies(web.CookieName(receiptCookie, s.secure)))
 	if err != nil {
-		return s.pages.Render(c, http.StatusOK, "received_gone", web.Page{Title: "Your receipt is not shown any more", Section: "/report/"})
+		return s.pages.Render(c, http.StatusOK, "received_gone", web.Page{Title: l.Say("Your receipt is not shown any more"), Section: "/report/"})
 	}
 	return s.pages.Render(c, http.StatusOK, "received", web.Page{
-		Title: "Report received", Section: "/report/", Data: receivedPage{code.String(), strings.Split(code.String(), "-"), inWords(at)},
+		Title: l.Say("Report received"), Section: "/report/", Data: receivedPage{code.String(), strings.Split(code.String(), "-"), inWords(l, at)},
 	})
 }

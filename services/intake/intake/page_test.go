@@ -34,6 +34,7 @@ func (p *program) postForm(tb testing.TB, form url.Values, headers ...string) we
 func TestEveryPageKeepsTheRules(t *testing.T) {
 	few, many := start(t), start(t, manySites()...)
 	for name, get := range map[string]func() webtest.Response{
+		"report in Welsh":     func() webtest.Response { return webtest.Get(t, few.app, "/report/", "Accept-Language", "cy") },
 		"report, few sites":   func() webtest.Response { return webtest.Get(t, few.app, "/report/") },
 		"report, many sites":  func() webtest.Response { return webtest.Get(t, many.app, "/report/") },
 		"report, with errors": func() webtest.Response { return few.postForm(t, url.Values{"when": {"day"}, "site": {"unlisted"}}) },
@@ -59,7 +60,7 @@ func TestEveryPageKeepsTheRules(t *testing.T) {
 
 func TestThePrivacyPageNamesEveryCookie(t *testing.T) {
 	page := webtest.Get(t, start(t).app, "/privacy/").Body
-	for _, name := range []string{"receipt", "session", "notice"} {
+	for _, name := range []string{"receipt", "language", "session", "notice"} {
 		if !strings.Contains(page, web.CookieName(name, false)) {
 			t.Errorf("the page does not name %s", web.CookieName(name, false))
 		}
@@ -311,5 +312,63 @@ func TestNothingToxicIsLogged(t *testing.T) {
 		if strings.Contains(logs, secret) {
 			t.Errorf("%q is in the log:\n%s", secret, logs)
 		}
+	}
+}
+
+func TestALanguageIsChosenByALinkAndKept(t *testing.T) {
+	p := start(t)
+	lang := func(path string, headers ...string) string {
+		return webtest.Get(t, p.app, path, headers...).Document(t).Find("html").AttrOr("lang", "")
+	}
+	if got := lang("/report/") + " " + lang("/report/", "Accept-Language", "cy-GB,cy;q=0.9,en;q=0.8") + " " + lang("/report/", "Accept-Language", "fr, cy;q=0.5"); got != "en-GB cy en-GB" {
+		t.Errorf("nothing chosen: %s", got)
+	}
+	page := webtest.Get(t, p.app, "/follow-up/").Document(t)
+	link := page.Find("a[data-language]")
+	if link.Text() != "Cymraeg" || link.AttrOr("lang", "") != "cy" || link.AttrOr("hreflang", "") != "cy" {
+		t.Errorf("the link is %q", link.Text())
+	}
+	chosen := webtest.Get(t, p.app, link.AttrOr("href", ""))
+	if chosen.StatusCode != 303 || chosen.Header.Get("Location") != "/follow-up/" || len(chosen.Cookies()) != 1 {
+		t.Fatalf("%d to %q", chosen.StatusCode, chosen.Header.Get("Location"))
+	}
+	cookie := chosen.Cookies()[0]
+	if cookie.MaxAge != 365*24*3600 || !cookie.HttpOnly {
+		t.Errorf("cookie=%v", cookie)
+	}
+	kept := []string{"Cookie", cookie.Name + "=" + cookie.Value, "Accept-Language", "en"}
+	for _, path := range []string{"/report/", "/follow-up/", "/privacy/", "/accessibility/", "/nowhere/", "/report/received"} {
+		got := webtest.Get(t, p.app, path, kept...)
+		doc := got.Document(t)
+		webtest.CheckPage(t, doc)
+		if doc.Find("html").AttrOr("lang", "") != "cy" || doc.Find("a[data-language]").Text() != "English" {
+			t.Errorf("%s is not in Welsh", path)
+		}
+		if !slices.Contains(got.Header["Vary"], "Cookie, Accept-Language") {
+			t.Errorf("%s: Vary=%v", path, got.Header["Vary"])
+		}
+	}
+	for _, c := range [][2]string{{"/language/cy?next=//evil.example", "/report/"}, {"/language/cy?next=https://evil.example/", "/report/"}, {"/language/en?next=/incidents/", "/report/"}, {"/language/en", "/report/"}} {
+		if got := webtest.Get(t, p.app, c[0]); got.StatusCode != 303 || got.Header.Get("Location") != c[1] {
+			t.Errorf("%s: %d to %q", c[0], got.StatusCode, got.Header.Get("Location"))
+		}
+	}
+	if got := webtest.Get(t, p.app, "/language/fr"); got.StatusCode != 404 {
+		t.Errorf("a language that there is not: %d", got.StatusCode)
+	}
+}
+
+func TestMistakesAreNamedInWelsh(t *testing.T) {
+	p := start(t)
+	wrong := filled("x", "narrative", strings.Repeat("a", 5001), "people_affected", "x", "when", "")
+	page := p.postForm(t, wrong, "Accept-Language", "cy").Document(t)
+	for _, want := range []string{"Beth ddigwyddodd: 5,000 o nodau neu lai.", "Pobl a effeithiwyd: rhowch rif, fel 3.", "Dewiswch pryd y digwyddodd."} {
+		if !strings.Contains(page.Find(".govuk-error-summary").Text(), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	script := p.postForm(t, wrong, "Accept-Language", "cy", "Accept", "application/json")
+	if !strings.Contains(script.Body, "Dewiswch pryd y digwyddodd.") {
+		t.Errorf("the page’s script is told %s", script.Body)
 	}
 }

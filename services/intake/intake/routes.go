@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/web"
 )
 
@@ -28,8 +29,8 @@ func (s *Service) Routes() []web.Route {
 		get("/follow-up", redirect(http.StatusMovedPermanently, "/follow-up/")),
 		get("/follow-up/", s.showFollowUp),
 		post("/follow-up/", 0, s.followUpForm),
-		get("/privacy/", s.showWords("privacy", "What we keep, and who reads it")),
-		get("/accessibility/", s.showWords("accessibility", "Accessibility")),
+		get("/privacy/", s.showWords("privacy", fault.Text("What we keep, and who reads it"))),
+		get("/accessibility/", s.showWords("accessibility", fault.Text("Accessibility"))),
 		post("/api/v1/reports", web.MaxBody, s.fileAPI),
 		get("/api/v1/sites", s.sitesAPI),
 		post("/api/v1/follow-up", 0, s.followUpAPI),

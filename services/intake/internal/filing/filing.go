@@ -4,7 +4,6 @@
 package filing
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -85,10 +84,10 @@ func (f *Filing) Validate(siteKnown func(id string) bool, now time.Time) error {
 		bad = append(bad, fault.As(err).Fields...)
 	}
 	if f.Contact.Choice == incident.ContactAnonymous && f.Contact.Name+f.Contact.Details != "" {
-		bad = append(bad, fault.Field{Name: "contact", Message: "You gave a name or a way to reach you. Take it out, or say who may know."})
+		bad = append(bad, fault.Wrong("contact", "You gave a name or a way to reach you. Take it out, or say who may know."))
 	}
 	if f.PressedAt.After(now.Add(time.Hour)) {
-		bad = append(bad, fault.Field{Name: "pressed_at", Message: "The moment it was pressed must be in the past."})
+		bad = append(bad, fault.Wrong("pressed_at", "The moment it was pressed must be in the past."))
 	}
 	var fields []fault.Field
 	for _, b := range bad {
@@ -111,5 +110,5 @@ func (f *Filing) Validate(siteKnown func(id string) bool, now time.Time) error {
 }
 
 func (f *Filing) wrong(field, message string, args ...any) {
-	f.unread = append(f.unread, fault.Field{Name: field, Message: fmt.Sprintf(message, args...)})
+	f.unread = append(f.unread, fault.Wrong(field, message, args...))
 }

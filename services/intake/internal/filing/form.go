@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
 )
@@ -76,8 +77,8 @@ func FromForm(form Form, now time.Time) *Filing {
 	f.readWhere()
 	f.readIdentity(form)
 	f.readWhen(form, now)
-	f.DaysUnable = f.number("days_unable", "Days unable to work", form.DaysUnable)
-	f.PeopleAffected = orZero(f.number("people_affected", "People affected", form.PeopleAffected))
+	f.DaysUnable = f.number("days_unable", fault.Text("Days unable to work"), form.DaysUnable)
+	f.PeopleAffected = orZero(f.number("people_affected", fault.Text("People affected"), form.PeopleAffected))
 	return f
 }
 
@@ -92,16 +93,16 @@ func (f *Filing) readWhere() {
 }
 
 func (f *Filing) readIdentity(form Form) {
-	const stale = "This page was too old to send. Everything you typed is still here: send it again."
+	const stale = fault.Text("This page was too old to send. Everything you typed is still here: send it again.")
 	if !incident.IsReportID(f.ID) {
-		f.wrong("id", stale)
+		f.wrong("id", "%s", stale)
 	}
 	if form.Receipt == "" {
 		return
 	}
 	code, err := receipt.Parse(form.Receipt)
 	if err != nil {
-		f.wrong("receipt", stale)
+		f.wrong("receipt", "%s", stale)
 	}
 	f.Receipt = code
 }
@@ -266,7 +267,7 @@ func readClock(typed string) (hour, minute int, ok bool) {
 }
 
 // number reads a count; an empty answer is none.
-func (f *Filing) number(field, name, typed string) *int {
+func (f *Filing) number(field string, name fault.Text, typed string) *int {
 	typed = strings.TrimSpace(typed)
 	if typed == "" {
 		return nil
