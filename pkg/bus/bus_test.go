@@ -481,3 +481,12 @@ func TestTailShowsTheLastEventsInOrder(t *testing.T) {
 		t.Errorf("all=%q, want abc twice", got)
 	}
 }
+
+// New events would be skipped by a consumer that has handed out more than the
+// stream has.
+func TestAConsumerIsAheadOfAStreamThatEndsBeforeIt(t *testing.T) {
+	h := bus.Health{LastSeq: 50}
+	if !(bus.ConsumerHealth{Delivered: 51}).Ahead(h) || (bus.ConsumerHealth{Delivered: 50}).Ahead(h) {
+		t.Error("ahead is beyond the last sequence, and only that")
+	}
+}

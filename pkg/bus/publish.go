@@ -28,9 +28,10 @@ type Ack struct {
 
 // Stored is an event as the stream holds it.
 type Stored struct {
-	Data []byte
-	Seq  uint64
-	At   time.Time // when the stream stored it
+	Subject string
+	Data    []byte
+	Seq     uint64
+	At      time.Time // when the stream stored it
 }
 
 // Bus is a connection to the stream. It is safe for concurrent use.
@@ -71,7 +72,7 @@ func (b *Bus) Get(ctx context.Context, subject string) (Stored, error) {
 	case err != nil:
 		return Stored{}, unavailable.Because(err)
 	}
-	return Stored{Data: m.Data, Seq: m.Sequence, At: m.Time}, nil
+	return Stored{Subject: m.Subject, Data: m.Data, Seq: m.Sequence, At: m.Time}, nil
 }
 
 // Request asks on a subject and returns the answer's bytes. With nobody
@@ -160,33 +161,9 @@ func (b *Bus) Tail(ctx context.Context, last int, follow bool, fn func(Stored) e
 	if last > 0 && state.LastSeq > uint64(last) {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, state.LastSeq-uint64(last)+1
 	}
-	cons, err := stream.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return unavailable.Because(err)
+	err = b.each(ctx, cfg, follow, fn)
+	if ctx.Err() != nil {
+		return nil // whoever looked went away
 	}
-	msgs, err := cons.Messages()
-	if err != nil {
-		return unavailable.Because(err)
-	}
-	stop := context.AfterFunc(ctx, msgs.Stop)
-	defer stop()
-	defer msgs.Stop()
-	for left := state.Msgs; follow || left > 0; {
-		m, err := msgs.Next()
-		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-			return nil
-		}
-		if err != nil {
-			return unavailable.Because(err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return err
-		}
-		left = meta.NumPending
-		if err := fn(Stored{Data: m.Data(), Seq: meta.Sequence.Stream, At: meta.Timestamp}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }

@@ -26,6 +26,7 @@ var rules = []rule{
 	{"pkg/incident", []string{"pkg/fault"}},
 	{"pkg/words", []string{"pkg/fault"}},
 	{"pkg/seal", nil},
+	{"pkg/check", []string{"github.com/VictoriaMetrics/metrics"}},
 	{"pkg/bus", []string{"pkg/fault", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync"}},
 	{"pkg/bus/embedded", []string{"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"}},
 	{"pkg/bus/bustest", []string{"pkg/bus", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}},
@@ -45,7 +46,7 @@ var rules = []rule{
 
 	{"services/reporting", []string{"pkg/", "services/reporting/", "github.com/nats-io/nats.go", "github.com/spf13/pflag"}},
 	{"services/reporting/reporting", []string{"pkg/", "proto/", "services/reporting/internal", "github.com/gofiber/fiber/v2", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},
-	{"services/reporting/internal", []string{"pkg/incident", "pkg/fault", "pkg/seal", "pkg/bus", "proto/", "services/reporting/internal", "github.com/VictoriaMetrics/metrics", "github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "google.golang.org/protobuf"}},
+	{"services/reporting/internal", []string{"pkg/incident", "pkg/fault", "pkg/seal", "pkg/bus", "pkg/check", "proto/", "services/reporting/internal", "github.com/VictoriaMetrics/metrics", "github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "google.golang.org/protobuf"}},
 	// A session or a token stands for a web.Principal.
 	{"services/reporting/internal/people", []string{"pkg/fault", "pkg/incident", "pkg/web", "proto/", "services/reporting/internal/store", "github.com/VictoriaMetrics/metrics", "golang.org/x/crypto", "google.golang.org/protobuf"}},
 	{"services/reporting/internal/store", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store"}},

@@ -369,8 +369,11 @@ func TestALostOrAnotherMasterKeyIsRefused(t *testing.T) {
 	if err := os.WriteFile(key, kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// With the right key the store is made anew from the stream.
-	p = start(t, dir)
+	// With the right key, and the loss accepted, the store is made anew from the stream.
+	if _, err := onrecord(t, "", "verify", "--data-dir", dir); err == nil || !strings.Contains(err.Error(), "no database beside it") {
+		t.Errorf("the right key and no store: %v", err)
+	}
+	p = start(t, dir, "--accept-loss")
 	rep := apiToken(t, dir, "rep")
 	eventually(t, func() error {
 		if n := total(t, p.url, rep); n != 1 {

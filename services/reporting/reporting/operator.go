@@ -3,9 +3,12 @@ package reporting
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/check"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
@@ -220,6 +223,45 @@ func (s *Service) Verify(ctx context.Context, progress func(done, total int)) (V
 		v.Unsettled = append(v.Unsettled, m.String())
 	}
 	return v, nil
+}
+
+// Examine runs every check now: the stream against the store, its consumers,
+// the store's own integrity, the figures and the timelines. It returns what is
+// wrong, nil when nothing is. Progress says what is being looked at.
+func (s *Service) Examine(ctx context.Context, progress func(line string)) ([]check.Finding, error) {
+	if err := s.store.Check(ctx); err != nil {
+		return []check.Finding{check.Alarmf("store_unwritable",
+			"Look for a full or failing disk and at the rights of the data directory, then restart. What is received meanwhile stays in the stream.",
+			"The store cannot be written: %v.", err)}, nil
+	}
+	progress("looking at the stream and its consumers")
+	_ = s.standing.Look(ctx) // its error is among the findings
+	if err := s.standing.Walk(ctx, func(done int) { progress(fmt.Sprintf("held %d events of the stream against the store", done)) }); err != nil {
+		return nil, err
+	}
+	found := s.standing.Findings()
+	if i, ok := s.store.(store.Inspector); ok {
+		progress("reading the whole database")
+		damage, err := i.Inspect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(damage) > 0 {
+			found = append(found, check.Alarmf("store_damaged",
+				"Stop the program, keep a copy of the data directory as it is, and restore the newest backup.",
+				"The database is damaged: %s.", strings.Join(damage, "; ")))
+		}
+	}
+	v, err := s.Verify(ctx, func(done, total int) { progress(fmt.Sprintf("recounted %d of %d incidents", done, total)) })
+	if err != nil {
+		return nil, err
+	}
+	if len(v.Differences) > 0 {
+		found = append(found, check.Alarmf("figures_differ",
+			"“onrecord verify” names each. Publish nothing from these months until it is clear why.",
+			"%d figures or timelines are not those of the incidents.", len(v.Differences)))
+	}
+	return found, nil
 }
 
 // DeadLetters returns the messages that could not be read, the oldest first,

@@ -19,6 +19,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/check"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/seal"
@@ -30,6 +31,7 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/followup"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
+	"github.com/onrecord/onrecord/services/reporting/internal/standing"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/sqlite"
 )
@@ -66,6 +68,7 @@ type Service struct {
 	figures   *figures.Service
 	follow    *followup.Service
 	auditor   *audit.Auditor
+	standing  *standing.Checker
 	people    *people.Service
 }
 
@@ -124,6 +127,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	s.figures = figures.New(st, cfg.Now, cfg.Threshold)
 	s.follow = followup.New(st, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
+	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, Log: cfg.Log, Now: cfg.Now})
 	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log})
 	return s, nil
 }
@@ -162,8 +166,54 @@ func (s *Service) Run(ctx context.Context) error {
 			s.auditor.Run(ctx)
 			return nil
 		}},
+		run.Part{Name: "self-check", Run: s.standing.Run},
+		run.Part{Name: "store", Run: s.watchStore},
 	)
 }
+
+// takeIn applies an event that the consumer did not bring, or puts it aside
+// when nobody can read it.
+func (s *Service) takeIn(ctx context.Context, d bus.Delivery) error {
+	err := s.projector.Handle(ctx, []bus.Delivery{d})[0]
+	if bus.IsPoison(err) {
+		return s.projector.Quarantine(ctx, d, err)
+	}
+	return err
+}
+
+const (
+	storeEvery     = 5 * time.Second
+	storeBrokenFor = time.Minute
+)
+
+// watchStore ends reporting once the disk or the file under the store has not
+// worked for a minute: what a restart may mend. A server that is away or busy
+// comes back by itself.
+func (s *Service) watchStore(ctx context.Context) error {
+	tick := time.NewTicker(storeEvery)
+	defer tick.Stop()
+	var since time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		err := s.store.Check(ctx)
+		switch {
+		case !errors.Is(err, store.ErrBroken):
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+			s.log.Error("the store cannot be written", "error", err)
+		case time.Since(since) >= storeBrokenFor:
+			return fmt.Errorf("it could not be written for %v: nothing that was received is lost, it is in the stream: %w", storeBrokenFor, err)
+		}
+	}
+}
+
+// Findings returns what the self-checks of this process have found so far.
+func (s *Service) Findings() []check.Finding { return s.standing.Findings() }
 
 func (s *Service) answerFollowUps(ctx context.Context) error {
 	if err := s.follow.Serve(ctx, s.bus); err != nil {

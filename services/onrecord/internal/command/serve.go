@@ -124,6 +124,7 @@ func (v *serving) networkURL(ln net.Listener) string {
 
 func newServe(s *shared) *cobra.Command {
 	v := &serving{}
+	acceptLoss := false
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the form, the incidents and the figures (also without a command)",
@@ -137,7 +138,7 @@ func newServe(s *shared) *cobra.Command {
 				return err
 			}
 			cfg := s.programConfig()
-			cfg.Secure, cfg.TrustedProxies = v.secure(), v.proxies
+			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss = v.secure(), v.proxies, acceptLoss
 			p, err := program.Open(ctx, cfg)
 			if err != nil {
 				return errors.Join(err, ln.Close())
@@ -150,6 +151,7 @@ func newServe(s *shared) *cobra.Command {
 		},
 	}
 	v.addTo(s, cmd)
+	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "begin although the database or the stream is gone, with what is left")
 	return cmd
 }
 

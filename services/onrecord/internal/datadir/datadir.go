@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/onrecord/onrecord/pkg/check"
 	"github.com/onrecord/onrecord/pkg/seal"
 )
 
@@ -65,13 +66,34 @@ func ControlSocket(path string) string { return filepath.Join(path, "control.soc
 // KeyFile returns where the master key lies unless the operator keeps it elsewhere.
 func (d *Dir) KeyFile() string { return filepath.Join(d.path, "master.key") }
 
-// LostStore reports whether there is a stream but no store beside it: somebody
-// removed it, or put back an incomplete copy.
-func (d *Dir) LostStore() (bool, error) {
-	if _, err := os.Stat(d.Database()); !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+// Lost reports what is missing of an installation: the store although there is
+// a stream, or the stream although there is a store. Somebody removed it, or
+// put back an incomplete copy. A first start that was cut off looks like a lost
+// store whose stream never held anything.
+func (d *Dir) Lost() (store, stream bool, err error) {
+	hasStore, err := hasContent(d.Database(), d.Database()+"-wal")
+	if err != nil {
+		return false, false, err
 	}
-	return d.HasData()
+	hasStream := true
+	if _, err = os.Stat(d.Stream()); errors.Is(err, fs.ErrNotExist) {
+		hasStream, err = false, nil
+	}
+	return hasStream && !hasStore, hasStore && !hasStream, err
+}
+
+// hasContent reports whether one of the files is there and not empty.
+func hasContent(paths ...string) (bool, error) {
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		if err == nil && info.Size() > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // HasData reports whether something was ever stored here.
@@ -116,11 +138,13 @@ func (d *Dir) checkKey(ring *seal.Keyring) error {
 	kept, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s is missing, so it cannot be told whether the master key is the right one: put it back from the copy that the data came from", path)
+		return check.Alarmf("key_mark_missing", "Put it back from the copy that the data came from.",
+			"%s is missing, so it cannot be told whether the master key is the right one.", path)
 	case err != nil:
 		return err
 	case !hmac.Equal(kept, mark):
-		return errors.New("the master key is not the one this data was begun with: put that key back; without it nothing that was written can be read")
+		return check.Alarmf("key_other", "Put that key back, or name it with --master-key-file or ONRECORD_MASTER_KEY; without it nothing that was written can be read.",
+			"The master key is not the one this data was begun with.")
 	}
 	return nil
 }
@@ -159,8 +183,8 @@ func (d *Dir) readKeyring(text, file string) (*seal.Keyring, error) {
 		return nil, err
 	}
 	if old {
-		return nil, fmt.Errorf("the master key %s is missing, but there is data here that only it can open: "+
-			"put the key back from your copy, or name it with --master-key-file or ONRECORD_MASTER_KEY", d.KeyFile())
+		return nil, check.Alarmf("key_missing", "Put the key back from your copy, or name it with --master-key-file or ONRECORD_MASTER_KEY.",
+			"The master key %s is missing, but there is data here that only it can open.", d.KeyFile())
 	}
 	return seal.CreateFile(d.KeyFile())
 }

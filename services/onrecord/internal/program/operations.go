@@ -29,6 +29,7 @@ const (
 	OpSitesImport      = "sites.import"
 	OpSitesList        = "sites.list"
 	OpVerify           = "verify"
+	OpDoctor           = "doctor"
 	OpDeadLetters      = "dead-letters.list"
 	OpDeadLetterReplay = "dead-letters.replay"
 	OpEventsTail       = "events.tail"
@@ -68,6 +69,7 @@ func (p *Program) Operations() control.Operations {
 		}),
 		OpSitesList:   op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Sites(ctx) }),
 		OpVerify:      op(p.verify),
+		OpDoctor:      op(p.examine),
 		OpDeadLetters: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.DeadLetters(ctx) }),
 		OpDeadLetterReplay: op(func(ctx context.Context, subject string, _ func(string)) (any, error) {
 			return nil, r.ReplayDeadLetter(ctx, subject)

@@ -34,6 +34,7 @@ type Config struct {
 	Threshold      int    // counts from 1 to this are hidden from managers
 	Secure         bool   // served over TLS
 	TrustedProxies []string
+	AcceptLoss     bool // begin although the store or the stream is gone, with what is left
 	Log            *slog.Logger
 	Now            func() time.Time
 }
@@ -68,12 +69,9 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lost, err := p.dir.LostStore()
+	lost, err := p.lostParts()
 	if err != nil {
 		return nil, err
-	}
-	if lost {
-		cfg.Log.Error("the store is gone; making it anew from the stream: what reps did with the incidents, accounts and sites are not in it")
 	}
 	assets, err := web.LoadAssets()
 	if err != nil {
@@ -97,6 +95,11 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	} else {
 		cfg.Log.Warn("concurrent reports cannot share a write to disk here: filing by many at once is slower", "error", err)
 	}
+	if lost {
+		if err = p.mayBeginAnew(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err = p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 		Threshold: cfg.Threshold, Secure: cfg.Secure,
 	})
 	if err != nil {
-		return nil, err
+		return nil, unusable(err)
 	}
 	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version})
 	if err != nil {
@@ -219,6 +222,7 @@ func (p *Program) parts() []run.Part {
 		{Name: "classifier", Run: p.classifier.Run},
 		{Name: "reporting", Run: p.reporting.Run},
 		{Name: "stream", Run: p.watchStream},
+		{Name: "disk", Run: p.watchDisk},
 	}
 }
 

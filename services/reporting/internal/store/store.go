@@ -23,7 +23,18 @@ var (
 	ErrNotFound = errors.New("not in the store")
 	ErrExists   = errors.New("already in the store")
 	ErrStale    = errors.New("changed since it was read")
+
+	// ErrBroken says that the file or the disk under the store does not work:
+	// unlike a server that is away it may need a restart to come back.
+	ErrBroken = errors.New("the disk or the file under the store does not work")
 )
+
+// Inspector is a Store that can look for damage within itself.
+type Inspector interface {
+	// Inspect reads everything and returns a line for each damage, without
+	// anything that was stored.
+	Inspect(ctx context.Context) ([]string, error)
+}
 
 // Store is everything reporting keeps. It may be used from many goroutines.
 //

@@ -9,9 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite" // and the driver "sqlite"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
@@ -263,7 +264,41 @@ func annotate(what string, err error) error {
 	if err == nil || isAnswer(err) {
 		return err
 	}
+	if isBroken(err) {
+		err = fmt.Errorf("%w: %w", store.ErrBroken, err)
+	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// isBroken knows SQLite's primary result codes of a disk or a file that does
+// not work. Source: https://sqlite.org/rescode.html.
+func isBroken(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	const readOnly, ioError, corrupt, full, cannotOpen, notADatabase = 8, 10, 11, 13, 14, 26
+	return slices.Contains([]int{readOnly, ioError, corrupt, full, cannotOpen, notADatabase}, e.Code()&0xff)
+}
+
+// Inspect implements store.Inspector.
+func (d *db) Inspect(ctx context.Context) (damage []string, err error) {
+	err = d.read(ctx, "inspect", func(ctx context.Context, s *statements) error {
+		for _, pragma := range []string{`SELECT integrity_check FROM pragma_integrity_check LIMIT 20`, `SELECT "table" FROM pragma_foreign_key_check LIMIT 20`} {
+			var line string
+			err := s.rows(ctx, pragma, nil, func() error {
+				if line != "ok" {
+					damage = append(damage, line)
+				}
+				return nil
+			}, &line)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return damage, err
 }
 
 // isAnswer reports whether an error is one of the port's answers rather than a

@@ -1,0 +1,72 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/onrecord/onrecord/pkg/check"
+	"github.com/onrecord/onrecord/services/onrecord/internal/datadir"
+	"github.com/onrecord/onrecord/services/onrecord/internal/program"
+)
+
+func newDoctor(s *shared) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Look at everything, say in words what is wrong, and what to do next",
+		Long: `Holds the stream against the database, its consumers, the figures and the timelines,
+looks for damage and for disks that fill up, and explains what it finds. Beside a
+running server it asks that one; a stopped installation it opens itself, and where it
+cannot, it says why and what to do. It changes nothing, but takes in what the stream
+holds and the database lacks. Exits with 1 when anything is wrong.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			found, err := s.examine(cmd)
+			if err != nil {
+				return err
+			}
+			return s.explainFindings(found)
+		},
+	}
+}
+
+// examine returns what is wrong, also when it is why nothing can be opened.
+func (s *shared) examine(cmd *cobra.Command) ([]check.Finding, error) {
+	used, err := isUsed(s.dataDir)
+	if err != nil {
+		return nil, err
+	}
+	if !used {
+		return []check.Finding{check.Alarmf("no_installation",
+			"Name the right directory with --data-dir. “onrecord serve” would begin a new installation here.",
+			"There is nothing in %s.", s.dataDir)}, nil
+	}
+	var e program.Examination
+	err = s.call(cmd, program.OpDoctor, struct{}{}, &e)
+	var f check.Finding
+	switch {
+	case errors.As(err, &f):
+		return []check.Finding{f}, nil
+	case errors.Is(err, datadir.ErrInUse):
+		return []check.Finding{check.Alarmf("not_answering",
+			"Look at its log. If it hangs, end it and start it again: nothing that was received is lost.",
+			"A process has %s and does not answer on its control socket.", s.dataDir)}, nil
+	}
+	return e.Findings, err
+}
+
+// explainFindings prints each finding with its next step, and fails when there
+// is one.
+func (s *shared) explainFindings(found []check.Finding) error {
+	if len(found) == 0 {
+		return s.say("Everything was looked at and nothing is wrong.")
+	}
+	for _, f := range found {
+		if err := s.say("%s  %s\n  %s\n  Next: %s\n", strings.ToUpper(string(f.Severity)), f.Code, f.What, f.Next); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("found: %d", len(found))
+}

@@ -1,0 +1,132 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/onrecord/onrecord/pkg/check"
+)
+
+// Examination is what every check found when it was asked.
+type Examination struct {
+	Findings []check.Finding `json:"findings,omitempty"`
+}
+
+// examine runs every check now.
+func (p *Program) examine(ctx context.Context, _ struct{}, progress func(string)) (any, error) {
+	var found []check.Finding
+	if err := p.stream.Check(); err != nil {
+		found = append(found, check.Alarmf("stream_unwritable",
+			"Look for a full or failing disk, then restart. Nothing that was received is lost.",
+			"The stream cannot be written any more: %v.", err))
+	}
+	disk, err := p.diskFindings()
+	if err != nil {
+		return nil, err
+	}
+	of, err := p.reporting.Examine(ctx, progress)
+	return Examination{slices.Concat(found, disk, of)}, err
+}
+
+// What must be free on the disk that holds the data.
+const (
+	freeWarning = 1 << 30
+	freeAlarm   = 256 << 20
+	diskEvery   = 30 * time.Second
+)
+
+// watchDisk tells of a disk that fills up, before it bites, until ctx is done.
+func (p *Program) watchDisk(ctx context.Context) error {
+	tick := time.NewTicker(diskEvery)
+	defer tick.Stop()
+	var gauge check.Gauge
+	told := ""
+	for {
+		found, err := p.diskFindings()
+		if err != nil {
+			p.cfg.Log.Error("the free disk space could not be read", "error", err)
+		}
+		gauge.Set(found)
+		now := ""
+		for _, f := range found {
+			if now = f.Code; now != told {
+				p.cfg.Log.Error("self-check", "code", f.Code, "severity", f.Severity, "finding", f.What, "next", f.Next)
+			}
+		}
+		told = now
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+var diskFree = metrics.GetOrCreateGauge(`onrecord_disk_free_bytes`, nil)
+
+func (p *Program) diskFindings() ([]check.Finding, error) {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(p.dir.Path(), &fs); err != nil {
+		return nil, err
+	}
+	free := int64(fs.Bavail) * fs.Bsize
+	diskFree.Set(float64(free))
+	next := "Free some, or move the data directory to a larger disk. When it is full, filing is refused and the program stops."
+	what := "The disk that holds %s has %d MiB left."
+	switch {
+	case free < freeAlarm:
+		return []check.Finding{check.Alarmf("disk_nearly_full", next, what, p.dir.Path(), free>>20)}, nil
+	case free < freeWarning:
+		return []check.Finding{check.Warningf("disk_filling", next, what, p.dir.Path(), free>>20)}, nil
+	}
+	return nil, nil
+}
+
+// lostParts reports whether the store is gone beside a stream. A stream that
+// is gone beside a store is an error unless that was accepted: silently
+// beginning with an empty one would hide what was in it.
+func (p *Program) lostParts() (store bool, err error) {
+	store, stream, err := p.dir.Lost()
+	if err != nil || !stream {
+		return store, err
+	}
+	if !p.cfg.AcceptLoss {
+		return false, check.Alarmf("stream_lost",
+			"Put it back from a copy, or restore a backup into an empty directory. If there is none, “onrecord serve --accept-loss” goes on without it.",
+			"There is a database in %s and no stream beside it: what was received and not yet counted was in the stream.", p.dir.Path())
+	}
+	p.cfg.Log.Error("the stream is gone and its loss was accepted: beginning with an empty one; what was received and not yet counted was in it")
+	return false, nil
+}
+
+// mayBeginAnew returns an error when the store is gone, the stream has ever
+// held something, and the loss was not accepted.
+func (p *Program) mayBeginAnew(ctx context.Context) error {
+	h, err := p.bus.Health(ctx)
+	if err != nil || h.LastSeq == 0 { // a first start that was cut off
+		return err
+	}
+	if !p.cfg.AcceptLoss {
+		return check.Alarmf("store_lost",
+			"Put it back from a copy, or restore a backup into an empty directory. If there is none, “onrecord serve --accept-loss” makes it anew from the stream, without accounts, sites and what reps did.",
+			"There is a stream in %s and no database beside it.", p.dir.Path())
+	}
+	p.cfg.Log.Error("the store is gone and its loss was accepted: making it anew from the stream; what reps did with the incidents, accounts and sites are not in it")
+	return nil
+}
+
+// unusable explains why the database could not be opened.
+func unusable(err error) error {
+	var f check.Finding
+	if errors.As(err, &f) {
+		return err
+	}
+	return check.Alarmf("store_unusable",
+		"If a newer release wrote it, start that one. Otherwise keep a copy of the data directory as it is, and restore the newest backup into an empty one.",
+		"The database cannot be used: %v.", err)
+}
