@@ -154,6 +154,7 @@ type FiledReport struct {
 	PressedAt      time.Time // zero when not tapped
 	FormVersion    string
 	PeopleAffected int
+	Details        Details // as filed
 }
 
 // Action is what a change did.

@@ -70,6 +70,11 @@ func TestInvalidReportsNameTheField(t *testing.T) {
 		"too many people":   {"people_affected", func(r *Report) { r.PeopleAffected = MaxPeople + 1 }},
 		"negative days":     {"days_unable", func(r *Report) { n := -1; r.DaysUnable = &n }},
 		"an unknown choice": {"contact", func(r *Report) { r.Contact.Choice = "tell everyone" }},
+		"for nobody":        {"filed_for", func(r *Report) { r.Details.FiledFor = "nobody" }},
+		"another control":   {"control", func(r *Report) { r.Details.Control = "moat" }},
+		"another answer":    {"manager_told", func(r *Report) { r.Details.Told = "perhaps" }},
+		"another exposure":  {"exposure", func(r *Report) { r.Details.Exposure = "bad news" }},
+		"another closeness": {"exposure_closeness", func(r *Report) { r.Details.Closeness = "far" }},
 		"another language":  {"language", func(r *Report) { r.Language = "fr" }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,6 +33,17 @@ type Contact struct {
 	Details string
 }
 
+// Details are the answers to the short questions that only some reports are
+// asked. An empty one was not answered. They are no words: they are kept in the
+// clear, and nothing is counted by them.
+type Details struct {
+	FiledFor  FiledFor
+	Control   Control   // of a missing control: which
+	Told      Told      // … and whether a manager was told
+	Exposure  Exposure  // of an exposure: to what
+	Closeness Closeness // … and how close and long
+}
+
 // Report is what one person filed. Its ID is a UUIDv7 made on the phone and is
 // the idempotency key everywhere: the same id again is the same report.
 //
@@ -53,6 +64,7 @@ type Report struct {
 	DaysUnable     *int // nil when not answered
 	PeopleAffected int  // 0 when not answered
 	Employer       string
+	Details        Details
 	Contact        Contact
 	Language       string // "en" or "cy"
 	FormVersion    string
@@ -138,6 +150,11 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	enum(wrong, "occurred_precision", r.Precision, Precisions)
 	enum(wrong, "contact", r.Contact.Choice, ContactChoices)
 	enum(wrong, "language", r.Language, []string{"en", "cy"})
+	optional(wrong, "filed_for", r.Details.FiledFor, FiledFors)
+	optional(wrong, "control", r.Details.Control, Controls)
+	optional(wrong, "manager_told", r.Details.Told, Tolds)
+	optional(wrong, "exposure", r.Details.Exposure, Exposures)
+	optional(wrong, "exposure_closeness", r.Details.Closeness, Closenesses)
 
 	if message := checkOccurred(r.OccurredAt, r.Precision, now); message != "" {
 		wrong("occurred_at", "%s", message)
@@ -198,6 +215,13 @@ func enum[T ~string](wrong wrongFunc, field string, v T, all []T) {
 		names[i] = string(a)
 	}
 	wrong(field, "Must be one of: %s.", strings.Join(names, ", "))
+}
+
+// optional is enum for a question that need not be answered.
+func optional[T ~string](wrong wrongFunc, field string, v T, all []T) {
+	if v != "" {
+		enum(wrong, field, v, all)
+	}
 }
 
 func words(wrong wrongFunc, field string, name fault.Text, s string, limit int) {

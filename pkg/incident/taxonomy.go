@@ -144,6 +144,86 @@ const (
 // Precisions are all precisions.
 var Precisions = []Precision{PrecisionExact, PrecisionAbout, PrecisionDay}
 
+// FiledFor is whose report it is.
+type FiledFor string
+
+// Whom a report can be filed for. Empty: not answered.
+const (
+	FiledForSelf      FiledFor = "self"
+	FiledForColleague FiledFor = "colleague"
+	FiledForSeveral   FiledFor = "several"
+	FiledForUnknown   FiledFor = "unknown"
+)
+
+// FiledFors are the answers in the order of the form.
+var FiledFors = []FiledFor{FiledForSelf, FiledForColleague, FiledForSeveral, FiledForUnknown}
+
+// Control is a measure that keeps staff safe, of which one is missing.
+type Control string
+
+// The controls. Empty: not answered.
+const (
+	ControlScreen       Control = "screen"
+	ControlDistance     Control = "distance"
+	ControlVentilation  Control = "ventilation"
+	ControlCleaning     Control = "cleaning"
+	ControlFaceCovering Control = "face_covering"
+	ControlStaffing     Control = "staffing"
+	ControlAlarm        Control = "alarm"
+	ControlTraining     Control = "training"
+	ControlOther        Control = "other"
+	ControlUnknown      Control = "unknown"
+)
+
+// Controls are all controls in the order of the form.
+var Controls = []Control{ControlScreen, ControlAlarm, ControlStaffing, ControlTraining, ControlDistance,
+	ControlVentilation, ControlCleaning, ControlFaceCovering, ControlOther, ControlUnknown}
+
+// Told is whether a manager knows of a missing control. When a danger was
+// raised is what a case under the Employment Rights Act 1996, s.44, rests on.
+type Told string
+
+// The answers. Empty: not answered.
+const (
+	ToldYes     Told = "yes"
+	ToldNo      Told = "no"
+	ToldUnknown Told = "unknown"
+)
+
+// Tolds are the answers in the order of the form.
+var Tolds = []Told{ToldYes, ToldNo, ToldUnknown}
+
+// Exposure is to what somebody was exposed.
+type Exposure string
+
+// The exposures. Empty: not answered.
+const (
+	ExposureSymptoms     Exposure = "symptoms"
+	ExposurePositiveTest Exposure = "positive_test"
+	ExposureBodyFluid    Exposure = "body_fluid"
+	ExposureOther        Exposure = "other"
+	ExposureUnknown      Exposure = "unknown"
+)
+
+// Exposures are all exposures in the order of the form.
+var Exposures = []Exposure{ExposureSymptoms, ExposurePositiveTest, ExposureBodyFluid, ExposureOther, ExposureUnknown}
+
+// Closeness is how close an exposure was and how long it lasted.
+type Closeness string
+
+// The closenesses; close is within two metres, long 15 minutes or more. Empty:
+// not answered.
+const (
+	ClosenessTouched    Closeness = "touched"
+	ClosenessCloseLong  Closeness = "close_long"
+	ClosenessCloseShort Closeness = "close_short"
+	ClosenessSameRoom   Closeness = "same_room"
+	ClosenessUnknown    Closeness = "unknown"
+)
+
+// Closenesses are all of them in the order of the form.
+var Closenesses = []Closeness{ClosenessTouched, ClosenessCloseLong, ClosenessCloseShort, ClosenessSameRoom, ClosenessUnknown}
+
 // ContactChoice is who may know who reported.
 type ContactChoice string
 

@@ -38,7 +38,7 @@ var rules = []rule{
 	// A service's main connects to NATS; beyond it only the bus knows NATS.
 	{"services/intake", []string{"pkg/", "services/intake/", "github.com/nats-io/nats.go", "github.com/spf13/pflag"}},
 	{"services/intake/intake", []string{"pkg/", "proto/", "services/intake/internal", "github.com/gofiber/fiber/v2", "github.com/google/uuid", "github.com/VictoriaMetrics/metrics", "google.golang.org/protobuf"}},
-	{"services/intake/internal", []string{"pkg/incident", "pkg/fault", "pkg/seal", "pkg/bus", "proto/", "services/intake/internal", "github.com/google/uuid", "google.golang.org/protobuf"}},
+	{"services/intake/internal", []string{"pkg/incident", "pkg/fault", "pkg/words", "pkg/seal", "pkg/bus", "proto/", "services/intake/internal", "github.com/google/uuid", "google.golang.org/protobuf"}},
 
 	{"services/classifier", []string{"pkg/", "services/classifier/", "github.com/nats-io/nats.go", "github.com/spf13/pflag"}},
 	{"services/classifier/classifier", []string{"pkg/bus", "pkg/incident", "pkg/fault", "pkg/seal", "pkg/run", "proto/", "services/classifier/internal", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},

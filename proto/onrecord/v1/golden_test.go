@@ -41,6 +41,16 @@ var messages = map[string]proto.Message{
 			Employer: "Demo Employer", ContactChoice: "rep_only", Language: "en", FormVersion: "1",
 			WrappedKey: []byte{7, 8}, SealedWords: []byte{9, 10}}},
 	},
+	"filed_details": &onrecordv1.Envelope{
+		Type: "onrecord.v1.report.filed", Id: "01890a5d-ac96-774b-bcce-b302099a8059.filed",
+		Time: at("2026-11-27T12:00:00Z"), Producer: "intake/1.1.0", Trace: "7f1c9b",
+		Event: &onrecordv1.Envelope_ReportFiled{ReportFiled: &onrecordv1.ReportFiled{
+			ReportId: "01890a5d-ac96-774b-bcce-b302099a8059", ReceiptHash: []byte{1, 2, 3}, Digest: []byte{4, 5, 6}, TaxonomyVersion: "1",
+			Site: "demo-north", OccurredAt: at("2026-11-27T11:00:00Z"), OccurredPrecision: "exact",
+			Kind: "missing_control", Channel: "unknown", Target: "unknown", Hurt: "unknown", ContactChoice: "anonymous", Language: "cy", FormVersion: "report/2",
+			FiledFor: "colleague", Control: "screen", ManagerTold: "yes", Exposure: "symptoms", ExposureCloseness: "close_long",
+			WrappedKey: []byte{7, 8}, SealedWords: []byte{9, 10}}},
+	},
 	"classified": &onrecordv1.Envelope{
 		Type: "onrecord.v1.report.classified", Id: "01890a5d-ac96-774b-bcce-b302099a8057.classified.lexicon-1",
 		Time: at("2026-11-21T12:00:01Z"), Producer: "classifier/1.0.0", Trace: "7f1c9a",

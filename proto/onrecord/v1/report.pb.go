@@ -262,6 +262,13 @@ type ReportFiled struct {
 	ContactChoice string `protobuf:"bytes,21,opt,name=contact_choice,json=contactChoice,proto3" json:"contact_choice,omitempty"`
 	Language      string `protobuf:"bytes,22,opt,name=language,proto3" json:"language,omitempty"`
 	FormVersion   string `protobuf:"bytes,23,opt,name=form_version,json=formVersion,proto3" json:"form_version,omitempty"`
+	// Answers to the short questions that only some reports are asked, as values
+	// of the taxonomy; empty where not answered.
+	FiledFor          string `protobuf:"bytes,24,opt,name=filed_for,json=filedFor,proto3" json:"filed_for,omitempty"`
+	Control           string `protobuf:"bytes,25,opt,name=control,proto3" json:"control,omitempty"`
+	ManagerTold       string `protobuf:"bytes,26,opt,name=manager_told,json=managerTold,proto3" json:"manager_told,omitempty"`
+	Exposure          string `protobuf:"bytes,27,opt,name=exposure,proto3" json:"exposure,omitempty"`
+	ExposureCloseness string `protobuf:"bytes,28,opt,name=exposure_closeness,json=exposureCloseness,proto3" json:"exposure_closeness,omitempty"`
 	// A data key made for this report, wrapped by the master key.
 	WrappedKey []byte `protobuf:"bytes,30,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
 	// ReportWords, sealed under that data key with the report id and the word
@@ -423,6 +430,41 @@ func (x *ReportFiled) GetLanguage() string {
 func (x *ReportFiled) GetFormVersion() string {
 	if x != nil {
 		return x.FormVersion
+	}
+	return ""
+}
+
+func (x *ReportFiled) GetFiledFor() string {
+	if x != nil {
+		return x.FiledFor
+	}
+	return ""
+}
+
+func (x *ReportFiled) GetControl() string {
+	if x != nil {
+		return x.Control
+	}
+	return ""
+}
+
+func (x *ReportFiled) GetManagerTold() string {
+	if x != nil {
+		return x.ManagerTold
+	}
+	return ""
+}
+
+func (x *ReportFiled) GetExposure() string {
+	if x != nil {
+		return x.Exposure
+	}
+	return ""
+}
+
+func (x *ReportFiled) GetExposureCloseness() string {
+	if x != nil {
+		return x.ExposureCloseness
 	}
 	return ""
 }
@@ -991,7 +1033,7 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	" \x01(\v2\x18.onrecord.v1.ReportFiledH\x00R\vreportFiled\x12L\n" +
 	"\x11report_classified\x18\v \x01(\v2\x1d.onrecord.v1.ReportClassifiedH\x00R\x10reportClassified\x12=\n" +
 	"\freport_added\x18\f \x01(\v2\x18.onrecord.v1.ReportAddedH\x00R\vreportAddedB\a\n" +
-	"\x05event\"\xca\x05\n" +
+	"\x05event\"\xef\x06\n" +
 	"\vReportFiled\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12!\n" +
 	"\freceipt_hash\x18\x02 \x01(\fR\vreceiptHash\x12\x16\n" +
@@ -1014,7 +1056,12 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\bemployer\x18\x14 \x01(\tR\bemployer\x12%\n" +
 	"\x0econtact_choice\x18\x15 \x01(\tR\rcontactChoice\x12\x1a\n" +
 	"\blanguage\x18\x16 \x01(\tR\blanguage\x12!\n" +
-	"\fform_version\x18\x17 \x01(\tR\vformVersion\x12\x1f\n" +
+	"\fform_version\x18\x17 \x01(\tR\vformVersion\x12\x1b\n" +
+	"\tfiled_for\x18\x18 \x01(\tR\bfiledFor\x12\x18\n" +
+	"\acontrol\x18\x19 \x01(\tR\acontrol\x12!\n" +
+	"\fmanager_told\x18\x1a \x01(\tR\vmanagerTold\x12\x1a\n" +
+	"\bexposure\x18\x1b \x01(\tR\bexposure\x12-\n" +
+	"\x12exposure_closeness\x18\x1c \x01(\tR\x11exposureCloseness\x12\x1f\n" +
 	"\vwrapped_key\x18\x1e \x01(\fR\n" +
 	"wrappedKey\x12!\n" +
 	"\fsealed_words\x18\x1f \x01(\fR\vsealedWordsB\x0e\n" +

@@ -11,11 +11,12 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/pkg/words"
 	"github.com/onrecord/onrecord/services/intake/internal/filing"
 )
 
 // formVersion says by which questions a report was made. Change it with them.
-const formVersion = "report/1"
+const formVersion = "report/2"
 
 // tiledSites is the most sites that are shown as tiles; more are a list.
 const tiledSites = 6
@@ -34,6 +35,7 @@ type question struct {
 	Name, Legend, Hint string
 	Class              string // how the tiles stand
 	Reveal             string // the answer to another question that makes this one appear
+	Need               string // what to say when it was not answered; "" where it need not be
 	Message            string // what to mend
 	Choices            []choice
 }
@@ -54,8 +56,12 @@ type reportPage struct {
 	Form                        filing.Form
 	Kept                        bool // it comes back: script must keep its id and receipt
 	Kind, Channel, Target, Site question
+	Control, Told               question
+	Exposure, Closeness         question
 	SiteList                    []choice // instead of Site's tiles when there are many
-	When, Hurt, Contact         question
+	When, Hurt                  question
+	FiledFor, Contact           question
+	Language                    string
 	MaxNarrative                int
 	MoreOpen                    bool // something in the optional part was answered or is to be mended
 }
@@ -63,7 +69,8 @@ type reportPage struct {
 // onlyAggression makes a question appear for what somebody did to staff.
 const onlyAggression = "kind=assault|attempted_assault|threat|abuse|property_damage"
 
-func newReportPage(say sayer, form filing.Form, kept bool, sites *directory, errs web.Errors) reportPage {
+func newReportPage(l words.Language, form filing.Form, kept bool, sites *directory, errs web.Errors) reportPage {
+	say := l.Say
 	p := reportPage{
 		Form: form,
 		Kept: kept,
@@ -76,7 +83,35 @@ func newReportPage(say sayer, form filing.Form, kept bool, sites *directory, err
 			choice{Value: string(incident.KindMissingControl), Label: say("Safety measure missing")},
 			choice{Value: string(incident.KindExposure), Label: say("Covid or infection")},
 			choice{Value: string(incident.KindOtherInjury), Label: say("A fall or other injury")},
-			choice{Value: string(incident.KindOther), Label: say("Something else"), Wide: true}),
+			choice{Value: string(incident.KindOther), Label: say("Something else")},
+			choice{Value: string(incident.KindUnknown), Label: say("Not sure")}),
+		Control: ask("control", say("Which safety measure is missing?"), form.Control, errs,
+			choice{Value: string(incident.ControlScreen), Label: say("Screen or barrier")},
+			choice{Value: string(incident.ControlAlarm), Label: say("Alarm or radio")},
+			choice{Value: string(incident.ControlStaffing), Label: say("Enough staff")},
+			choice{Value: string(incident.ControlTraining), Label: say("Training")},
+			choice{Value: string(incident.ControlDistance), Label: say("Distance")},
+			choice{Value: string(incident.ControlVentilation), Label: say("Fresh air")},
+			choice{Value: string(incident.ControlCleaning), Label: say("Cleaning")},
+			choice{Value: string(incident.ControlFaceCovering), Label: say("Face coverings")},
+			choice{Value: string(incident.ControlOther), Label: say("Something else")},
+			choice{Value: string(incident.ControlUnknown), Label: say("Not sure")}),
+		Told: ask("manager_told", say("Has a manager been told?"), form.Told, errs,
+			choice{Value: string(incident.ToldYes), Label: say("Yes")},
+			choice{Value: string(incident.ToldNo), Label: say("No")},
+			choice{Value: string(incident.ToldUnknown), Label: say("Not sure")}),
+		Exposure: ask("exposure", say("What were you exposed to?"), form.Exposure, errs,
+			choice{Value: string(incident.ExposureSymptoms), Label: say("Somebody who seemed ill")},
+			choice{Value: string(incident.ExposurePositiveTest), Label: say("A positive test")},
+			choice{Value: string(incident.ExposureBodyFluid), Label: say("Blood, spit or a needle")},
+			choice{Value: string(incident.ExposureOther), Label: say("Something else")},
+			choice{Value: string(incident.ExposureUnknown), Label: say("Not sure"), Wide: true}),
+		Closeness: ask("exposure_closeness", say("How close was it, and for how long?"), form.Closeness, errs,
+			choice{Value: string(incident.ClosenessTouched), Label: say("It touched me or got on me")},
+			choice{Value: string(incident.ClosenessCloseLong), Label: say("Close, 15 minutes or more")},
+			choice{Value: string(incident.ClosenessCloseShort), Label: say("Close, but shorter")},
+			choice{Value: string(incident.ClosenessSameRoom), Label: say("In the same room")},
+			choice{Value: string(incident.ClosenessUnknown), Label: say("Not sure"), Wide: true}),
 		Channel: ask("channel", say("How did it reach you?"), form.Channel, errs,
 			choice{Value: string(incident.ChannelInPerson), Label: say("In person")},
 			choice{Value: string(incident.ChannelPhone), Label: say("By phone")},
@@ -102,16 +137,30 @@ func newReportPage(say sayer, form filing.Form, kept bool, sites *directory, err
 			choice{Value: string(incident.ContactAnonymous), Label: say("Nobody: I stay anonymous")},
 			choice{Value: string(incident.ContactRepOnly), Label: say("Only the safety reps")},
 			choice{Value: string(incident.ContactMayBeNamed), Label: say("I may be named")}),
+		FiledFor: ask("filed_for", say("Who are you reporting for?"), form.FiledFor, errs,
+			choice{Value: string(incident.FiledForSelf), Label: say("Myself")},
+			choice{Value: string(incident.FiledForColleague), Label: say("A colleague")},
+			choice{Value: string(incident.FiledForSeveral), Label: say("Several of us")}),
 		MaxNarrative: incident.MaxNarrative,
+		Language:     string(l),
 	}
 	p.Kind.Hint = say("Choose the nearest, or leave it and tell us in your own words below.")
 	p.Channel.Hint = say("The way it got to you, not what it was about.")
+	p.Closeness.Hint = say("Close is within two metres.")
+	p.FiledFor.Hint = say("If it is a colleague’s, give them the receipt code afterwards: whoever has it can follow the report up.")
 	p.Channel.Reveal, p.Target.Reveal = onlyAggression, onlyAggression
-	p.When.Class, p.Hurt.Class, p.Contact.Class = "app-tiles--3", "app-tiles--3", ""
+	p.Control.Reveal, p.Told.Reveal = "kind="+string(incident.KindMissingControl), "kind="+string(incident.KindMissingControl)
+	p.Exposure.Reveal, p.Closeness.Reveal = "kind="+string(incident.KindExposure), "kind="+string(incident.KindExposure)
+	for _, q := range []*question{&p.When, &p.Hurt, &p.Told, &p.FiledFor} {
+		q.Class = "app-tiles--3"
+	}
+	p.Contact.Class = ""
+	p.Kind.Need = say("Select what happened, or tell us in your own words.")
+	p.When.Need = say("Select when it happened.")
 	p.askWhere(say, sites, errs)
-	p.MoreOpen = form.DaysUnable+form.PeopleAffected+form.Employer+form.ContactName+form.ContactDetails != "" ||
+	p.MoreOpen = form.FiledFor+form.DaysUnable+form.PeopleAffected+form.Employer+form.ContactName+form.ContactDetails != "" ||
 		form.Contact != string(incident.ContactAnonymous) ||
-		errs.For("people_affected")+errs.For("days_unable")+errs.For("employer")+errs.For("contact") != ""
+		errs.For("filed_for")+errs.For("people_affected")+errs.For("days_unable")+errs.For("employer")+errs.For("contact") != ""
 	return p
 }
 
@@ -123,7 +172,7 @@ func (p *reportPage) askWhere(say sayer, sites *directory, errs web.Errors) {
 	}
 	choices = append(choices, choice{Value: incident.SiteUnlisted, Label: say(somewhereElse)})
 	p.Site = ask("site", say("Where?"), p.Form.Site, errs, choices...)
-	p.Site.Class = "app-tiles--sites"
+	p.Site.Class, p.Site.Need = "app-tiles--sites", say("Select where it happened.")
 	if len(sites.sites) > tiledSites {
 		p.Site.Hint = say("Type part of its name, the town or the street.")
 		p.SiteList, p.Site.Choices = p.Site.Choices, nil
@@ -156,9 +205,9 @@ func newForm() (filing.Form, error) {
 }
 
 func (s *Service) renderReport(c *fiber.Ctx, status int, sites *directory, form filing.Form, kept bool, errs web.Errors) error {
-	say := web.Language(c).Say
+	l := web.Language(c)
 	return s.pages.Render(c, status, "report", web.Page{
-		Title: say("Report an incident"), Section: "/report/", Errors: errs, Data: newReportPage(say, form, kept, sites, errs),
+		Title: l.Say("Report an incident"), Section: "/report/", Errors: errs, Data: newReportPage(l, form, kept, sites, errs),
 	})
 }
 

@@ -80,7 +80,7 @@ func TestTheFormHasStableNames(t *testing.T) {
 	for _, selector := range []string{"form#report-form[method=post][action='/report/']", "input[name=id][value]", "input[name=receipt]", "input[name=pressed_at]", "input[name=sent_at]",
 		"input#kind[type=radio]", "input#channel[type=radio]", "input#target[type=radio]", "input#site[type=radio]", "input#when[value=now]", "input#when-today", "input#when-day",
 		"input#site-unlisted", "input#site_name", "input#day", "input#month", "input#year", "input#time[type=time]", "input#hurt", "textarea#narrative",
-		"details input#people_affected", "details input#days_unable", "details input#employer", "details input#contact[checked]", "button.app-send", "[data-trouble]", "a[href='tel:999']"} {
+		"details input#people_affected", "details input#days_unable", "details input#employer", "details input#contact[checked]", "details input#filed_for", "input#control[type=radio]", "input#manager_told", "input#exposure", "input#exposure_closeness", "input[name=language][value=en]", "input#kind-unknown", "button.app-send", "[data-trouble]", "a[href='tel:999']"} {
 		if n := doc.Find(selector).Length(); n != 1 {
 			t.Errorf("%s: %d of them, want 1", selector, n)
 		}

@@ -94,6 +94,12 @@ type wordsItem struct {
 	Employer      string                 `json:"employer,omitempty"`
 	ContactChoice incident.ContactChoice `json:"contact_choice"`
 	Contact       *contactItem           `json:"contact,omitempty"`
+
+	FiledFor  incident.FiledFor  `json:"filed_for,omitempty"` // these five where the reporter answered
+	Control   incident.Control   `json:"control,omitempty"`
+	Told      incident.Told      `json:"manager_told,omitempty"`
+	Exposure  incident.Exposure  `json:"exposure,omitempty"`
+	Closeness incident.Closeness `json:"exposure_closeness,omitempty"`
 }
 
 type contactItem struct {
@@ -191,7 +197,8 @@ func detailOf(i *incident.Incident, words *casework.Words, sites *directory) inc
 		WordsErased: words.Erased, Words: []wordsItem{}, Timeline: make([]changeItem, len(i.Timeline))}
 	for n, w := range words.Reports {
 		r := i.Reports[n]
-		item := wordsItem{ReceivedAt: r.ReceivedAt, Language: r.Language, Narrative: w.Narrative, SiteName: w.SiteName, Employer: w.Employer, ContactChoice: r.ContactChoice}
+		item := wordsItem{ReceivedAt: r.ReceivedAt, Language: r.Language, Narrative: w.Narrative, SiteName: w.SiteName, Employer: w.Employer, ContactChoice: r.ContactChoice,
+			FiledFor: r.Details.FiledFor, Control: r.Details.Control, Told: r.Details.Told, Exposure: r.Details.Exposure, Closeness: r.Details.Closeness}
 		if w.ContactName != "" || w.ContactDetails != "" {
 			item.Contact = &contactItem{w.ContactName, w.ContactDetails}
 		}

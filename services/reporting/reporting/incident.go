@@ -229,6 +229,11 @@ func factsOf(i *incident.Incident, words *casework.Words, sites *directory) []fa
 		if n < len(words.Reports) {
 			w = words.Reports[n]
 		}
+		add("Filed for"+which, filedForWords[r.Details.FiledFor])
+		add("Missing measure"+which, controlWords[r.Details.Control])
+		add("Manager told?"+which, toldWords[r.Details.Told])
+		add("Exposed to"+which, exposureWords[r.Details.Exposure])
+		add("How close"+which, closenessWords[r.Details.Closeness])
 		add("Site as reported"+which, w.SiteName)
 		if !strings.EqualFold(w.Employer, i.Employer) {
 			add("Employer as reported"+which, w.Employer)

@@ -26,7 +26,15 @@ func TestEveryPageIsWellMade(t *testing.T) {
 	fresh := k.file("leeds", nil)
 	hazard := k.file("york", func(r *incident.Report) {
 		r.Kind, r.Channel, r.Target, r.Precision = incident.KindMissingControl, incident.ChannelUnknown, incident.TargetUnknown, incident.PrecisionDay
+		r.Details = incident.Details{FiledFor: incident.FiledForColleague, Control: incident.ControlScreen, Told: incident.ToldYes,
+			Exposure: incident.ExposureSymptoms, Closeness: incident.ClosenessSameRoom}
 	})
+	facts := k.page(rep, "/incidents/"+hazard.ID, 200).Document(t).Find(".govuk-summary-list").Text()
+	for _, want := range []string{"A colleague", "A screen or barrier", "Manager told?Yes", "Somebody who seemed ill", "Further away, in the same room"} {
+		if !strings.Contains(facts, want) {
+			t.Errorf("the rep is not shown %q:\n%s", want, facts)
+		}
+	}
 	days, silent := 3, k.Report(incident.SiteUnlisted)
 	silent.Narrative, silent.SiteName, silent.Hurt, silent.DaysUnable, silent.PeopleAffected = "", "Demo annexe", incident.HurtYes, &days, 2
 	silent.Contact = incident.Contact{Choice: incident.ContactMayBeNamed, Name: "Demo Reporter", Details: "extension 1"}

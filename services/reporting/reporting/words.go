@@ -19,6 +19,43 @@ var (
 		incident.HurtNo:      "No",
 		incident.HurtUnknown: "Not said",
 	}
+	filedForWords = map[incident.FiledFor]string{
+		incident.FiledForSelf:      "Themselves",
+		incident.FiledForColleague: "A colleague",
+		incident.FiledForSeveral:   "Several colleagues",
+		incident.FiledForUnknown:   "Not sure",
+	}
+	controlWords = map[incident.Control]string{
+		incident.ControlScreen:       "A screen or barrier",
+		incident.ControlDistance:     "Distance between people",
+		incident.ControlVentilation:  "Fresh air",
+		incident.ControlCleaning:     "Cleaning",
+		incident.ControlFaceCovering: "Face coverings",
+		incident.ControlStaffing:     "Enough staff",
+		incident.ControlAlarm:        "An alarm or radio",
+		incident.ControlTraining:     "Training",
+		incident.ControlOther:        "Something else",
+		incident.ControlUnknown:      "Not sure",
+	}
+	toldWords = map[incident.Told]string{
+		incident.ToldYes:     "Yes",
+		incident.ToldNo:      "No",
+		incident.ToldUnknown: "Not sure",
+	}
+	exposureWords = map[incident.Exposure]string{
+		incident.ExposureSymptoms:     "Somebody who seemed ill",
+		incident.ExposurePositiveTest: "Somebody who tested positive",
+		incident.ExposureBodyFluid:    "Blood, spit or a needle",
+		incident.ExposureOther:        "Something else",
+		incident.ExposureUnknown:      "Not sure",
+	}
+	closenessWords = map[incident.Closeness]string{
+		incident.ClosenessTouched:    "Touched them, or it got on somebody",
+		incident.ClosenessCloseLong:  "Within two metres for 15 minutes or more",
+		incident.ClosenessCloseShort: "Within two metres, for less",
+		incident.ClosenessSameRoom:   "Further away, in the same room",
+		incident.ClosenessUnknown:    "Not sure",
+	}
 	basisWords = map[incident.Basis]string{
 		incident.BasisRacist:      "racist abuse",
 		incident.BasisSexual:      "sexual abuse",

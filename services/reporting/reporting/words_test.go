@@ -36,6 +36,21 @@ func TestEveryValueHasItsWords(t *testing.T) {
 	for _, v := range incident.Bases {
 		check(string(v), basisWords[v])
 	}
+	for _, v := range incident.FiledFors {
+		check(string(v), filedForWords[v])
+	}
+	for _, v := range incident.Controls {
+		check(string(v), controlWords[v])
+	}
+	for _, v := range incident.Tolds {
+		check(string(v), toldWords[v])
+	}
+	for _, v := range incident.Exposures {
+		check(string(v), exposureWords[v])
+	}
+	for _, v := range incident.Closenesses {
+		check(string(v), closenessWords[v])
+	}
 	for _, v := range incident.Statuses {
 		check(string(v), statusWords[v])
 		check(string(v), statusColours[v])

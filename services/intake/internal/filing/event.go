@@ -34,6 +34,11 @@ func (f *Filing) Event(keys *seal.Keyring, digest []byte, knownEmployer func(str
 		PeopleAffected:    uint32(f.PeopleAffected), // Validate bounds both
 		Employer:          employer,
 		ContactChoice:     string(f.Contact.Choice),
+		FiledFor:          string(f.Details.FiledFor),
+		Control:           string(f.Details.Control),
+		ManagerTold:       string(f.Details.Told),
+		Exposure:          string(f.Details.Exposure),
+		ExposureCloseness: string(f.Details.Closeness),
 		Language:          f.Language,
 		FormVersion:       f.FormVersion,
 	}

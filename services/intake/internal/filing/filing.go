@@ -55,6 +55,12 @@ func (f *Filing) Digest(keys *seal.Keyring) []byte {
 	} {
 		parts = append(parts, []byte(s))
 	}
+	if f.Details != (incident.Details{}) { // reports of forms that did not ask keep the digest they had
+		d := f.Details
+		for _, s := range []string{string(d.FiledFor), string(d.Control), string(d.Told), string(d.Exposure), string(d.Closeness)} {
+			parts = append(parts, []byte(s))
+		}
+	}
 	return keys.MAC("filed digest", parts...)
 }
 

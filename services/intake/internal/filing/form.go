@@ -8,6 +8,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/words"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
 )
 
@@ -30,12 +31,16 @@ type Form struct {
 	Narrative                            string
 	DaysUnable, PeopleAffected           string
 	Employer                             string
+	FiledFor, Control, Told              string
+	Exposure, Closeness                  string
+	Language                             string // hidden: the page's
 	Contact, ContactName, ContactDetails string
 }
 
 // pageOrder is the order in which the page asks.
-var pageOrder = []string{"", "kind", "channel", "target", "site", "site_name", "when", "day", "time", "hurt", "narrative",
-	"people_affected", "days_unable", "employer", "contact"}
+var pageOrder = []string{"", "kind", "control", "manager_told", "exposure", "exposure_closeness", "channel", "target",
+	"site", "site_name", "when", "day", "time", "hurt", "narrative",
+	"filed_for", "people_affected", "days_unable", "employer", "contact"}
 
 // ReadForm takes the form's fields out of what a browser sent. Fields that the
 // form does not have are ignored, so that a page kept on a phone from another
@@ -48,6 +53,8 @@ func ReadForm(v url.Values) Form {
 		When: v.Get("when"), Day: v.Get("day"), Month: v.Get("month"), Year: v.Get("year"), Time: v.Get("time"),
 		Hurt: v.Get("hurt"), Narrative: v.Get("narrative"),
 		DaysUnable: v.Get("days_unable"), PeopleAffected: v.Get("people_affected"), Employer: v.Get("employer"),
+		FiledFor: v.Get("filed_for"), Control: v.Get("control"), Told: v.Get("manager_told"),
+		Exposure: v.Get("exposure"), Closeness: v.Get("exposure_closeness"), Language: v.Get("language"),
 		Contact: v.Get("contact"), ContactName: v.Get("contact_name"), ContactDetails: v.Get("contact_details"),
 	}
 }
@@ -57,17 +64,24 @@ func ReadForm(v url.Values) Form {
 func FromForm(form Form, now time.Time) *Filing {
 	f := &Filing{
 		Report: incident.Report{
-			ID:          form.ID,
-			Site:        form.Site,
-			SiteName:    form.SiteName,
-			Kind:        incident.Kind(form.Kind),
-			Channel:     incident.Channel(form.Channel),
-			Target:      incident.Target(form.Target),
-			Narrative:   form.Narrative,
-			Hurt:        incident.Hurt(form.Hurt),
-			Employer:    form.Employer,
-			Contact:     incident.Contact{Choice: incident.ContactChoice(form.Contact), Name: form.ContactName, Details: form.ContactDetails},
-			Language:    "en",
+			ID:        form.ID,
+			Site:      form.Site,
+			SiteName:  form.SiteName,
+			Kind:      incident.Kind(form.Kind),
+			Channel:   incident.Channel(form.Channel),
+			Target:    incident.Target(form.Target),
+			Narrative: form.Narrative,
+			Hurt:      incident.Hurt(form.Hurt),
+			Employer:  form.Employer,
+			Contact:   incident.Contact{Choice: incident.ContactChoice(form.Contact), Name: form.ContactName, Details: form.ContactDetails},
+			Details: incident.Details{
+				FiledFor:  incident.FiledFor(form.FiledFor),
+				Control:   incident.Control(form.Control),
+				Told:      incident.Told(form.Told),
+				Exposure:  incident.Exposure(form.Exposure),
+				Closeness: incident.Closeness(form.Closeness),
+			},
+			Language:    form.Language,
 			FormVersion: form.Version,
 		},
 		names: map[string]string{"id": "", "receipt": "", "pressed_at": "", "occurred_precision": "", "language": "", "form_version": "", "occurred_at": "when"},
@@ -222,9 +236,11 @@ func readMonth(typed string) (time.Month, bool) {
 	if n, err := strconv.Atoi(typed); err == nil {
 		return time.Month(n), n >= 1 && n <= 12
 	}
-	for m := time.January; m <= time.December; m++ {
-		if name := strings.ToLower(m.String()); len(typed) >= 3 && strings.HasPrefix(name, typed) {
-			return m, true
+	for _, language := range []words.Language{words.English, words.Welsh} {
+		for m := time.January; m <= time.December; m++ {
+			if name := strings.ToLower(words.MonthName(language, m)); len(typed) >= 3 && strings.HasPrefix(name, typed) {
+				return m, true
+			}
 		}
 	}
 	return 0, false

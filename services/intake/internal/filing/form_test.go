@@ -47,6 +47,7 @@ func TestWhenItHappened(t *testing.T) {
 		"today after midnight in summer": {nil, "2026-07-20T23:30:00Z", "2026-07-21T11:00:00Z", day},
 		"another day":                    {func(f *Form) { f.When, f.Day, f.Month, f.Year = WhenDay, "3", "11", "2026" }, "2026-11-21T12:00:00Z", "2026-11-03T12:00:00Z", day},
 		"no year, this year":             {func(f *Form) { f.When, f.Day, f.Month = WhenDay, " 3 ", "nov" }, "2026-11-21T12:00:00Z", "2026-11-03T12:00:00Z", day},
+		"a month in Welsh":               {func(f *Form) { f.When, f.Day, f.Month = WhenDay, "3", "Tach" }, "2026-11-21T12:00:00Z", "2026-11-03T12:00:00Z", day},
 		"no year, last year":             {func(f *Form) { f.When, f.Day, f.Month = WhenDay, "30", "December" }, "2026-01-02T12:00:00Z", "2025-12-30T12:00:00Z", day},
 		"two digits of a year":           {func(f *Form) { f.When, f.Day, f.Month, f.Year = WhenDay, "3", "11", "25" }, "2026-11-21T12:00:00Z", "2025-11-03T12:00:00Z", day},
 		"an hour skipped in March":       {func(f *Form) { f.When, f.Day, f.Month, f.Year, f.Time = WhenDay, "29", "3", "2026", "01:30" }, "2026-11-21T12:00:00Z", "2026-03-29T01:30:00Z", about},
@@ -104,6 +105,9 @@ func TestFormNamesItsOwnFieldsInItsOwnOrder(t *testing.T) {
 		"too long and out of order": {func(f *Form) {
 			f.Employer, f.Narrative, f.Kind = strings.Repeat("x", 81), strings.Repeat("x", 5001), "rude"
 		}, []string{"kind", "narrative", "employer"}},
+		"details of another form": {func(f *Form) {
+			f.FiledFor, f.Control, f.Told, f.Exposure, f.Closeness = "x", "x", "x", "x", "x"
+		}, []string{"control", "manager_told", "exposure", "exposure_closeness", "filed_for"}},
 		"a name but anonymous": {func(f *Form) { f.ContactName = "A Demo" }, []string{"contact"}},
 	} {
 		t.Run(name, func(t *testing.T) {

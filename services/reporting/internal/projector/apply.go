@@ -209,7 +209,7 @@ func (p *Projector) fill(i *incident.Incident, ev event) error {
 		ID: r.ID, ReceiptHash: ev.filed.receiptHash, ReceivedAt: ev.at,
 		ContactChoice: r.Contact.Choice, Language: r.Language,
 		Kind: r.Kind, Channel: r.Channel, Target: r.Target,
-		PressedAt: r.PressedAt, FormVersion: r.FormVersion, PeopleAffected: r.PeopleAffected,
+		PressedAt: r.PressedAt, FormVersion: r.FormVersion, PeopleAffected: r.PeopleAffected, Details: r.Details,
 	}
 	if len(ev.filed.words) > 0 && len(i.WrappedKey) > 0 {
 		key, err := p.keyring.Unwrap(i.WrappedKey)

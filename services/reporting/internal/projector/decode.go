@@ -152,6 +152,13 @@ func (dec decoder) filed(ev *onrecordv1.ReportFiled) (*filed, error) {
 			Name:    words.GetContactName(),
 			Details: words.GetContactDetails(),
 		},
+		Details: incident.Details{
+			FiledFor:  incident.FiledFor(ev.GetFiledFor()),
+			Control:   incident.Control(ev.GetControl()),
+			Told:      incident.Told(ev.GetManagerTold()),
+			Exposure:  incident.Exposure(ev.GetExposure()),
+			Closeness: incident.Closeness(ev.GetExposureCloseness()),
+		},
 		Language:    ev.GetLanguage(),
 		FormVersion: ev.GetFormVersion(),
 	}

@@ -139,6 +139,8 @@ func (e *Events) Filed(r incident.Report) bus.Delivery {
 		Site: r.Site, OccurredAt: timestamppb.New(r.OccurredAt), OccurredPrecision: string(r.Precision),
 		Kind: string(r.Kind), Channel: string(r.Channel), Target: string(r.Target), Hurt: string(r.Hurt),
 		PeopleAffected: uint32(r.PeopleAffected), Employer: Employers(r.Employer), ContactChoice: string(r.Contact.Choice),
+		FiledFor: string(r.Details.FiledFor), Control: string(r.Details.Control), ManagerTold: string(r.Details.Told),
+		Exposure: string(r.Details.Exposure), ExposureCloseness: string(r.Details.Closeness),
 		Language: r.Language, FormVersion: r.FormVersion,
 		WrappedKey: wrapped, SealedWords: key.Seal(words, r.ID, "words"),
 	}

@@ -91,6 +91,15 @@ type filedReportDoc struct {
 	PressedAt      time.Time              `json:"press,omitzero"`
 	FormVersion    string                 `json:"form,omitempty"`
 	PeopleAffected int                    `json:"ppl,omitempty"`
+	Details        detailsDoc             `json:"more,omitzero"`
+}
+
+type detailsDoc struct {
+	FiledFor  incident.FiledFor  `json:"for,omitempty"`
+	Control   incident.Control   `json:"ctrl,omitempty"`
+	Told      incident.Told      `json:"told,omitempty"`
+	Exposure  incident.Exposure  `json:"expo,omitempty"`
+	Closeness incident.Closeness `json:"near,omitempty"`
 }
 
 type changeDoc struct {
@@ -186,11 +195,20 @@ func toJudgement(d judgementDoc) incident.Judgement {
 }
 
 func toFiledReportDoc(r incident.FiledReport) filedReportDoc {
-	r.ReceivedAt, r.PressedAt = r.ReceivedAt.UTC(), r.PressedAt.UTC()
-	return filedReportDoc(r)
+	return filedReportDoc{
+		ID: r.ID, ReceiptHash: r.ReceiptHash, ReceivedAt: r.ReceivedAt.UTC(), ContactChoice: r.ContactChoice, Language: r.Language,
+		SealedWords: r.SealedWords, Kind: r.Kind, Channel: r.Channel, Target: r.Target, PressedAt: r.PressedAt.UTC(),
+		FormVersion: r.FormVersion, PeopleAffected: r.PeopleAffected, Details: detailsDoc(r.Details),
+	}
 }
 
-func toFiledReport(d filedReportDoc) incident.FiledReport { return incident.FiledReport(d) }
+func toFiledReport(d filedReportDoc) incident.FiledReport {
+	return incident.FiledReport{
+		ID: d.ID, ReceiptHash: d.ReceiptHash, ReceivedAt: d.ReceivedAt, ContactChoice: d.ContactChoice, Language: d.Language,
+		SealedWords: d.SealedWords, Kind: d.Kind, Channel: d.Channel, Target: d.Target, PressedAt: d.PressedAt,
+		FormVersion: d.FormVersion, PeopleAffected: d.PeopleAffected, Details: incident.Details(d.Details),
+	}
+}
 
 func toChangeDoc(c incident.Change) changeDoc {
 	return changeDoc{c.Seq, c.At.UTC(), actorDoc(c.By), c.Action, c.Field, c.From, c.To, c.Event, c.SealedNote, c.NoteHash, c.Chain}
