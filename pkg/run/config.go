@@ -1,6 +1,6 @@
 // Package run is the shell every process runs in: configuration from flags,
 // environment and file; logs; named parts started together and stopped in
-// order; metrics and pprof for the operator.
+// order; health and metrics for the operator.
 package run
 
 import (
@@ -16,7 +16,7 @@ import (
 // the flag --data-dir is ONRECORD_DATA_DIR.
 const EnvPrefix = "ONRECORD_"
 
-// Settings fills flags that were not given on the command line from the
+// Fill fills flags that were not given on the command line from the
 // environment, and those still not given from a file named by configFile. It
 // returns every mistake at once, before anything is opened.
 //
@@ -24,7 +24,7 @@ const EnvPrefix = "ONRECORD_"
 // blank lines and lines that begin with # are passed over. A name that stands
 // twice is a mistake, and so are config, help and version. Variables of the
 // environment that are no flag's are passed over: other services share it.
-func Settings(flags *pflag.FlagSet, lookupEnv func(string) (string, bool), configFile string) error {
+func Fill(flags *pflag.FlagSet, lookupEnv func(string) (string, bool), configFile string) error {
 	var mistakes []error
 	set := func(f *pflag.Flag, value, source string) {
 		if err := flags.Set(f.Name, value); err != nil {

@@ -43,7 +43,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	if err := fs.Parse([]string{"--data-dir", "flag"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := Settings(fs, env("ONRECORD_DATA_DIR", "env", "ONRECORD_THRESHOLD", "6"), file); err != nil {
+	if err := Fill(fs, env("ONRECORD_DATA_DIR", "env", "ONRECORD_THRESHOLD", "6"), file); err != nil {
 		t.Fatal(err)
 	}
 	got := fs.Lookup("data-dir").Value.String() + " " + fs.Lookup("threshold").Value.String() + " " + fs.Lookup("idle").Value.String()
@@ -55,7 +55,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "onrecord.conf")
 	os.WriteFile(file, []byte("nonsense\nno-such: 1\nidle: soon\n"), 0o600)
-	err := Settings(flags(), env("ONRECORD_THRESHOLD", "many"), file)
+	err := Fill(flags(), env("ONRECORD_THRESHOLD", "many"), file)
 	for _, want := range []string{"ONRECORD_THRESHOLD", "line 1", `no setting "no-such"`, "line 3: idle"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err=%v, want it to name %s", err, want)
@@ -69,7 +69,7 @@ func TestMistakesAreToldInWordsForPeople(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := Settings(flags(), env("ONRECORD_THRESHOLD", "abc"), file)
+	err := Fill(flags(), env("ONRECORD_THRESHOLD", "abc"), file)
 	want := `environment ONRECORD_THRESHOLD: threshold: want a whole number, got "abc"
 FILE line 1: secure: want true or false, got "perhaps"
 FILE line 2: idle: want a duration like 30s, got "soon"
@@ -84,7 +84,7 @@ FILE line 7: "version" cannot be set in the file`
 
 func TestTheEnvironmentIsSharedWithOthers(t *testing.T) {
 	fs := flags()
-	if err := Settings(fs, env("ONRECORD_NATS_URL", "nats://demo", "ONRECORD_HELP", "me", "ONRECORD_IDLE", "2m"), ""); err != nil {
+	if err := Fill(fs, env("ONRECORD_NATS_URL", "nats://demo", "ONRECORD_HELP", "me", "ONRECORD_IDLE", "2m"), ""); err != nil {
 		t.Errorf("err=%v, want names that are no setting passed over", err)
 	}
 	if got := fs.Lookup("idle").Value.String(); got != "2m0s" {

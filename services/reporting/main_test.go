@@ -15,25 +15,28 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/bus/bustest"
+	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
-func none(string) (string, bool) { return "", false }
+// withKey is an environment that holds a master key and nothing else.
+func withKey(name string) (string, bool) {
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32)), name == "ONRECORD_MASTER_KEY"
+}
 
 func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
-	env := func(name string) (string, bool) {
-		return "many", name == "ONRECORD_THRESHOLD"
-	}
-	err := serve(t.Context(), []string{"--log-level", "info", "extra"}, env, io.Discard)
-	if err == nil {
-		t.Fatal("no error")
-	}
-	for _, want := range []string{"extra", "ONRECORD_THRESHOLD", "master key"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error=%q, want %q in it", err, want)
+	var errs bytes.Buffer
+	env := func(name string) (string, bool) { return "many", name == "ONRECORD_THRESHOLD" }
+	code := newReporting().Start(t.Context(), []string{"--trusted-proxy", "proxy.example", "extra"}, env, io.Discard, &errs)
+	for _, want := range []string{"extra", "ONRECORD_THRESHOLD", "proxy.example", "master key"} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("errors lack %q: %s", want, errs.String())
 		}
+	}
+	if code != run.ExitMistake {
+		t.Errorf("code=%d, want %d", code, run.ExitMistake)
 	}
 }
 
@@ -44,36 +47,31 @@ func TestAPortInUseIsSaidBeforeAnythingIsOpened(t *testing.T) {
 	}
 	defer ln.Close()
 	database := filepath.Join(t.TempDir(), "reporting.db")
-	err = serve(t.Context(), []string{"--listen", ln.Addr().String(), "--database", database, "--master-key", masterKey}, none, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), "address already in use") {
-		t.Errorf("error=%v, want that the address is in use", err)
+	var errs bytes.Buffer
+	code := newReporting().Start(t.Context(), []string{"--listen", ln.Addr().String(), "--operator-listen", "127.0.0.1:0", "--database", database}, withKey, io.Discard, &errs)
+	if code != run.ExitFailed || !strings.Contains(errs.String(), "address already in use") {
+		t.Errorf("code=%d errors=%s, want that the address is in use", code, errs.String())
 	}
 	if files, _ := filepath.Glob(database + "*"); len(files) > 0 {
 		t.Errorf("%v were made all the same", files)
 	}
 }
 
-var masterKey = base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
-
 func TestItServesAgainstAnExternalStream(t *testing.T) {
-	ns, err := server.NewServer(&server.Options{Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	url := bustest.Listen(t)
+	b, err := bus.New(bustest.Dial(t, url), bustest.Log(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ns.Start()
-	t.Cleanup(func() {
-		ns.Shutdown()
-		ns.WaitForShutdown()
-	})
-	if !ns.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server did not start")
+	if err := b.Apply(t.Context(), bus.Settings{MaxBytes: 64 << 20}); err != nil {
+		t.Fatal(err)
 	}
 	var out runtest.Output
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	ended := make(chan int, 1)
 	go func() {
-		ended <- serve(ctx, []string{"--listen", "127.0.0.1:0", "--nats-url", ns.ClientURL(), "--apply-stream", "--stream-max-bytes", fmt.Sprint(64 << 20),
-			"--database", filepath.Join(t.TempDir(), "reporting.db"), "--master-key", masterKey}, none, &out)
+		ended <- newReporting().Start(ctx, []string{"--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0", "--nats-url", url,
+			"--database", filepath.Join(t.TempDir(), "reporting.db")}, withKey, io.Discard, &out)
 	}()
 	link := regexp.MustCompile(`http://127\.0\.0\.1:\d+/setup\?token=\S+`)
 	deadline := time.Now().Add(20 * time.Second)
@@ -86,8 +84,8 @@ func TestItServesAgainstAnExternalStream(t *testing.T) {
 		<-time.After(10 * time.Millisecond)
 	}
 	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("stopped with %v", err)
+	if code := <-ended; code != run.ExitOK {
+		t.Errorf("stopped with %d: %s", code, out.String())
 	}
 }
 

@@ -76,9 +76,19 @@ func New(c Config) (*Service, error) {
 	return &Service{Config: c, reader: NewReader()}, nil
 }
 
-// Run reads reports until ctx is done, finishes those in hand and returns nil.
-// It returns an error at once when the consumer does not exist.
+// need is what the classifier uses of the topology.
+var need = bus.Need{Consumer: bus.ConsumerClassifier}
+
+// Check returns nil while reports can be read, or an error that names what is
+// wrong.
+func (s *Service) Check(ctx context.Context) error { return s.Bus.Check(ctx, need) }
+
+// Run waits until there is a stream, reads reports until ctx is done, finishes
+// those in hand and returns nil.
 func (s *Service) Run(ctx context.Context) error {
+	if err := s.Bus.Await(ctx, need); err != nil {
+		return nil // ctx is done
+	}
 	s.Log.Info("reading reports", "model", s.reader.Version())
 	return s.Bus.Consume(ctx, bus.Consumer{
 		Name:       bus.ConsumerClassifier,

@@ -78,9 +78,16 @@ func New(cfg Config) (*Service, error) {
 	}, nil
 }
 
-// Run follows the site directory until ctx is done, and then returns nil. It
-// returns an error when the directory cannot be followed at all.
+// need is what intake uses of the topology.
+var need = bus.Need{Buckets: []string{bus.BucketDirectory, bus.BucketFollowUps}}
+
+// Run waits until there is a stream, follows the site directory until ctx is
+// done, and then returns nil. It returns an error when the directory cannot be
+// followed at all.
 func (s *Service) Run(ctx context.Context) error {
+	if err := s.bus.Await(ctx, need); err != nil {
+		return nil // ctx is done
+	}
 	err := s.bus.WatchDirectory(ctx, s.setDirectory)
 	if err != nil && ctx.Err() == nil {
 		return err
@@ -91,8 +98,12 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// Check returns nil once the site directory has been read.
-func (s *Service) Check(context.Context) error {
+// Check returns nil while reports can be taken, or an error that names what is
+// wrong.
+func (s *Service) Check(ctx context.Context) error {
+	if err := s.bus.Check(ctx, need); err != nil {
+		return err
+	}
 	if s.directory.Load() == nil {
 		return errors.New("the site directory has not been read yet")
 	}

@@ -155,9 +155,12 @@ func checkMasterKey(ctx context.Context, st store.Store, k *seal.Keyring) error 
 // another process imported.
 const directoryEvery = time.Minute
 
-// Run consumes the stream, answers follow-up questions, publishes the site
+// Run waits until there is a stream, consumes it, answers follow-up questions, publishes the site
 // directory and audits, until ctx is done or one of them fails.
 func (s *Service) Run(ctx context.Context) error {
+	if err := s.bus.Await(ctx, need); err != nil {
+		return nil // ctx is done
+	}
 	return run.Parts(ctx, s.log,
 		run.Part{Name: "follow-up answers", Run: s.answerFollowUps},
 		run.Part{Name: "site directory", Run: s.keepDirectory},
@@ -242,13 +245,13 @@ func (s *Service) keepDirectory(ctx context.Context) error {
 }
 
 // need is what reporting uses of the topology.
-var need = bus.Need{Consumer: bus.ConsumerReporting, Buckets: []string{bus.BucketDirectory}}
+var need = bus.Need{Consumer: bus.ConsumerReporting, Buckets: []string{bus.BucketDirectory, bus.BucketLeases, bus.BucketSignIns}}
 
 // Check returns nil while reporting can do its work, or an error that names
 // the part that cannot.
 func (s *Service) Check(ctx context.Context) error {
 	if err := s.store.Check(ctx); err != nil {
-		return fmt.Errorf("store: %w", err)
+		return fmt.Errorf("store: it cannot be written: %w", err)
 	}
 	return s.bus.Check(ctx, need)
 }

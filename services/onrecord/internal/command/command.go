@@ -20,13 +20,6 @@ import (
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
 )
 
-// Exit codes.
-const (
-	exitOK      = 0
-	exitFailed  = 1 // it was tried and did not work, or a check found something
-	exitMistake = 2 // the command line or the configuration is wrong; nothing was tried
-)
-
 // Env is what a command is run with.
 type Env struct {
 	Args   []string
@@ -50,14 +43,14 @@ func Main(ctx context.Context, env Env) int {
 	root.SetErr(env.Stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		return exitOK
+		return run.ExitOK
 	}
 	fmt.Fprintln(env.Stderr, "onrecord: "+explain(err))
 	if isMistake(err) {
 		fmt.Fprintf(env.Stderr, "See “%s --help”.\n", cmd.CommandPath())
-		return exitMistake
+		return run.ExitMistake
 	}
-	return exitFailed
+	return run.ExitFailed
 }
 
 // isMistake knows cobra's own complaints by their words: they have no type.
@@ -146,7 +139,7 @@ func (s *shared) settle(cmd *cobra.Command) error {
 	settings := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
 	settings.AddFlagSet(cmd.Flags())
 	settings.AddFlagSet(s.serving)
-	err := run.Settings(settings, s.env.Lookup, s.config)
+	err := run.Fill(settings, s.env.Lookup, s.config)
 	if s.threshold < 1 || s.threshold > 100 {
 		err = errors.Join(err, fmt.Errorf("threshold: want 1 to 100, got %d", s.threshold))
 	}

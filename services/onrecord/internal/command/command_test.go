@@ -27,6 +27,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
@@ -50,7 +51,7 @@ func onrecord(t *testing.T, stdin string, args ...string) result {
 func must(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	r := onrecord(t, stdin, args...)
-	if r.code != exitOK {
+	if r.code != run.ExitOK {
 		t.Fatalf("onrecord %s: exit %d: %s", strings.Join(args, " "), r.code, r.err)
 	}
 	return r.out
@@ -82,7 +83,7 @@ func serve(t *testing.T, dir string, args ...string) server {
 	}()
 	t.Cleanup(func() {
 		stop()
-		if code := <-ended; code != exitOK {
+		if code := <-ended; code != run.ExitOK {
 			t.Errorf("serve ended with %d:\n%s", code, errs.String())
 		}
 	})
@@ -162,7 +163,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 	walk = func(path []string, cmd *cobra.Command) {
 		seen++
 		r := onrecord(t, "", append(path, "--help")...)
-		if r.code != exitOK || r.err != "" || !strings.Contains(r.out, "Usage:") || cmd.Short == "" {
+		if r.code != run.ExitOK || r.err != "" || !strings.Contains(r.out, "Usage:") || cmd.Short == "" {
 			t.Errorf("onrecord %s --help: exit %d\n%s%s", strings.Join(path, " "), r.code, r.out, r.err)
 		}
 		for _, c := range cmd.Commands() {
@@ -201,7 +202,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"serve", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--trusted-proxy", "proxy.example", "--threshold", "-1"}, "proxy.example"},
 		{[]string{"serve", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--trusted-proxy", "proxy.example", "--threshold", "-1"}, "threshold"},
 	} {
-		fails(t, exitMistake, c.want, "", append(c.args, "--data-dir", dir)...)
+		fails(t, run.ExitMistake, c.want, "", append(c.args, "--data-dir", dir)...)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the data directory was opened for a mistake")
@@ -222,7 +223,7 @@ func TestOneFileConfiguresEveryCommand(t *testing.T) {
 	if err := os.WriteFile(file, []byte("listn: 127.0.0.1:0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, exitMistake, "listn", "", "user", "list", "--config", file)
+	fails(t, run.ExitMistake, "listn", "", "user", "list", "--config", file)
 }
 
 const demoSites = "id,name,kind,postcode,region,employer,staff\ndemo-north,Demo Jobcentre North,jobcentre,ZZ1 1AA,Demo North,Demo Department,60\n"
@@ -239,12 +240,12 @@ func TestWhatAnOperatorDoes(t *testing.T) {
 		if out := must(t, "", at("sites", "list")...); !strings.Contains(out, "demo-north  Demo Jobcentre North") {
 			t.Errorf("sites: %s", out)
 		}
-		fails(t, exitFailed, "ine 3", demoSites+"demo-east,,jobcentre,ZZ3 1AA,Demo East,Demo Department,many\n", at("sites", "import", "-")...)
+		fails(t, run.ExitFailed, "ine 3", demoSites+"demo-east,,jobcentre,ZZ3 1AA,Demo East,Demo Department,many\n", at("sites", "import", "-")...)
 
 		must(t, "demo password of the rep\n", at("user", "add", name, "--role", "rep", "--site", "demo-north")...)
-		fails(t, exitFailed, "name", "demo password of the rep\n", at("user", "add", name, "--role", "rep")...)
-		fails(t, exitFailed, "role", "demo password of the rep\n", at("user", "add", name+"-2", "--role", "king")...)
-		fails(t, exitFailed, "password", "short\n", at("user", "add", name+"-2", "--role", "rep")...)
+		fails(t, run.ExitFailed, "name", "demo password of the rep\n", at("user", "add", name, "--role", "rep")...)
+		fails(t, run.ExitFailed, "role", "demo password of the rep\n", at("user", "add", name+"-2", "--role", "king")...)
+		fails(t, run.ExitFailed, "password", "short\n", at("user", "add", name+"-2", "--role", "rep")...)
 		out := must(t, "", at("user", "add", name+"-manager", "--role", "manager", "--generate-password")...)
 		if generated = regexp.MustCompile(`password (\S+)`).FindStringSubmatch(out)[1]; len(generated) < 16 {
 			t.Errorf("generated password: %s", out)
@@ -255,7 +256,7 @@ func TestWhatAnOperatorDoes(t *testing.T) {
 		}
 		must(t, "", at("user", "enable", name)...)
 		must(t, "another demo password\n", at("user", "password", name)...)
-		fails(t, exitFailed, "no", "", at("user", "disable", "nobody-of-that-name")...)
+		fails(t, run.ExitFailed, "no", "", at("user", "disable", "nobody-of-that-name")...)
 
 		secret := strings.TrimSpace(must(t, "", at("token", "create", "--role", "rep", "--label", name)...))
 		listed := must(t, "", at("token", "list")...)
@@ -267,12 +268,12 @@ func TestWhatAnOperatorDoes(t *testing.T) {
 		if listed = must(t, "", at("token", "list")...); !regexp.MustCompile(`(?m)^` + id[1] + ` .*revoked$`).MatchString(listed) {
 			t.Errorf("tokens: %s", listed)
 		}
-		fails(t, exitFailed, "no", "", at("token", "revoke", "none")...)
+		fails(t, run.ExitFailed, "no", "", at("token", "revoke", "none")...)
 
 		if out := must(t, "", at("dead-letters", "list")...); out != "There are none.\n" {
 			t.Errorf("dead letters: %s", out)
 		}
-		fails(t, exitFailed, "no", "", at("dead-letters", "replay", "onrecord.v1.report.filed.none")...)
+		fails(t, run.ExitFailed, "no", "", at("dead-letters", "replay", "onrecord.v1.report.filed.none")...)
 		if out := must(t, "", at("verify")...); !strings.Contains(out, "Every figure agrees") {
 			t.Errorf("verify: %s", out)
 		}

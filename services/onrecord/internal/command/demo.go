@@ -38,7 +38,7 @@ directory is a temporary one that is removed at the end.`,
 			} else if used, err := isUsed(s.dataDir); err != nil || used {
 				return errors.Join(err, mistake{fmt.Errorf("%s is not empty: the demo wants a fresh directory", s.dataDir)})
 			}
-			ln, err := v.open(cmd.Context())
+			ln, err := v.Listen(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ func isUsed(dir string) (bool, error) {
 func (s *shared) demo(ctx context.Context, v *serving, ln net.Listener, seed uint64) error {
 	clock := &demo.Clock{}
 	cfg := s.programConfig()
-	cfg.Secure, cfg.TrustedProxies, cfg.Now = v.secure(), v.proxies, clock.Now
+	cfg.Secure, cfg.TrustedProxies, cfg.Now = v.Secure(), v.Proxies, clock.Now
 	p, err := program.Open(ctx, cfg)
 	if err != nil {
 		return errors.Join(err, ln.Close())

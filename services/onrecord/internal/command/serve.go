@@ -2,86 +2,32 @@ package command
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 
 	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
 )
 
 // serving are the settings of commands that listen.
-type serving struct {
-	listen   string
-	tlsCert  string
-	tlsKey   string
-	behind   bool
-	proxies  []string
-	identity tls.Certificate
-}
+type serving struct{ web.Settings }
 
 // addTo gives a command its settings.
 func (v *serving) addTo(s *shared, cmd *cobra.Command) {
-	s.checks[cmd] = v.check
-	f := cmd.Flags()
-	f.StringVar(&v.listen, "listen", "localhost:8080", "`address` to listen on; :8080 is every address of this machine")
-	f.StringVar(&v.tlsCert, "tls-cert", "", "`file` of the TLS certificate chain, PEM")
-	f.StringVar(&v.tlsKey, "tls-key", "", "`file` of the TLS private key, PEM")
-	f.BoolVar(&v.behind, "secure", false, "a reverse proxy serves this over HTTPS: cookies are sent over nothing else")
-	f.StringSliceVar(&v.proxies, "trusted-proxy", nil, "`address` of a reverse proxy whose X-Forwarded-For is believed")
-}
-
-// check returns every mistake in the settings. It reads the certificate.
-func (v *serving) check() error {
-	var mistakes []error
-	for _, p := range v.proxies {
-		_, aerr := netip.ParseAddr(p)
-		if _, err := netip.ParsePrefix(p); err != nil && aerr != nil {
-			mistakes = append(mistakes, fmt.Errorf("trusted-proxy: want an IP address or a range like 10.0.0.0/8, got %q", p))
-		}
-	}
-	switch {
-	case v.tlsCert == "" && v.tlsKey == "":
-	case v.tlsCert == "" || v.tlsKey == "":
-		mistakes = append(mistakes, errors.New("tls-cert and tls-key go together: one of them is missing"))
-	default:
-		var err error
-		if v.identity, err = tls.LoadX509KeyPair(v.tlsCert, v.tlsKey); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("TLS certificate: %w", err))
-		}
-	}
-	return errors.Join(mistakes...)
-}
-
-// tls reports whether the program itself speaks TLS.
-func (v *serving) tls() bool { return v.tlsCert != "" }
-
-// secure reports whether browsers reach it over HTTPS, by itself or by a proxy.
-func (v *serving) secure() bool { return v.tls() || v.behind }
-
-// open opens the listener before anything else is, so that a port in use is
-// known at once.
-func (v *serving) open(ctx context.Context) (net.Listener, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", v.listen)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w: is another program using it? Choose another with --listen", v.listen, err)
-	}
-	if v.tls() {
-		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{v.identity}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
-	}
-	return ln, nil
+	v.Address = "localhost:8080"
+	s.checks[cmd] = v.Check
+	v.AddTo(cmd.Flags())
 }
 
 // url returns the address a browser on this machine opens.
 func (v *serving) url(ln net.Listener) string {
-	host, _, err := net.SplitHostPort(v.listen)
+	host, _, err := net.SplitHostPort(v.Address)
 	if err != nil || host == "" || net.ParseIP(host).IsUnspecified() {
 		host = "localhost"
 	}
@@ -90,7 +36,7 @@ func (v *serving) url(ln net.Listener) string {
 
 func (v *serving) withHost(host string, ln net.Listener) string {
 	scheme := "http"
-	if v.tls() {
+	if v.TLS() {
 		scheme = "https"
 	}
 	_, port, err := net.SplitHostPort(ln.Addr().String())
@@ -133,12 +79,12 @@ func newServe(s *shared) *cobra.Command {
   onrecord serve --listen :8443 --tls-cert cert.pem --tls-key key.pem`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			ln, err := v.open(ctx)
+			ln, err := v.Listen(ctx)
 			if err != nil {
 				return err
 			}
 			cfg := s.programConfig()
-			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss = v.secure(), v.proxies, acceptLoss
+			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss = v.Secure(), v.Proxies, acceptLoss
 			p, err := program.Open(ctx, cfg)
 			if err != nil {
 				return errors.Join(err, ln.Close())
@@ -178,7 +124,7 @@ func (s *shared) announce(ctx context.Context, p *program.Program, v *serving, l
 	}
 	if network := v.networkURL(ln); network != "" {
 		fmt.Fprintf(&b, "\n  On a phone in the same network: %s/report/\n", network)
-		if !v.secure() {
+		if !v.Secure() {
 			fmt.Fprintf(&b, "  Without HTTPS everybody on that network can read what is sent: see --tls-cert.\n")
 		}
 		b.WriteString("\n")
