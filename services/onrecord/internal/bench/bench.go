@@ -4,12 +4,10 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,36 +16,38 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Limits on what a benchmark may ask of a server.
 const (
 	MaxReports = 100_000
 	MaxClients = 512
+	MaxRate    = 10_000
 )
 
 // Config says what to file, and where.
 type Config struct {
 	URL     string        // of the server, "http://127.0.0.1:8080"
 	Token   string        // of a rep who may see every site: used to count what arrived
+	Sites   []string      // where the reports happened, in turn; none: unlisted
 	Clients []int         // one round for each number of clients
 	Reports int           // in each round
+	Rate    int           // reports a second in all; 0: as fast as the clients can
 	Settle  time.Duration // how long to wait for what was received to be counted
 }
 
 // Round is what one round measured.
 type Round struct {
-	Clients  int
-	Took     time.Duration
-	P50, P99 time.Duration // of a filing that was received
-	Received int           // answered 201
-	Failed   int           // answered anything else, or not at all
-	Found    int           // received, and counted in the figures
-	Lost     int           // received, and not counted in time
-	Doubled  int           // counted more often than received
-	Settled  time.Duration // from the last answer until all were counted
+	Clients    int
+	Took       time.Duration
+	P50, P99   time.Duration // of a filing that was received; with a rate, from when it was due
+	Received   int           // answered 201
+	Failed     int           // answered anything else, or not at all
+	Found      int           // received, and in the list of incidents
+	Lost       int           // received, and not there in time
+	Doubled    int           // there more often than received
+	Settled    time.Duration // from the last answer until all were counted
+	VisibleP99 time.Duration // from an answer until the figures held as many; 0 without a rate
 }
 
 // PerSecond returns how many reports were received per second.
@@ -56,16 +56,29 @@ func (r Round) PerSecond() float64 { return float64(r.Received) / r.Took.Seconds
 // Run runs the rounds one after another and hands each to done. It stops at
 // the first error that is not a filing's own, such as a server that is away.
 func Run(ctx context.Context, c Config, done func(Round)) error {
-	if c.Reports < 1 || c.Reports > MaxReports {
+	switch {
+	case c.Reports < 1 || c.Reports > MaxReports:
 		return fmt.Errorf("reports: want 1 to %d", MaxReports)
+	case c.Rate < 0 || c.Rate > MaxRate:
+		return fmt.Errorf("rate: want 0 to %d", MaxRate)
 	}
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: MaxClients}}
-	server := server{client, strings.TrimSuffix(c.URL, "/"), c.Token}
+	address, err := url.Parse(strings.TrimSuffix(c.URL, "/"))
+	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
+		return fmt.Errorf("%q is not the address of a server", c.URL)
+	}
+	s := server{http: &http.Client{Timeout: 30 * time.Second}, url: address, token: c.Token, sites: c.Sites, rate: c.Rate}
+	defer s.http.CloseIdleConnections()
+	if len(s.sites) == 0 {
+		s.sites = []string{"unlisted"}
+	}
+	if err := s.awaitSites(ctx); err != nil {
+		return err
+	}
 	for _, clients := range c.Clients {
 		if clients < 1 || clients > MaxClients {
 			return fmt.Errorf("clients: want 1 to %d", MaxClients)
 		}
-		r, err := server.round(ctx, clients, c.Reports, c.Settle)
+		r, err := s.round(ctx, clients, c.Reports, c.Settle)
 		if err != nil {
 			return err
 		}
@@ -74,10 +87,47 @@ func Run(ctx context.Context, c Config, done func(Round)) error {
 	return nil
 }
 
+// MadeUpSites returns the ids of fifty sites for a server of one's own, and the
+// CSV that imports them.
+func MadeUpSites() (ids []string, csv string) {
+	csv = "id,name,kind,postcode,region,employer,staff\n"
+	for n := range 50 {
+		ids = append(ids, fmt.Sprintf("bench-%02d", n))
+		csv += fmt.Sprintf("%s,Benchmark site %02d,jobcentre,ZZ1 1AA,Benchmark,Benchmark,50\n", ids[n], n)
+	}
+	return ids, csv
+}
+
 type server struct {
 	http  *http.Client
-	url   string
+	url   *url.URL
 	token string
+	sites []string
+	rate  int
+}
+
+// awaitSites returns once reports can name every site: a site that was just
+// imported is known to reporting first.
+func (s server) awaitSites(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var known struct{ Sites []struct{ ID string } }
+		err := s.get(ctx, "/api/v1/sites", &known)
+		missing := slices.DeleteFunc(slices.Clone(s.sites), func(id string) bool {
+			return slices.ContainsFunc(known.Sites, func(k struct{ ID string }) bool { return k.ID == id })
+		})
+		if err == nil && len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("the server knows no site %s", strings.Join(missing, ", ")), err)
+		}
+	}
 }
 
 func (s server) round(ctx context.Context, clients, reports int, settle time.Duration) (Round, error) {
@@ -91,10 +141,17 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 	if err != nil {
 		return Round{}, err
 	}
+	phones := newPhones(s.url, clients)
+	defer phones.CloseIdleConnections()
 	started := time.Now()
+	var watched *watch
+	if s.rate > 0 {
+		watched = s.watch(ctx, before)
+	}
 	var next atomic.Int64
 	var mu sync.Mutex
 	var took []time.Duration
+	var answered []time.Time
 	r := Round{Clients: clients}
 	received := make(map[int64]bool) // by the millisecond at which it occurred: each report has its own
 	var wg sync.WaitGroup
@@ -102,14 +159,18 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 		wg.Go(func() {
 			for n := next.Add(1); ctx.Err() == nil && n <= int64(reports); n = next.Add(1) {
 				occurred := until.Add(-time.Duration(n) * time.Millisecond)
-				t := time.Now()
-				err := s.file(ctx, occurred)
-				d := time.Since(t)
+				began := time.Now()
+				if s.rate > 0 {
+					began = started.Add(time.Duration(n) * time.Second / time.Duration(s.rate))
+					time.Sleep(time.Until(began))
+				}
+				err := phones.file(s.sites[int(n)%len(s.sites)], occurred)
+				now := time.Now()
 				mu.Lock()
 				if err == nil {
 					r.Received++
 					received[occurred.UnixMilli()] = true
-					took = append(took, d)
+					took, answered = append(took, now.Sub(began)), append(answered, now)
 				} else {
 					r.Failed++
 				}
@@ -120,11 +181,12 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 	wg.Wait()
 	r.Took = time.Since(started)
 	slices.Sort(took)
-	if n := len(took); n > 0 {
-		r.P50, r.P99 = took[n/2], took[min(n-1, n*99/100)]
-	}
+	r.P50, r.P99 = percentile(took, 50), percentile(took, 99)
 	if r.Settled, err = s.settle(ctx, before+r.Received, settle); err != nil {
 		return r, err
+	}
+	if watched != nil {
+		r.VisibleP99 = percentile(watched.lags(answered), 99)
 	}
 	found, err := s.incidents(ctx, since, until)
 	if err != nil {
@@ -137,6 +199,14 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 	}
 	r.Lost = r.Received - r.Found
 	return r, nil
+}
+
+// percentile returns the value that so many in a hundred of the sorted are below.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
 }
 
 // settle waits until the figures hold as many as they should, or as long as
@@ -170,7 +240,7 @@ func (s server) incidents(ctx context.Context, since, until time.Time) (map[int6
 			} `json:"incidents"`
 			Next string `json:"next"`
 		}
-		if err := s.get(ctx, "/api/v1/incidents?limit=200&site=unlisted&cursor="+url.QueryEscape(cursor), &page); err != nil {
+		if err := s.get(ctx, "/api/v1/incidents?limit=200&"+s.ours()+"cursor="+url.QueryEscape(cursor), &page); err != nil {
 			return nil, err
 		}
 		for _, i := range page.Incidents {
@@ -187,37 +257,13 @@ func (s server) incidents(ctx context.Context, since, until time.Time) (map[int6
 	}
 }
 
-// file files one report and returns nil when it was received.
-func (s server) file(ctx context.Context, occurred time.Time) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
+// ours narrows a list to the one site at which reports are filed; with more of
+// them the list is not narrowed.
+func (s server) ours() string {
+	if len(s.sites) > 1 {
+		return ""
 	}
-	now := time.Now().UTC().Format(time.RFC3339Nano)
-	body, err := json.Marshal(map[string]any{
-		"id": id, "site": "unlisted", "occurred_at": occurred.UTC().Format(time.RFC3339Nano), "sent_at": now, "kind": "abuse", "channel": "in_person", "target": "named_person",
-		"narrative": "Benchmark: a customer shouted at me at the front desk and would not leave when I asked him to.",
-	})
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/api/v1/reports", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := s.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusCreated {
-		return errors.New(res.Status)
-	}
-	return nil
+	return "site=" + url.QueryEscape(s.sites[0]) + "&"
 }
 
 // counted returns how many incidents this month's figures hold, last month's
@@ -245,7 +291,7 @@ func (s server) counted(ctx context.Context) (int, error) {
 
 // get decodes what the server answers to the token's holder.
 func (s server) get(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.String()+path, nil)
 	if err != nil {
 		return err
 	}
@@ -267,9 +313,13 @@ func (s server) get(ctx context.Context, path string, into any) error {
 // Row returns a round as the cells of a table, in the order of Header.
 func (r Round) Row() []string {
 	ms := func(d time.Duration) string { return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', 1, 64) }
-	return []string{strconv.Itoa(r.Clients), strconv.FormatFloat(r.PerSecond(), 'f', 0, 64), ms(r.P50), ms(r.P99),
+	visible := "-"
+	if r.VisibleP99 > 0 {
+		visible = ms(r.VisibleP99)
+	}
+	return []string{strconv.Itoa(r.Clients), strconv.FormatFloat(r.PerSecond(), 'f', 0, 64), ms(r.P50), ms(r.P99), visible,
 		strconv.Itoa(r.Received), strconv.Itoa(r.Failed), strconv.Itoa(r.Found), strconv.Itoa(r.Lost), strconv.Itoa(r.Doubled), ms(r.Settled)}
 }
 
 // Header names the cells of a row.
-var Header = []string{"clients", "received/s", "p50 ms", "p99 ms", "received", "failed", "found", "lost", "doubled", "settled ms"}
+var Header = []string{"clients", "received/s", "p50 ms", "p99 ms", "visible p99 ms", "received", "failed", "found", "lost", "doubled", "settled ms"}

@@ -23,12 +23,15 @@ func newBench(s *shared) *cobra.Command {
 		Short: "File a bounded load and look whether everything received is counted, once",
 		Long: `Files reports as many phones would, and prints a table: received per second, the
 median and 99th percentile of the time to an answer, and of what was received how
-much was found in the incidents, lost, or there twice.
+much was found in the incidents, lost, or there twice. With --rate it files so many
+a second whatever the answers, and also measures how long it takes from an answer
+until the figures hold the report.
 
-Without --url it measures a server of its own on a temporary directory. With --url
-it files real reports at a running server: they stay there. Exits with 1 when
-anything was lost or doubled.`,
+Without --url it measures a server of its own on a temporary directory, with fifty
+made-up sites. With --url it files real reports at a running server, at no listed
+site: they stay there. Exits with 1 when anything was lost or doubled.`,
 		Example: `  onrecord bench
+  onrecord bench --clients 64 --rate 500 --reports 15000
   onrecord bench --url http://localhost:8080 --token "$(onrecord token create --role rep)" --clients 8`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,6 +49,7 @@ anything was lost or doubled.`,
 	f.StringVar(&c.Token, "token", "", "API `token` of a rep for every site, with --url")
 	f.IntSliceVar(&c.Clients, "clients", []int{1, 8, 32}, "one round for each `number` of clients at once")
 	f.IntVar(&c.Reports, "reports", 3000, "reports a round")
+	f.IntVar(&c.Rate, "rate", 0, "reports a `second` in all; 0: as fast as the clients can")
 	f.DurationVar(&c.Settle, "settle", time.Minute, "how `long` to wait for what was received to be counted")
 	return cmd
 }
@@ -79,6 +83,11 @@ func (s *shared) benchOwn(ctx context.Context, c bench.Config) error {
 	}
 	var token reporting.CreatedToken
 	err = p.Operations().Call(ctx, program.OpTokenCreate, reporting.NewToken{Role: "rep", Label: "bench"}, &token, func(string) {})
+	if err == nil {
+		var csv string
+		c.Sites, csv = bench.MadeUpSites()
+		err = p.Operations().Call(ctx, program.OpSitesImport, csv, nil, func(string) {})
+	}
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
 	"github.com/onrecord/onrecord/services/onrecord/internal/bench"
+	"github.com/onrecord/onrecord/services/onrecord/internal/program"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
 
@@ -55,7 +56,9 @@ func BenchmarkFiling(b *testing.B) {
 func filer(b *testing.B, clients, reports int) func() bench.Round {
 	k := open(b)
 	var token reporting.CreatedToken
-	k.do("token.create", reporting.NewToken{Role: "rep"}, &token)
+	k.do(program.OpTokenCreate, reporting.NewToken{Role: "rep"}, &token)
+	sites, csv := bench.MadeUpSites()
+	k.do(program.OpSitesImport, csv, nil)
 	var lc net.ListenConfig
 	ln, err := lc.Listen(b.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,7 +77,7 @@ func filer(b *testing.B, clients, reports int) func() bench.Round {
 		b.Fatal(err)
 	}
 	return func() (round bench.Round) {
-		err := bench.Run(b.Context(), bench.Config{URL: "http://" + ln.Addr().String(), Token: token.Secret,
+		err := bench.Run(b.Context(), bench.Config{URL: "http://" + ln.Addr().String(), Token: token.Secret, Sites: sites,
 			Clients: []int{clients}, Reports: reports, Settle: time.Minute}, func(r bench.Round) { round = r })
 		if err != nil {
 			b.Fatal(err)

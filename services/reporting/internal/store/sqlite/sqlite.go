@@ -96,7 +96,7 @@ func (f *file) openWriter(ctx context.Context, path string) (err error) {
 	// then moved once and not many times, and reading it after a crash still
 	// takes less than a tenth of a second.
 	f.writer, err = openDSN(path, "immediate", "auto_vacuum(full)", "journal_mode(wal)", "synchronous(full)",
-		"foreign_keys(on)", "secure_delete(on)", "trusted_schema(off)", "busy_timeout(5000)",
+		"foreign_keys(on)", "secure_delete(on)", "temp_store(memory)", "trusted_schema(off)", "busy_timeout(5000)",
 		"cache_size(-16000)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
 	if err != nil {
 		return err
