@@ -29,6 +29,7 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
 	"github.com/onrecord/onrecord/services/reporting/internal/fold"
 	"github.com/onrecord/onrecord/services/reporting/internal/followup"
+	"github.com/onrecord/onrecord/services/reporting/internal/moving"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
 	"github.com/onrecord/onrecord/services/reporting/internal/standing"
@@ -56,6 +57,7 @@ type Config struct {
 // web.Authenticator for the sessions and tokens it gave out.
 type Service struct {
 	store     store.Store
+	keyring   *seal.Keyring
 	bus       *bus.Bus
 	log       *slog.Logger
 	now       func() time.Time
@@ -104,7 +106,7 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 }
 
 func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
-	if err := checkMasterKey(ctx, st, cfg.Keyring); err != nil {
+	if err := errors.Join(checkMasterKey(ctx, st, cfg.Keyring), moving.CheckFinished(ctx, st)); err != nil {
 		return nil, err
 	}
 	own, err := fs.Sub(templates, "templates")
@@ -115,7 +117,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: st, bus: cfg.Bus, log: cfg.Log.With("category", "reporting"), now: cfg.Now, secure: cfg.Secure, pages: pages}
+	s := &Service{store: st, keyring: cfg.Keyring, bus: cfg.Bus, log: cfg.Log.With("category", "reporting"), now: cfg.Now, secure: cfg.Secure, pages: pages}
 	if err := s.loadDirectory(ctx); err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ Every flag may be given in the environment, as ONRECORD_ and its name in capital
 	root.RunE, s.checks[root] = serve.RunE, s.checks[serve]
 	s.serving = serve.Flags()
 	root.Flags().AddFlagSet(s.serving)
-	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDoctor(s), newDeadLetters(s), newEvents(s), newBench(s))
+	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDoctor(s), newDeadLetters(s), newEvents(s), newExport(s), newImport(s), newBench(s))
 	return root
 }
 
@@ -176,8 +176,14 @@ func (s *shared) programConfig() program.Config {
 // call runs an operation in the server that has the data directory, or in this
 // process when none is running.
 func (s *shared) call(cmd *cobra.Command, name string, args, result any) error {
-	ctx := cmd.Context()
-	progress := func(line string) { fmt.Fprintln(s.env.Stderr, line) }
+	return s.callWith(cmd.Context(), name, args, result, s.note)
+}
+
+// note tells the operator something that is not what a command was asked for.
+func (s *shared) note(line string) { fmt.Fprintln(s.env.Stderr, line) }
+
+// callWith is call with the operation's lines handed to progress.
+func (s *shared) callWith(ctx context.Context, name string, args, result any, progress func(string)) error {
 	client, err := control.Dial(ctx, datadir.ControlSocket(s.dataDir))
 	if err == nil {
 		return client.Call(ctx, name, args, result, progress)
@@ -186,7 +192,7 @@ func (s *shared) call(cmd *cobra.Command, name string, args, result any) error {
 		return err
 	}
 	if used, err := isUsed(s.dataDir); err == nil && !used {
-		progress("There was nothing in " + s.dataDir + ": a new installation is made there.")
+		s.note("There was nothing in " + s.dataDir + ": a new installation is made there.")
 	}
 	p, err := program.Open(ctx, s.programConfig())
 	if err != nil {

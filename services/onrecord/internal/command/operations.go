@@ -358,9 +358,7 @@ func newEvents(s *shared) *cobra.Command {
 	tail := &cobra.Command{
 		Use: "tail", Short: "Print the events of the stream as JSON lines, without anybody’s words", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			printed := *s
-			printed.env.Stderr = s.env.Stdout // the events are what this command is for
-			return printed.call(cmd, program.OpEventsTail, t, nil)
+			return s.callWith(cmd.Context(), program.OpEventsTail, t, nil, func(event string) { fmt.Fprintln(s.env.Stdout, event) })
 		},
 	}
 	tail.Flags().IntVarP(&t.Last, "last", "n", 10, "how many of the events already there; 0 for all")

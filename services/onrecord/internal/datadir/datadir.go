@@ -63,8 +63,11 @@ func (d *Dir) Stream() string { return filepath.Join(d.path, "stream") }
 // ControlSocket returns the path of the control socket in a data directory.
 func ControlSocket(path string) string { return filepath.Join(path, "control.sock") }
 
+// KeyName is the name of the master key’s file in a data directory.
+const KeyName = "master.key"
+
 // KeyFile returns where the master key lies unless the operator keeps it elsewhere.
-func (d *Dir) KeyFile() string { return filepath.Join(d.path, "master.key") }
+func (d *Dir) KeyFile() string { return filepath.Join(d.path, KeyName) }
 
 // Lost reports what is missing of an installation: the store although there is
 // a stream, or the stream although there is a store. Somebody removed it, or

@@ -33,6 +33,7 @@ const (
 	OpDeadLetters      = "dead-letters.list"
 	OpDeadLetterReplay = "dead-letters.replay"
 	OpEventsTail       = "events.tail"
+	OpExport           = "export"
 )
 
 // Tail says from which event on to print, and whether to wait for more.
@@ -75,6 +76,7 @@ func (p *Program) Operations() control.Operations {
 			return nil, r.ReplayDeadLetter(ctx, subject)
 		}),
 		OpEventsTail: op(p.tail),
+		OpExport:     op(p.export),
 	}
 }
 
@@ -122,4 +124,46 @@ func eventLine(e bus.Stored) (string, error) {
 	}
 	line, err := protojson.Marshal(&env)
 	return string(line), err
+}
+
+// ExportNote begins a line of OpExport that is for the operator and no part of
+// the export.
+const ExportNote = "# "
+
+// exportChunk is how many bytes of an export are sent together at least.
+const exportChunk = 256 << 10
+
+// export sends the lines of an export, once everything that was received is in
+// the store.
+func (p *Program) export(ctx context.Context, _ struct{}, send func(string)) (any, error) {
+	var moved reporting.Moved
+	err := p.atWork(ctx, func(ctx context.Context) error {
+		err := p.bus.AwaitHandled(ctx, func(left uint64) {
+			send(fmt.Sprintf(ExportNote+"waiting until %d events of the stream are stored", left))
+		})
+		if err != nil {
+			return err
+		}
+		moved, err = p.exportLines(ctx, send)
+		return err
+	})
+	return moved, err
+}
+
+func (p *Program) exportLines(ctx context.Context, send func(string)) (reporting.Moved, error) {
+	var lines strings.Builder
+	flush := func() {
+		send(strings.TrimSuffix(lines.String(), "\n"))
+		lines.Reset()
+	}
+	moved, err := p.reporting.Export(ctx, func(line []byte) error {
+		if lines.Write(line); lines.Len() >= exportChunk {
+			flush()
+		}
+		return ctx.Err()
+	})
+	if err == nil {
+		flush()
+	}
+	return moved, err
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,6 +51,7 @@ type Program struct {
 	classifier *classifier.Service
 	intake     *intake.Service
 	app        *web.App
+	working    atomic.Bool // its parts run
 }
 
 // Open takes the data directory's lock, opens the stream and the store, and
@@ -204,6 +206,8 @@ func (p *Program) Run(ctx context.Context, ln net.Listener) error {
 		return err
 	}
 	defer func() { _ = os.Remove(path) }()
+	p.working.Store(true)
+	defer p.working.Store(false)
 	parts := append([]run.Part{
 		{Name: "http", Run: func(ctx context.Context) error { return p.app.Serve(ctx, ln) }},
 		{Name: "control socket", Run: func(ctx context.Context) error { return p.Operations().Serve(ctx, socket) }},
@@ -213,7 +217,27 @@ func (p *Program) Run(ctx context.Context, ln net.Listener) error {
 
 // Background runs everything but the listeners until ctx is done.
 func (p *Program) Background(ctx context.Context) error {
+	p.working.Store(true)
+	defer p.working.Store(false)
 	return run.Parts(ctx, p.cfg.Log, p.parts()...)
+}
+
+// atWork calls do while the services work: those of the running program, or in
+// a stopped installation for as long as do takes.
+func (p *Program) atWork(ctx context.Context, do func(context.Context) error) error {
+	if p.working.Load() {
+		return do(ctx)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		defer stop() // when a part fails, so does what waits for it
+		ended <- p.Background(ctx)
+	}()
+	err := do(ctx)
+	stop()
+	return errors.Join(err, <-ended)
 }
 
 func (p *Program) parts() []run.Part {

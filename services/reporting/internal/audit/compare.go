@@ -124,6 +124,12 @@ func compareSites(p Place, m incident.Month, stored, counted sites) []Difference
 	return differ
 }
 
+// CompareCells names each cell of a ledger in which the totals that figures are
+// read from differ from those that were counted.
+func CompareCells(k incident.LedgerKey, stored, counted []incident.Cell) []Difference {
+	return compare(PlaceSite, k, tallyCells(stored), tallyCells(counted))
+}
+
 // compare names each cell that differs.
 func compare(p Place, k incident.LedgerKey, stored, counted tally) []Difference {
 	var differ []Difference

@@ -25,6 +25,13 @@ func filled[T any](t *testing.T) T {
 	return v
 }
 
+// Filled returns a T in which every field, also those added after this was
+// written, has a value of its own, for tests of what copies them.
+func Filled[T any](t *testing.T) T {
+	t.Helper()
+	return filled[T](t)
+}
+
 type filler struct {
 	t *testing.T
 	n int // values so far
