@@ -28,9 +28,41 @@ const (
 // so it does whenever it is lost. Nothing is kept meanwhile to be sent later:
 // whoever publishes learns at once that it was not stored.
 func (s *Settings) Connect(ctx context.Context, service string, log *slog.Logger) (*nats.Conn, error) {
+	nc, err := s.Dial(ctx, service, log)
+	if !errors.Is(err, errAway) {
+		return nc, err
+	}
+	log.Warn("NATS cannot be reached: trying on", "category", "nats", "error", err)
+	return nats.Connect(s.url, append(s.options(service, log), nats.RetryOnFailedConnect(true))...)
+}
+
+var errAway = errors.New("NATS cannot be reached: check --nats-url, and whether the servers run")
+
+// Dial is Connect for a command that somebody waits for: when no server can be
+// reached, that is its error.
+func (s *Settings) Dial(ctx context.Context, service string, log *slog.Logger) (*nats.Conn, error) {
+	nc, err := nats.Connect(s.url, s.options(service, log)...)
+	switch {
+	case err == nil && ctx.Err() != nil:
+		nc.Close()
+		return nil, ctx.Err()
+	case err == nil:
+		log.Info("connected", "category", "nats", "server", nc.ConnectedUrlRedacted())
+		if _, err := nc.TLSConnectionState(); err != nil && !s.local() {
+			log.Warn("NATS is reached over the network without TLS: who signs in, which reports there are and what is counted can be read on the way; words stay sealed")
+		}
+		return nc, nil
+	}
+	if refused := s.refused(err); refused != nil {
+		return nil, refused
+	}
+	return nil, fmt.Errorf("%w: %w", errAway, err)
+}
+
+func (s *Settings) options(service string, log *slog.Logger) []nats.Option {
 	log = log.With("category", "nats")
 	said := &once{log: log}
-	options := append([]nats.Option{
+	return append(append([]nats.Option{
 		nats.Name(service),
 		nats.CustomInboxPrefix("_INBOX." + service),
 		nats.Timeout(dialTimeout),
@@ -50,28 +82,7 @@ func (s *Settings) Connect(ctx context.Context, service string, log *slog.Logger
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { said.warn("NATS cannot be reached: trying on", s.inWords(err)) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { said.warn("NATS", clean(err)) }),
-	}, append(s.who(), s.secure()...)...)
-	nc, err := nats.Connect(s.url, options...)
-	if err != nil {
-		if refused := s.refused(err); refused != nil {
-			return nil, refused
-		}
-		said.warn("NATS cannot be reached: trying on", s.inWords(err))
-		if nc, err = nats.Connect(s.url, append(options, nats.RetryOnFailedConnect(true))...); err != nil {
-			return nil, fmt.Errorf("NATS: %w", s.inWords(err))
-		}
-	}
-	if ctx.Err() != nil {
-		nc.Close()
-		return nil, ctx.Err()
-	}
-	if nc.IsConnected() {
-		log.Info("connected", "server", nc.ConnectedUrlRedacted())
-		if _, err := nc.TLSConnectionState(); err != nil && !s.local() {
-			log.Warn("NATS is reached over the network without TLS: who signs in, which reports there are and what is counted can be read on the way; words stay sealed")
-		}
-	}
-	return nc, nil
+	}, s.who()...), s.secure()...)
 }
 
 // inWords says what to mend where that is known.

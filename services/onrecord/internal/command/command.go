@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -126,7 +127,7 @@ Every flag may be given in the environment, as ONRECORD_ and its name in capital
 	root.RunE, s.checks[root] = serve.RunE, s.checks[serve]
 	s.serving = serve.Flags()
 	root.Flags().AddFlagSet(s.serving)
-	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDoctor(s), newDeadLetters(s), newEvents(s), newExport(s), newImport(s), newBench(s))
+	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDoctor(s), newDeadLetters(s), newEvents(s), newExport(s), newImport(s), newBench(s), newAdmin(s))
 	return root
 }
 
@@ -161,15 +162,19 @@ func (s *shared) settle(cmd *cobra.Command) error {
 	return nil
 }
 
-// programConfig returns the configuration of the program.
-func (s *shared) programConfig() program.Config {
+func (s *shared) logger() *slog.Logger {
 	log, err := run.NewLogger(s.env.Stderr, s.logLevel, s.logFormat)
 	if err != nil {
 		panic(err) // settle has tried it
 	}
+	return log
+}
+
+// programConfig returns the configuration of the program.
+func (s *shared) programConfig() program.Config {
 	return program.Config{
 		DataDir: s.dataDir, MasterKey: s.key, MasterKeyFile: s.keyFile, MaxStore: s.maxStoreMB << 20,
-		Threshold: s.threshold, Log: log, Now: time.Now,
+		Threshold: s.threshold, Log: s.logger(), Now: time.Now,
 	}
 }
 

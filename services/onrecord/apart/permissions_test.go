@@ -1,0 +1,165 @@
+package apart
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/run"
+)
+
+func TestTheStreamIsAppliedByTheAdministratorAlone(t *testing.T) {
+	c := planCluster(t)
+	c.start()
+	c.apply("--max-stream", "64")
+	if code, out := c.admin("--max-stream", "64", "--check"); code != run.ExitOK || !strings.Contains(out, "Everything is as this version needs it") {
+		t.Errorf("checked after it was applied: code=%d %s", code, out)
+	}
+	code, out := c.admin("--max-stream", "128", "--check")
+	if code != run.ExitFailed || !strings.Contains(out, "max_bytes 67108864 → 134217728") {
+		t.Errorf("checked with another size: code=%d %s", code, out)
+	}
+	b, nc := c.connect(t, "admin")
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), bus.StreamReports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := s.CachedInfo().Config
+	if other.Replicas != 3 {
+		t.Errorf("replicas=%d, want 3", other.Replicas)
+	}
+	other.MaxAge = 48 * time.Hour
+	if _, err := js.UpdateStream(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	code, out = c.admin("--max-stream", "128")
+	if code != run.ExitFailed || !strings.Contains(out, "max_age is 48h0m0s, want 0s") || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("a stream with other settings: code=%d %s", code, out)
+	}
+	if s, err = js.Stream(t.Context(), bus.StreamReports); err != nil || s.CachedInfo().Config.MaxBytes != 64<<20 {
+		t.Errorf("the stream was changed all the same: %v", err)
+	}
+	if err := b.Check(t.Context(), bus.Need{}); err == nil || !strings.Contains(err.Error(), "max_age") {
+		t.Errorf("a service finds nothing wrong: %v", err)
+	}
+	t.Run("forbidden", func(t *testing.T) { forbidden(t, c) })
+}
+
+// connect returns the bus of a user, and its connection.
+func (c *cluster) connect(t *testing.T, user string) (*bus.Bus, *nats.Conn) {
+	t.Helper()
+	nc, err := c.settings(user).Dial(t.Context(), user, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	b, err := bus.New(nc, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, nc
+}
+
+// refusals gathers what the server did not let a connection do.
+type refusals struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (r *refusals) note(_ *nats.Conn, _ *nats.Subscription, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, err.Error())
+}
+
+func (r *refusals) has(subject string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.said {
+		if strings.Contains(s, `"`+subject+`"`) && strings.Contains(strings.ToLower(s), "permissions violation") {
+			return true
+		}
+	}
+	return false
+}
+
+// forbidden tries what each user must not do, with a client that asks nobody.
+func forbidden(t *testing.T, c *cluster) {
+	everybody := []string{
+		"$JS.API.STREAM.DELETE.REPORTS", "$JS.API.STREAM.PURGE.REPORTS", "$JS.API.STREAM.UPDATE.REPORTS", "$JS.API.STREAM.CREATE.OTHER",
+		"$JS.API.STREAM.MSG.DELETE.REPORTS", "$JS.API.STREAM.MSG.GET.REPORTS", "$JS.API.STREAM.SNAPSHOT.REPORTS", "$JS.API.STREAM.LEADER.STEPDOWN.REPORTS",
+		"$JS.API.CONSUMER.DURABLE.CREATE.REPORTS.mine", "$JS.API.CONSUMER.CREATE.REPORTS",
+		"$JS.API.CONSUMER.DELETE.REPORTS.reporting", "$JS.API.CONSUMER.DELETE.REPORTS.classifier", "$JS.API.CONSUMER.CREATE.REPORTS.reporting",
+		"$JS.API.STREAM.LIST", "$JS.API.META.LEADER.STEPDOWN", "$SYS.REQ.SERVER.PING", "other",
+	}
+	for _, u := range []struct {
+		user               string
+		publish, subscribe []string
+	}{
+		{"intake", append([]string{
+			"onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.filed.r1.more",
+			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.CREATE.REPORTS.mine.onrecord.v1.report.filed.*",
+			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.reporting",
+			"$JS.API.DIRECT.GET.REPORTS", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
+			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "$KV.onrecord_sign_ins.x", "_INBOX.reporting.x",
+			"$JS.API.CONSUMER.CREATE.KV_onrecord_sign_ins.mine", "$JS.API.STREAM.INFO.KV_onrecord_sign_ins",
+		}, everybody...), []string{">", "onrecord.>", "onrecord.v1.report.filed.*", "onrecord.v1.follow-up.status", "_INBOX.>", "_INBOX.reporting.>", "_INBOX.classifier.>", "$JS.ACK.>", "$KV.>"}},
+		{"classifier", append([]string{
+			"onrecord.v1.report.filed.r1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
+			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.RESET.REPORTS.classifier",
+			"$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.filed.r1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
+			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "_INBOX.intake.x",
+		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "_INBOX.intake.>", "$KV.>"}},
+		{"reporting", append([]string{
+			"onrecord.v1.report.filed.r1", "onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
+			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.classifier", "$JS.ACK.REPORTS.classifier.1.1.1.1.1",
+			"$KV.onrecord_follow_ups.x", "_INBOX.intake.x",
+		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "_INBOX.intake.>", "$KV.>"}},
+		{"admin", []string{"onrecord.v1.report.filed.r1", "onrecord.v1.report.classified.r1.m1", "onrecord.v1.follow-up.status", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
+			[]string{">", "onrecord.v1.report.>", "_INBOX.intake.>"}},
+	} {
+		t.Run(u.user, func(t *testing.T) {
+			_, nc := c.connect(t, u.user)
+			var r refusals
+			nc.SetErrorHandler(r.note)
+			wait := func(what, subject string) {
+				t.Helper()
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				for !r.has(subject) {
+					select {
+					case <-ctx.Done():
+						t.Errorf("%s may %s %s", u.user, what, subject)
+						return
+					case <-time.After(time.Millisecond):
+					}
+				}
+			}
+			for _, subject := range u.publish {
+				if err := nc.PublishRequest(subject, nc.NewInbox(), []byte("{}")); err != nil {
+					t.Fatal(err)
+				}
+				wait("publish to", subject)
+			}
+			for _, subject := range u.subscribe {
+				sub, err := nc.SubscribeSync(subject)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wait("subscribe to", subject)
+				_ = sub.Unsubscribe()
+			}
+		})
+	}
+}
