@@ -11,6 +11,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
+	"github.com/onrecord/onrecord/services/reporting/internal/store/packed"
 )
 
 // How the stored incidents of the benchmarks are spread.
@@ -214,7 +215,7 @@ func BenchmarkLedger(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("encode/%d", entries), func(b *testing.B) {
 			for b.Loop() {
-				b.SetBytes(int64(len(encodeEntries(l.Entries))))
+				b.SetBytes(int64(len(packed.EncodeEntries(l.Entries))))
 			}
 		})
 	}

@@ -12,7 +12,7 @@
 // # Tables
 //
 // Documents are JSON with short names that stay for ever (documents.go), figures
-// a binary form (figures.go); the columns beside them are only what queries
+// a binary form (package packed); the columns beside them are only what queries
 // look for. Times in columns are milliseconds since 1970.
 //
 //	table             key                 what

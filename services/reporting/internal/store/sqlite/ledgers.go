@@ -10,6 +10,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
+	"github.com/onrecord/onrecord/services/reporting/internal/store/packed"
 )
 
 // Ledger implements store.Ledgers.
@@ -34,8 +35,8 @@ func (d *db) oneLedger(ctx context.Context, where string, values ...any) (*incid
 		}
 		var errs [3]error
 		l.Month, errs[0] = incident.ParseMonth(month)
-		l.Cells, errs[1] = decodeCells(cells)
-		l.Entries, errs[2] = decodeEntries(entries)
+		l.Cells, errs[1] = packed.DecodeCells(cells)
+		l.Entries, errs[2] = packed.DecodeEntries(entries)
 		return damaged(errors.Join(errs[:]...), "ledger", month, l.Site)
 	})
 	if err != nil {
@@ -54,7 +55,7 @@ func damaged(err error, what, month, site string) error {
 
 // PutLedger implements store.Ledgers.
 func (d *db) PutLedger(ctx context.Context, l *incident.Ledger) error {
-	cells, entries := encodeCells(l.Cells), encodeEntries(l.Entries)
+	cells, entries := packed.EncodeCells(l.Cells), packed.EncodeEntries(l.Entries)
 	return d.write(ctx, "put ledger", func(ctx context.Context, s *statements) error {
 		if l.Month.IsZero() {
 			return errMonth
@@ -105,7 +106,7 @@ func (d *db) LedgerCells(ctx context.Context, sites []string, first, last incide
 			if err != nil {
 				return err
 			}
-			cells, err := decodeCells(stored)
+			cells, err := packed.DecodeCells(stored)
 			if len(cells) > 0 {
 				found = append(found, store.SiteMonth{Month: m, Site: site, Cells: cells})
 			}
@@ -150,8 +151,8 @@ func (d *db) Rollup(ctx context.Context, m incident.Month) (*incident.Rollup, er
 			return err
 		}
 		var errs [2]error
-		r.All, errs[0] = decodeCells(cells)
-		r.Sites, errs[1] = decodeSites(sites)
+		r.All, errs[0] = packed.DecodeCells(cells)
+		r.Sites, errs[1] = packed.DecodeSites(sites)
 		return damaged(errors.Join(errs[:]...), "roll-up", m.String(), "")
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -162,7 +163,7 @@ func (d *db) Rollup(ctx context.Context, m incident.Month) (*incident.Rollup, er
 
 // PutRollup implements store.Ledgers.
 func (d *db) PutRollup(ctx context.Context, r *incident.Rollup) error {
-	cells, sites := encodeCells(r.All), encodeSites(r.Sites)
+	cells, sites := packed.EncodeCells(r.All), packed.EncodeSites(r.Sites)
 	return d.write(ctx, "put roll-up", func(ctx context.Context, s *statements) error {
 		if r.Month.IsZero() {
 			return errMonth
@@ -192,7 +193,7 @@ func (d *db) RollupCells(ctx context.Context, first, last incident.Month) (map[i
 				if err != nil {
 					return err
 				}
-				cells, err := decodeCells(stored)
+				cells, err := packed.DecodeCells(stored)
 				if len(cells) > 0 {
 					found[m] = cells
 				}

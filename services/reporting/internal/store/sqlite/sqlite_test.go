@@ -19,6 +19,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
+	"github.com/onrecord/onrecord/services/reporting/internal/store/packed"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/storetest"
 )
 
@@ -481,10 +482,10 @@ func TestCellsComeFromTotalsAlone(t *testing.T) {
 	if err != nil || !slices.Equal(sums[l.Month], r.All) {
 		t.Fatalf("roll-up cells %v, %v", sums, err)
 	}
-	if _, err := d.Ledger(t.Context(), l.Month, l.Site); !errors.Is(err, errFigures) || !strings.Contains(err.Error(), "2026-11") {
+	if _, err := d.Ledger(t.Context(), l.Month, l.Site); !errors.Is(err, packed.ErrDamaged) || !strings.Contains(err.Error(), "2026-11") {
 		t.Errorf("damaged ledger: error %v", err)
 	}
-	if _, err := d.Rollup(t.Context(), l.Month); !errors.Is(err, errFigures) {
+	if _, err := d.Rollup(t.Context(), l.Month); !errors.Is(err, packed.ErrDamaged) {
 		t.Errorf("damaged roll-up: error %v", err)
 	}
 }

@@ -1,4 +1,6 @@
-package sqlite
+// Package packed is the stored form of figures that both adapters share: cells,
+// a ledger's entries, and the cells of a month's sites.
+package packed
 
 import (
 	"encoding/binary"
@@ -16,9 +18,10 @@ import (
 // the texts; the dimensions, each five numbers of texts; then the values, which
 // name their dimensions by number. Numbers are varints. A form that changes gets
 // a new version byte, and decode goes on reading the old ones.
-const figuresVersion = 1
+const formVersion = 1
 
-var errFigures = errors.New("stored figures are damaged")
+// ErrDamaged says that stored bytes are no figures, or of a later version.
+var ErrDamaged = errors.New("stored figures are damaged")
 
 // figures is the form while it is written.
 type figures struct {
@@ -107,7 +110,7 @@ func (f *figures) bytes() []byte {
 			dims = binary.AppendUvarint(dims, f.texts.of(text))
 		}
 	}
-	out := []byte{figuresVersion}
+	out := []byte{formVersion}
 	out = binary.AppendUvarint(out, uint64(len(f.texts.list)))
 	for _, text := range f.texts.list {
 		out = binary.AppendUvarint(out, uint64(len(text)))
@@ -117,19 +120,22 @@ func (f *figures) bytes() []byte {
 	return slices.Concat(out, dims, f.values)
 }
 
-func encodeCells(cells []incident.Cell) []byte {
+// EncodeCells returns the stored form of cells.
+func EncodeCells(cells []incident.Cell) []byte {
 	var f figures
 	f.cells(cells)
 	return f.bytes()
 }
 
-func encodeEntries(entries map[string]incident.Entry) []byte {
+// EncodeEntries returns the stored form of a ledger’s entries.
+func EncodeEntries(entries map[string]incident.Entry) []byte {
 	var f figures
 	f.entries(entries)
 	return f.bytes()
 }
 
-func encodeSites(sites map[string]incident.SiteCells) []byte {
+// EncodeSites returns the stored form of the cells of a month’s sites.
+func EncodeSites(sites map[string]incident.SiteCells) []byte {
 	var f figures
 	f.sites(sites)
 	return f.bytes()
@@ -146,8 +152,8 @@ type reading struct {
 
 func newReading(stored []byte) *reading {
 	r := &reading{rest: stored}
-	if version := r.take(1); r.err == nil && version[0] != figuresVersion {
-		r.err = fmt.Errorf("%w: version %d", errFigures, version[0])
+	if version := r.take(1); r.err == nil && version[0] != formVersion {
+		r.err = fmt.Errorf("%w: version %d", ErrDamaged, version[0])
 	}
 	r.texts = make([]string, r.length(1))
 	for n := range r.texts {
@@ -165,7 +171,7 @@ func newReading(stored []byte) *reading {
 
 func (r *reading) fail() {
 	if r.err == nil {
-		r.err = errFigures
+		r.err = ErrDamaged
 	}
 	r.rest = nil
 }
@@ -280,24 +286,28 @@ func (r *reading) sites() map[string]incident.SiteCells {
 // done returns the first error, and one when something is left over.
 func (r *reading) done() error {
 	if r.err == nil && len(r.rest) > 0 {
-		return errFigures
+		return ErrDamaged
 	}
 	return r.err
 }
 
-func decodeCells(stored []byte) ([]incident.Cell, error) {
+// DecodeCells reads what EncodeCells wrote, or returns ErrDamaged. No cells are nil.
+func DecodeCells(stored []byte) ([]incident.Cell, error) {
 	r := newReading(stored)
 	cells := r.cells()
 	return cells, r.done()
 }
 
-func decodeEntries(stored []byte) (map[string]incident.Entry, error) {
+// DecodeEntries reads what EncodeEntries wrote, or returns ErrDamaged. No entries
+// are nil.
+func DecodeEntries(stored []byte) (map[string]incident.Entry, error) {
 	r := newReading(stored)
 	entries := r.entries()
 	return entries, r.done()
 }
 
-func decodeSites(stored []byte) (map[string]incident.SiteCells, error) {
+// DecodeSites reads what EncodeSites wrote, or returns ErrDamaged. No sites are nil.
+func DecodeSites(stored []byte) (map[string]incident.SiteCells, error) {
 	r := newReading(stored)
 	sites := r.sites()
 	return sites, r.done()
