@@ -51,6 +51,7 @@ var rules = []rule{
 	// A session or a token stands for a web.Principal.
 	{"services/reporting/internal/people", []string{"pkg/fault", "pkg/incident", "pkg/web", "proto/", "services/reporting/internal/store", "github.com/VictoriaMetrics/metrics", "golang.org/x/crypto", "google.golang.org/protobuf"}},
 	{"services/reporting/internal/store", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store"}},
+	{"services/reporting/internal/store/mongo", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store", "go.mongodb.org/mongo-driver/v2"}},
 	{"services/reporting/internal/store/sqlite", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store", "modernc.org/sqlite"}},
 
 	// Only the one-machine program sees every service.

@@ -1,5 +1,6 @@
 // Command reporting runs the reporting service by itself, against NATS servers
-// of their own.
+// of their own, with its database in a MongoDB that instances share, or in a
+// SQLite file: one instance, one file.
 package main
 
 import (
@@ -29,7 +30,7 @@ type settings struct {
 
 // AddTo implements run.Settings.
 func (s *settings) AddTo(f *pflag.FlagSet) {
-	f.StringVar(&s.database, "database", "reporting.db", "`path` of the SQLite file")
+	f.StringVar(&s.database, "database", "reporting.db", "`path` of the SQLite file, or mongodb://… or mongodb+srv://…; one with a password better through the environment")
 	f.IntVar(&s.threshold, "threshold", 5, "counts from 1 to this `number` are hidden from managers")
 }
 
@@ -85,7 +86,7 @@ func newReporting() run.Service {
 				return errors.Join(err, service.Close())
 			}
 			app.Mount(service.Routes())
-			p.Log.Info("serving", "address", ln.Addr().String())
+			p.Log.Info("serving", "address", ln.Addr().String(), "database", reporting.DatabaseName(own.database))
 			err = p.Run(ctx, service.Check,
 				run.Part{Name: "http", Run: func(ctx context.Context) error { return app.Serve(ctx, ln) }},
 				run.Part{Name: "reporting", Run: service.Run})

@@ -39,13 +39,16 @@ func TestAnotherMasterKeyIsRefused(t *testing.T) {
 
 func TestDatabasesThatCannotBeUsed(t *testing.T) {
 	k := newKit(t)
-	for database, want := range map[string]string{"": "path", "mongodb://demo/": "MongoDB is not supported", "mongodb+srv://demo/": "MongoDB is not supported", "/nowhere/at/all.db": "/nowhere/at/all.db"} {
+	for database, want := range map[string]string{"": "path", "mongodb://": "not one of MongoDB", "mongodb+srv://no.host.here.invalid:27017/": "not one of MongoDB",
+		"mongodb://demo:cHj3Yq@127.0.0.1:1/?serverSelectionTimeoutMS=200": "no server could be reached", "/nowhere/at/all.db": "/nowhere/at/all.db"} {
 		cfg := k.cfg
 		cfg.Database = database
 		if s, err := New(t.Context(), cfg); err == nil {
 			t.Error("was opened", s.Close())
 		} else if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error=%q, want %q in it", database, err, want)
+		} else if strings.Contains(err.Error(), "cHj3Yq") {
+			t.Errorf("%q: error=%q gives the password away", database, err)
 		}
 	}
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
 	"github.com/onrecord/onrecord/services/reporting/internal/standing"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
+	"github.com/onrecord/onrecord/services/reporting/internal/store/mongo"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/sqlite"
 )
 
@@ -43,7 +44,7 @@ var templates embed.FS
 // Config says what a Service works with. Every field but Now, Threshold and
 // Secure is required.
 type Config struct {
-	Database  string // the path of a SQLite file; it is created when there is none
+	Database  string // the path of a SQLite file, created when there is none, or the address of a MongoDB
 	Bus       *bus.Bus
 	Keyring   *seal.Keyring
 	Assets    *web.Assets
@@ -98,11 +99,20 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 func openStore(ctx context.Context, database string) (store.Store, error) {
 	switch {
 	case database == "":
-		return nil, errors.New("database: give the path of the SQLite file")
-	case strings.HasPrefix(database, "mongodb://"), strings.HasPrefix(database, "mongodb+srv://"):
-		return nil, errors.New("database: MongoDB is not supported by this version; give the path of a SQLite file")
+		return nil, errors.New("database: give the path of the SQLite file, or the address of a MongoDB")
+	case mongo.IsAddress(database):
+		return mongo.Open(ctx, database)
 	}
 	return sqlite.Open(ctx, database)
+}
+
+// DatabaseName returns what may be shown of a database's name: a MongoDB's
+// address without the user, the password and the options in it.
+func DatabaseName(database string) string {
+	if mongo.IsAddress(database) {
+		return mongo.Redact(database)
+	}
+	return database
 }
 
 func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {

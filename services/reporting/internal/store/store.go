@@ -10,8 +10,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/fault"
@@ -34,6 +36,12 @@ type Inspector interface {
 	// Inspect reads everything and returns a line for each damage, without
 	// anything that was stored.
 	Inspect(ctx context.Context) ([]string, error)
+}
+
+// IsAnswer reports whether an error is one of the port's answers, rather than a
+// failure of the database.
+func IsAnswer(err error) bool {
+	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) || errors.Is(err, ErrStale) || fault.KindOf(err) == fault.Invalid
 }
 
 // Store is everything reporting keeps. It may be used from many goroutines.
@@ -179,6 +187,26 @@ type SiteMonth struct {
 	Month incident.Month
 	Site  string
 	Cells []incident.Cell
+}
+
+// InOrder returns totals in order of month, then site.
+func InOrder(totals map[incident.LedgerKey][]incident.Cell) []SiteMonth {
+	found := make([]SiteMonth, 0, len(totals))
+	for k, cells := range totals {
+		found = append(found, SiteMonth{Month: k.Month, Site: k.Site, Cells: cells})
+	}
+	slices.SortFunc(found, func(a, b SiteMonth) int {
+		return cmp.Or(cmp.Compare(a.Month.Year, b.Month.Year), cmp.Compare(a.Month.Month, b.Month.Month), cmp.Compare(a.Site, b.Site))
+	})
+	return found
+}
+
+// Recounter is a Store whose database can count the incidents where they lie.
+type Recounter interface {
+	// Recount returns the totals that the incidents themselves give for the
+	// months from first to last, in order of month, then site, the cells in no
+	// promised order. It reads no ledger and no roll-up.
+	Recount(ctx context.Context, first, last incident.Month) ([]SiteMonth, error)
 }
 
 // Role is what an account or token may do. Who may do what stands in one

@@ -14,7 +14,6 @@ import (
 
 	"modernc.org/sqlite" // and the driver "sqlite"
 
-	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -261,7 +260,7 @@ func (d *db) write(ctx context.Context, what string, fn func(context.Context, *s
 
 // annotate says what was attempted, unless the error is an answer.
 func annotate(what string, err error) error {
-	if err == nil || isAnswer(err) {
+	if err == nil || store.IsAnswer(err) {
 		return err
 	}
 	if isBroken(err) {
@@ -299,13 +298,6 @@ func (d *db) Inspect(ctx context.Context) (damage []string, err error) {
 		return nil
 	})
 	return damage, err
-}
-
-// isAnswer reports whether an error is one of the port's answers rather than a
-// failure of the database.
-func isAnswer(err error) bool {
-	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrStale) ||
-		fault.KindOf(err) == fault.Invalid
 }
 
 // transaction is one on the writer's connection.
@@ -376,7 +368,7 @@ func (t *transaction) do(ctx context.Context, fn func(context.Context, *statemen
 		return err
 	}
 	err := fn(context.WithoutCancel(ctx), t.stmts)
-	if err != nil && !isAnswer(err) {
+	if err != nil && !store.IsAnswer(err) {
 		t.failed = err
 	}
 	return err

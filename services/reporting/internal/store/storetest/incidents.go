@@ -153,7 +153,7 @@ func testReplaceReports(t *testing.T, s store.Store) {
 	equal(t, "moved", got[*incident.Incident](t)(s.IncidentByReceipt(ctx, []byte("added receipt"))).ID, "other")
 }
 
-func testConcurrentReplace(t *testing.T, s store.Store) {
+func testConcurrentReplace(t *testing.T, s store.Store, race racer) {
 	ctx, i := t.Context(), filledIncident(t)
 	must(t, s.InsertIncident(ctx, i))
 	for round := range int64(5) {

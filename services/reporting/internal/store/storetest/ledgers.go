@@ -65,7 +65,7 @@ func testLedgerRoundTrip(t *testing.T, s store.Store) {
 	equal(t, "of another site", got[*incident.Ledger](t)(s.Ledger(ctx, october, "york")).Rev, int64(0))
 }
 
-func testLedgerFence(t *testing.T, s store.Store) {
+func testLedgerFence(t *testing.T, s store.Store, race racer) {
 	ctx := t.Context()
 	for _, rev := range []int64{2, 0, -1} {
 		errorIs(t, fmt.Sprint("first as ", rev), s.PutLedger(ctx, ledger(october, "leeds", rev, 1)), store.ErrStale)
@@ -188,7 +188,7 @@ func testRollupRoundTrip(t *testing.T, s store.Store) {
 	}
 }
 
-func testRollupFence(t *testing.T, s store.Store) {
+func testRollupFence(t *testing.T, s store.Store, race racer) {
 	ctx := t.Context()
 	errorIs(t, "first as 2", s.PutRollup(ctx, rollup(october, 2, 1)), store.ErrStale)
 	errorIs(t, "first as 0", s.PutRollup(ctx, rollup(october, 0, 1)), store.ErrStale)

@@ -1,0 +1,298 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// auditPage is how many incidents an audit reads at a time; ledgerPage, how
+// many ledgers, which may be large.
+const (
+	auditPage  = 256
+	ledgerPage = 16
+)
+
+// InsertIncident implements store.Incidents.
+func (d *db) InsertIncident(ctx context.Context, i *incident.Incident) error {
+	write := bson.NewObjectID()
+	body, err := toBody(i, write)
+	if err != nil {
+		return fmt.Errorf("insert incident: %w", err)
+	}
+	doc := incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: i.FoldedRev < i.Rev, Body: body}
+	return d.write(ctx, "insert incident", func(ctx context.Context) error {
+		return d.insert(ctx, incidents, i.ID, write, doc)
+	})
+}
+
+// ReplaceIncident implements store.Incidents. It sets everything but what the
+// ledgers include, which another instance may have raised in between.
+func (d *db) ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev int64) error {
+	write := bson.NewObjectID()
+	body, err := toBody(i, write)
+	if err != nil {
+		return fmt.Errorf("replace incident: %w", err)
+	}
+	change := bson.D{{Key: "$set", Value: body}, {Key: "$max", Value: bson.D{{Key: "folded", Value: i.FoldedRev}}}}
+	if i.FoldedRev < i.Rev {
+		change[0].Value = struct {
+			Body   incidentBody `bson:",inline"`
+			Behind bool         `bson:"behind"`
+		}{body, true}
+	} else {
+		change = append(change, notBehind)
+	}
+	return d.write(ctx, "replace incident", func(ctx context.Context) error {
+		return d.update(ctx, incidents, i.ID, write, wasRev, func(filter bson.D) (*mongo.UpdateResult, error) {
+			return d.collection(incidents).UpdateOne(ctx, filter, change)
+		})
+	})
+}
+
+var notBehind = bson.E{Key: "$unset", Value: bson.D{{Key: "behind", Value: ""}}}
+
+// MarkFolded implements store.Incidents. An incident that went on meanwhile
+// stays behind.
+func (d *db) MarkFolded(ctx context.Context, id string, rev int64) error {
+	raise := bson.E{Key: "$max", Value: bson.D{{Key: "folded", Value: rev}}}
+	return d.write(ctx, "mark folded", func(ctx context.Context) error {
+		upToDate := bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: bson.D{{Key: "$lte", Value: rev}}}}
+		result, err := d.collection(incidents).UpdateOne(ctx, upToDate, bson.D{raise, notBehind})
+		if err != nil || result.MatchedCount > 0 {
+			return err
+		}
+		result, err = d.collection(incidents).UpdateOne(ctx, byID(id), bson.D{raise})
+		if err == nil && result.MatchedCount == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
+}
+
+// Incident implements store.Incidents.
+func (d *db) Incident(ctx context.Context, id string) (*incident.Incident, error) {
+	return d.oneIncident(ctx, byID(id))
+}
+
+// IncidentByReport implements store.Incidents.
+func (d *db) IncidentByReport(ctx context.Context, reportID string) (*incident.Incident, error) {
+	return d.oneIncident(ctx, bson.D{{Key: "reports.id", Value: reportID}})
+}
+
+// IncidentByReceipt implements store.Incidents.
+func (d *db) IncidentByReceipt(ctx context.Context, receiptHash []byte) (*incident.Incident, error) {
+	if len(receiptHash) == 0 {
+		return nil, store.ErrNotFound
+	}
+	return d.oneIncident(ctx, bson.D{{Key: "reports.receipt", Value: receiptHash}})
+}
+
+func (d *db) oneIncident(ctx context.Context, filter bson.D) (*incident.Incident, error) {
+	doc, err := findOne[incidentDoc](ctx, d, "read incident", incidents, filter)
+	if err != nil {
+		return nil, err
+	}
+	return toIncident(doc)
+}
+
+// ListIncidents implements store.Incidents.
+func (d *db) ListIncidents(ctx context.Context, f store.Filter) (page []*incident.Incident, next string, err error) {
+	after, notBefore, err := f.Start()
+	if err != nil {
+		return nil, "", err
+	}
+	filter, ok := listFilter(f, after, notBefore)
+	if !ok {
+		return nil, "", ctx.Err()
+	}
+	docs, err := find[incidentDoc](ctx, d, "list incidents", incidents, filter,
+		options.Find().SetSort(newestFirst).SetLimit(int64(f.Limit)+1)) // one more: is there a next page?
+	if err != nil {
+		return nil, "", err
+	}
+	if page, err = toIncidents(docs); err != nil {
+		return nil, "", err
+	}
+	if len(page) > f.Limit {
+		page = page[:f.Limit]
+		last := page[f.Limit-1]
+		next = store.Position{OccurredAt: last.OccurredAt.UnixMilli(), ID: last.ID}.Cursor()
+	}
+	return page, next, nil
+}
+
+func toIncidents(docs []incidentDoc) ([]*incident.Incident, error) {
+	page := make([]*incident.Incident, len(docs))
+	for n, doc := range docs {
+		var err error
+		if page[n], err = toIncident(doc); err != nil {
+			return nil, err
+		}
+	}
+	return page, nil
+}
+
+var newestFirst = bson.D{{Key: "at", Value: -1}, {Key: "_id", Value: -1}}
+
+// onlineChannels are the channels that Filter.Online selects.
+var onlineChannels = slices.DeleteFunc(slices.Clone(incident.Channels), func(c incident.Channel) bool { return !c.IsOnline() })
+
+// listFilter returns what finds the incidents of a filter that come after a
+// position in the list and are not before an instant; not ok when there are
+// none for sure. Nothing in it but values comes from outside.
+func listFilter(f store.Filter, after store.Position, notBefore int64) (filter bson.D, ok bool) {
+	from, to := time.UnixMilli(notBefore), time.UnixMilli(after.OccurredAt)
+	filter = bson.D{
+		{Key: "at", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lte", Value: to}}},
+		{Key: "$or", Value: bson.A{
+			bson.D{{Key: "at", Value: bson.D{{Key: "$lt", Value: to}}}},
+			bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: after.ID}}}},
+		}},
+	}
+	ok = true
+	oneOf := func(field string, values []string) {
+		values = slices.DeleteFunc(values, func(v string) bool { return !utf8.ValidString(v) }) // nothing stored equals them
+		ok = ok && len(values) > 0
+		filter = append(filter, bson.E{Key: field, Value: bson.D{{Key: "$in", Value: values}}})
+	}
+	if f.Sites != nil {
+		oneOf("by.site", slices.Clone(f.Sites))
+	}
+	if len(f.Statuses) > 0 {
+		oneOf("status", texts(f.Statuses...))
+	}
+	if f.Kind != "" {
+		oneOf("by.kind", texts(f.Kind))
+	}
+	switch {
+	case f.Channel != "" && f.Online && !f.Channel.IsOnline():
+		ok = false
+	case f.Channel != "":
+		oneOf("by.channel", texts(f.Channel))
+	case f.Online:
+		oneOf("by.channel", texts(onlineChannels...))
+	}
+	if f.Target != "" {
+		oneOf("by.target", texts(f.Target))
+	}
+	if f.Review {
+		filter = append(filter, bson.E{Key: "review", Value: true})
+	}
+	return filter, ok
+}
+
+func texts[T ~string](values ...T) []string {
+	return each(values, func(v T) string { return string(v) })
+}
+
+// CountIncidents implements store.Incidents.
+func (d *db) CountIncidents(ctx context.Context, f store.Filter, most int) (int, error) {
+	before, notBefore := f.Range()
+	filter, ok := listFilter(f, before, notBefore)
+	if !ok || most <= 0 {
+		return 0, ctx.Err()
+	}
+	var count int64
+	err := d.read(ctx, "count incidents", func(ctx context.Context) (err error) {
+		count, err = d.collection(incidents).CountDocuments(ctx, filter, options.Count().SetLimit(int64(most)))
+		return err
+	})
+	return int(count), err
+}
+
+// Unfolded implements store.Incidents.
+func (d *db) Unfolded(ctx context.Context, limit int) (ids []string, err error) {
+	if limit <= 0 {
+		return nil, ctx.Err()
+	}
+	docs, err := find[incidentDoc](ctx, d, "unfolded", incidents, bson.D{{Key: "behind", Value: true}},
+		options.Find().SetLimit(int64(limit)).SetProjection(bson.D{{Key: "rev", Value: 1}, {Key: "folded", Value: 1}}))
+	for _, doc := range docs {
+		if doc.Body.Rev > doc.Folded {
+			ids = append(ids, doc.ID)
+		}
+	}
+	return ids, err
+}
+
+// EachIncident implements store.Incidents. It reads a page at a time and holds
+// nothing open while it looks at one.
+func (d *db) EachIncident(ctx context.Context, fn func(*incident.Incident) error) error {
+	return eachPage(ctx, d, "each incident", incidents, auditPage, func(doc incidentDoc) (string, error) {
+		i, err := toIncident(doc)
+		if err != nil {
+			return "", err
+		}
+		return doc.ID, fn(i)
+	})
+}
+
+// eachPage calls fn with every document of a collection in order of id, which
+// fn returns. It stops at fn's first error.
+func eachPage[D any](ctx context.Context, d *db, what, collection string, size int, fn func(D) (id string, err error)) error {
+	filter := bson.D{}
+	for {
+		docs, err := find[D](ctx, d, what, collection, filter,
+			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(size)))
+		if err != nil {
+			return err
+		}
+		last := ""
+		for _, doc := range docs {
+			if last, err = fn(doc); err != nil {
+				return err
+			}
+		}
+		if len(docs) < size {
+			return nil
+		}
+		filter = byID(bson.D{{Key: "$gt", Value: last}})
+	}
+}
+
+// KeepPending implements store.Incidents.
+func (d *db) KeepPending(ctx context.Context, p store.Pending) error {
+	return d.write(ctx, "keep pending", func(ctx context.Context) error {
+		_, err := d.collection(pending).InsertOne(ctx, toPendingDoc(p))
+		if mongo.IsDuplicateKeyError(err) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Pending implements store.Incidents.
+func (d *db) Pending(ctx context.Context, reportID string) ([]store.Pending, error) {
+	docs, err := find[pendingDoc](ctx, d, "pending", pending, bson.D{{Key: "report", Value: reportID}},
+		options.Find().SetSort(bson.D{{Key: "seq", Value: 1}}))
+	return each(docs, toPending), err
+}
+
+// EachPending implements store.Incidents.
+func (d *db) EachPending(ctx context.Context, fn func(store.Pending) error) error {
+	return eachPage(ctx, d, "each pending", pending, auditPage, func(doc pendingDoc) (string, error) {
+		return doc.Subject, fn(toPending(doc))
+	})
+}
+
+// DropPending implements store.Incidents.
+func (d *db) DropPending(ctx context.Context, reportID string) error {
+	return d.deleteMany(ctx, "drop pending", pending, bson.D{{Key: "report", Value: reportID}})
+}
+
+func (d *db) deleteMany(ctx context.Context, what, collection string, filter bson.D) error {
+	return d.write(ctx, what, func(ctx context.Context) error {
+		_, err := d.collection(collection).DeleteMany(ctx, filter)
+		return err
+	})
+}

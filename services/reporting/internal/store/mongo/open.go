@@ -1,0 +1,175 @@
+package mongo
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+const (
+	// DefaultDatabase is the one used where the address names none.
+	DefaultDatabase = "onrecord"
+
+	// oldestWire is the wire version of the oldest server supported, oldest its
+	// name. Source: MongoDB's "Wire Version and Server Compatibility".
+	oldestWire = 21
+	oldest     = "7.0"
+
+	connectTimeout = 5 * time.Second
+	reachTimeout   = 10 * time.Second
+	prepareTimeout = time.Hour // an index over a million incidents takes minutes
+)
+
+// IsAddress reports whether a database's name is the address of a MongoDB.
+func IsAddress(name string) bool {
+	return strings.HasPrefix(name, connstring.SchemeMongoDB+"://") || strings.HasPrefix(name, connstring.SchemeMongoDBSRV+"://")
+}
+
+// Redact returns what of an address may be shown and logged: servers and
+// database, no user, no password, no options.
+func Redact(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		return "a MongoDB"
+	}
+	rest = rest[strings.LastIndex(rest, "@")+1:]
+	rest, _, _ = strings.Cut(rest, "?")
+	return scheme + "://" + rest
+}
+
+// Open connects to the MongoDB at an address "mongodb://…" or "mongodb+srv://…",
+// whose path names the database, DefaultDatabase when there is none, and brings
+// that up to date. TLS and the user stand in the address, as MongoDB documents
+// it; how sure a write must be does not: a majority, in their journals.
+//
+// The error says for the operator what to mend, and never what the address
+// keeps secret.
+func Open(ctx context.Context, address string) (store.Store, error) {
+	c, err := open(ctx, address, migrations)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", Redact(address), withoutSecrets(err, address))
+	}
+	return &db{conn: c}, nil
+}
+
+// open is Open with the means of tests to listen in.
+func open(ctx context.Context, address string, migrations []migration, more ...func(*options.ClientOptions)) (*conn, error) {
+	parsed, err := connstring.ParseAndValidate(address)
+	if err != nil {
+		return nil, fmt.Errorf("the address is not one of MongoDB: %w", err)
+	}
+	database := parsed.Database
+	if database == "" {
+		database = DefaultDatabase
+	}
+	journal := true
+	o := options.Client().
+		SetAppName("onrecord").
+		SetTimeout(operationTimeout).
+		SetConnectTimeout(connectTimeout).
+		SetServerSelectionTimeout(reachTimeout).
+		ApplyURI(address). // what stands above is the operator's to change, what stands below is not
+		SetReadPreference(readpref.Primary()).
+		SetReadConcern(readconcern.Majority()).
+		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}).
+		SetRetryWrites(true).SetRetryReads(true)
+	for _, f := range more {
+		f(o)
+	}
+	client, err := mongo.Connect(o)
+	if err != nil {
+		return nil, fmt.Errorf("the address cannot be used: %w", err)
+	}
+	c := &conn{client: client, db: client.Database(database)}
+	if err := c.begin(ctx, migrations); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// begin asks the server who it is, has it write, and prepares the database.
+func (c *conn) begin(ctx context.Context, migrations []migration) error {
+	var hello struct {
+		MaxWireVersion int  `bson:"maxWireVersion"`
+		Primary        bool `bson:"isWritablePrimary"`
+	}
+	if err := c.db.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
+		return explain(err)
+	}
+	if hello.MaxWireVersion < oldestWire {
+		return fmt.Errorf("the server is older than MongoDB %s, the oldest that is supported (wire version %d, want %d)", oldest, hello.MaxWireVersion, oldestWire)
+	}
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	if err := c.prepare(ctx, migrations); err != nil {
+		return explain(err)
+	}
+	return explain((&db{conn: c}).Check(ctx))
+}
+
+// explain says for an operator what an error of the first operations means.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var refused mongo.ServerError
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var certificate x509.CertificateInvalidError
+	text := err.Error()
+	switch {
+	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &certificate), strings.Contains(text, "x509:"), strings.Contains(text, "tls:"):
+		return fmt.Errorf("TLS: the server’s certificate or ours was refused; see tlsCAFile and tlsCertificateKeyFile in the address: %w", err)
+	case errors.As(err, &refused) && refused.HasErrorCode(18), strings.Contains(text, "auth error"):
+		return fmt.Errorf("the user or the password in the address was refused, or the user is of another authSource: %w", err)
+	case errors.As(err, &refused) && refused.HasErrorCode(13):
+		return fmt.Errorf("the user in the address may not do this; it needs the role readWrite on the database: %w", err)
+	case errors.As(err, &refused) && strings.Contains(text, "journal"):
+		return fmt.Errorf("the server keeps no journal, and what was received could be lost with it; start it with journaling: %w", err)
+	case strings.Contains(text, "server selection"):
+		return fmt.Errorf("no server could be reached that takes writes; is the address right, is MongoDB running, has the replica set a primary? %w", err)
+	}
+	return err
+}
+
+// withoutSecrets takes the user and password of an address out of an error, as
+// they stand there and as they are meant.
+func withoutSecrets(err error, address string) error {
+	_, rest, _ := strings.Cut(address, "://")
+	at := strings.LastIndex(rest, "@")
+	if at < 0 {
+		return err
+	}
+	text := err.Error()
+	secrets := []string{rest[:at]}
+	user, password, _ := strings.Cut(rest[:at], ":")
+	for _, s := range []string{password, user} {
+		secrets = append(secrets, s)
+		if meant, err := url.QueryUnescape(s); err == nil {
+			secrets = append(secrets, meant)
+		}
+		if meant, err := url.PathUnescape(s); err == nil {
+			secrets = append(secrets, meant)
+		}
+	}
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, "…")
+		}
+	}
+	return errors.New(text)
+}
