@@ -53,6 +53,7 @@ type Route struct {
 	Who     []Role        // who may call it
 	Handler fiber.Handler // only called for those
 	MaxBody int           // bytes; 0 means MaxJSONBody
+	Always  bool          // also answered while too much is asked
 }
 
 // Mount adds routes; one for GET answers HEAD too, to the same people. It panics for a route that does not say who may call it:
@@ -68,6 +69,9 @@ func (a *App) Mount(routes []Route) {
 			a.fiber.Add(http.MethodHead, r.Path, handler)
 		}
 		a.routes = append(a.routes, r)
+		if r.MaxBody > 0 {
+			a.limits.allow(r.Path, r.MaxBody)
+		}
 	}
 }
 
@@ -81,6 +85,13 @@ func (a *App) guard(r Route) fiber.Handler {
 		limit = MaxJSONBody
 	}
 	return func(c *fiber.Ctx) error {
+		if !r.Always {
+			leave, err := a.limits.enter()
+			if err != nil {
+				return err
+			}
+			defer leave()
+		}
 		ctx, cancel := context.WithTimeout(c.UserContext(), handlerTimeout)
 		defer cancel()
 		c.SetUserContext(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -69,11 +70,17 @@ type errorPage struct {
 func (a *App) handleError(c *fiber.Ctx, err error) error {
 	setHeaders(c, a.secure) // fasthttp calls this without the middleware for requests it refuses itself
 	f := fromFiber(err)
+	if a.limits.bodies.refused(&c.Request().Header) {
+		f = errBusy
+	}
 	status := statuses[f.Kind]
 	if f == methodNotAllowed {
 		status = http.StatusMethodNotAllowed
 	}
-	if status >= http.StatusInternalServerError {
+	switch {
+	case f.Code == CodeBusy:
+		refusedTotal.Inc() // and no line in the log, which would fill it
+	case status >= http.StatusInternalServerError:
 		a.log.Error("request failed", slog.Group("request", "method", c.Method(), "route", routeOf(c), "status", status), "error", f)
 	}
 	SetRetryAfter(c, f)
@@ -108,10 +115,17 @@ func (a *App) handleError(c *fiber.Ctx, err error) error {
 }
 
 // SetRetryAfter sets the header that says when to try again, where f does.
+// What is unavailable may be asked for up to as much later again: those who
+// are refused together must not come back together.
 func SetRetryAfter(c *fiber.Ctx, f *fault.Error) {
-	if f.RetryAfter > 0 {
-		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	if f.RetryAfter <= 0 {
+		return
 	}
+	seconds := int(math.Ceil(f.RetryAfter.Seconds()))
+	if f.Kind == fault.Unavailable {
+		seconds += rand.N(seconds + 1)
+	}
+	c.Set(fiber.HeaderRetryAfter, strconv.Itoa(seconds))
 }
 
 func sendProblem(c *fiber.Ctx, status int, f *fault.Error) error {

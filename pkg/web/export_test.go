@@ -16,6 +16,29 @@ func (a *App) SetPerNetwork(n int) int {
 	return was
 }
 
+// SetConnections changes how many connections may be open.
+func (a *App) SetConnections(n int) { a.connections.most = n }
+
+// SetPatience changes how long a request's line and headers, and a body of any
+// size, may take. It is called before Serve.
+func (a *App) SetPatience(d time.Duration) {
+	a.fiber.Server().ReadTimeout, a.limits.bodyTime = d, d
+}
+
+// SetBodies changes how many bytes all larger bodies may have together.
+func (a *App) SetBodies(n int64) { a.limits.bodies.most = n }
+
+// BodiesHeld returns how many bytes larger bodies have at the moment.
+func (a *App) BodiesHeld() int64 {
+	a.limits.bodies.mu.Lock()
+	defer a.limits.bodies.mu.Unlock()
+	return a.limits.bodies.held
+}
+
+// SetInHand changes how many requests are answered at once. It is called
+// before Serve.
+func (a *App) SetInHand(n int) { a.limits.inHand = make(chan struct{}, n) }
+
 // Network is what ClientNetwork returns for an address.
 func Network(ip netip.Addr) string { return network(ip) }
 

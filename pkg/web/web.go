@@ -25,13 +25,13 @@ import (
 
 // Limits on requests.
 const (
-	MaxJSONBody    = 256 << 10 // bytes of a body, unless the route says otherwise
-	MaxBody        = 2 << 20   // bytes of any body
-	readTimeout    = 60 * time.Second
+	MaxJSONBody    = 256 << 10        // bytes of a body, unless the route says otherwise
+	MaxBody        = 2 << 20          // bytes of any body
+	readTimeout    = 60 * time.Second // for the slowest request, see pressure.go
 	writeTimeout   = 60 * time.Second
 	idleTimeout    = 75 * time.Second
 	handlerTimeout = 15 * time.Second
-	concurrency    = 4096                   // open connections
+	maxConnections = 4096                   // open at once
 	perNetwork     = 1024                   // of them from one IPv4 address or one IPv6 /64, where no proxy stands between
 	drainTime      = 10 * time.Second       // for the requests in hand when the process stops
 	unusedTime     = 200 * time.Millisecond // for a connection to ask something when the process stops
@@ -58,6 +58,7 @@ type App struct {
 	proxies     proxies
 	routes      []Route
 	connections *connections
+	limits      limits
 	drainTime   time.Duration
 }
 
@@ -82,30 +83,31 @@ func New(cfg Config) (*App, error) {
 		limit = 0 // everybody comes from the proxy
 	}
 	a := &App{log: cfg.Log.With("category", "http"), pages: pages, authn: cfg.Authenticator, secure: cfg.Secure, proxies: trusted,
-		connections: newConnections(limit), drainTime: drainTime}
+		connections: newConnections(maxConnections, limit), limits: newLimits(), drainTime: drainTime}
 	a.fiber = fiber.New(fiber.Config{
 		Immutable:             true, // Fiber's strings are reused buffers: without this one report's words could become another's
 		StrictRouting:         true,
 		CaseSensitive:         true,
 		BodyLimit:             MaxBody,
-		ReadTimeout:           readTimeout,
+		ReadTimeout:           headTime,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
 		ReadBufferSize:        8 << 10,
-		Concurrency:           concurrency,
-		ReduceMemoryUsage:     true, // no buffers for idle connections; and without it one on which nothing was asked counts as busy
+		Concurrency:           2 * maxConnections, // never reached: connections makes room before
+		ReduceMemoryUsage:     true,               // no buffers for idle connections; and without it one on which nothing was asked counts as busy
 		DisableStartupMessage: true,
 		ErrorHandler:          a.handleError,
 	})
 	server := a.fiber.Server()
 	server.ConnState, server.CloseOnShutdown = a.connections.note, true
-	server.Handler = refuseUnknownMethods(server.Handler, server.ErrorHandler)
+	server.HeaderReceived, server.ErrorHandler = a.limits.headerReceived, a.unread(server.ErrorHandler)
+	server.Handler = a.bounded(refuseUnknownMethods(server.Handler, server.ErrorHandler))
 	a.fiber.Use(a.observe, a.recover)
 	a.fiber.Get("/assets/:file", cfg.Assets.serve)
 	a.fiber.Use(compress.New())
 	a.Mount([]Route{
-		{Method: http.MethodGet, Path: "/healthz", Who: []Role{Anyone}, Handler: healthy},
-		{Method: http.MethodGet, Path: "/readyz", Who: []Role{Anyone}, Handler: ready(cfg.Ready)},
+		{Method: http.MethodGet, Path: "/healthz", Who: []Role{Anyone}, Handler: healthy, Always: true},
+		{Method: http.MethodGet, Path: "/readyz", Who: []Role{Anyone}, Handler: ready(cfg.Ready), Always: true},
 		{Method: http.MethodGet, Path: languagePath + ":language", Who: []Role{Anyone}, Handler: a.chooseLanguage},
 	})
 	return a, nil

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"fmt"
-	mathrand "math/rand/v2"
 	"slices"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/web"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/intake/internal/filing"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
@@ -30,7 +30,7 @@ type received struct {
 }
 
 var (
-	errBusy = fault.New(fault.Unavailable, "busy", "Many reports are coming in. Keep yours and send it again shortly.")
+	errBusy = fault.New(fault.Unavailable, web.CodeBusy, "Many reports are coming in. Keep yours and send it again shortly.")
 	errTwin = fault.New(fault.Conflict, "id_in_use", "Another report was filed with this id. The first one stays as it is.")
 )
 
@@ -43,8 +43,7 @@ func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) 
 	case s.inFlight <- struct{}{}:
 		defer func() { <-s.inFlight }()
 	default:
-		// Phones that were refused together must not come back together.
-		return received{}, errBusy.Retry(time.Second + mathrand.N(4*time.Second))
+		return received{}, errBusy.Retry(2 * time.Second)
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()

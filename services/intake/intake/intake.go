@@ -21,7 +21,7 @@ import (
 
 // Limits on what intake does at once.
 const (
-	maxInFlight        = 256             // filings waiting for the stream
+	maxInFlight        = 512             // filings waiting for the stream
 	publishTimeout     = 5 * time.Second // for the stream to have a report on disk
 	followUpTimeout    = 3 * time.Second // for reporting to answer
 	followUpsPerClient = 10              // a minute
