@@ -326,14 +326,14 @@ func TestAStoppedStreamPromisesNothing(t *testing.T) {
 
 func TestDirectoryIsSeenAndFollowed(t *testing.T) {
 	b := bustest.New(t)
-	if err := b.PutDirectory(t.Context(), []byte("one")); err != nil {
+	if err := b.UpdateDirectory(t.Context(), func() ([]byte, error) { return []byte("one"), nil }); err != nil {
 		t.Fatal(err)
 	}
 	seen := make(chan string, 4)
 	if err := b.WatchDirectory(t.Context(), func(d []byte) { seen <- string(d) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.PutDirectory(t.Context(), []byte("two")); err != nil {
+	if err := b.UpdateDirectory(t.Context(), func() ([]byte, error) { return []byte("two"), nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"one", "two"} {

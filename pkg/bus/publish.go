@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,16 +106,19 @@ func (b *Bus) Answer(ctx context.Context, subject, service string, answer func(c
 	return b.nc.FlushTimeout(5 * time.Second) // the server knows of the subscription before this returns
 }
 
-// PutDirectory stores the site directory for intake.
-func (b *Bus) PutDirectory(ctx context.Context, data []byte) error {
-	kv, err := b.bucket(ctx, BucketDirectory)
-	if err == nil {
-		_, err = kv.Put(ctx, KeySites, data)
-	}
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
-	}
-	return nil
+// UpdateDirectory stores the site directory for intake as current returns it,
+// unless it is there already. It calls current again when another instance was
+// quicker, so that of several at once none leaves an older one.
+func (b *Bus) UpdateDirectory(ctx context.Context, current func() ([]byte, error)) error {
+	var failed error
+	err := b.Update(ctx, BucketDirectory, KeySites, func(old []byte) []byte {
+		var now []byte
+		if now, failed = current(); failed != nil || old != nil && bytes.Equal(old, now) {
+			return nil
+		}
+		return append([]byte{}, now...) // never nil: a directory may be empty
+	})
+	return errors.Join(err, failed)
 }
 
 // WatchDirectory calls changed with the site directory as it stands, and again

@@ -40,7 +40,7 @@ var (
 // limit, fault.Unavailable when reporting does not answer.
 func (s *Service) lookUp(ctx context.Context, client, text string) (standing, error) {
 	now := s.now()
-	if wait := s.followUps.allow(client, now); wait > 0 {
+	if wait := s.followUps.allow(ctx, client, now); wait > 0 {
 		return standing{}, errTooOften.Retry(wait)
 	}
 	code, err := receipt.Parse(text)

@@ -54,7 +54,7 @@ type Service struct {
 	pages     *web.Pages
 	directory atomic.Pointer[directory]
 	inFlight  chan struct{}
-	followUps *limiter
+	followUps *followUpLimiter
 }
 
 // New returns a service on a bus whose topology has been applied.
@@ -74,7 +74,7 @@ func New(cfg Config) (*Service, error) {
 		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure,
 		pages:     pages,
 		inFlight:  make(chan struct{}, maxInFlight),
-		followUps: newLimiter(followUpsPerClient, followUpsInAll),
+		followUps: newFollowUpLimiter(cfg.Bus, cfg.Keyring, cfg.Log.With("category", "intake")),
 	}, nil
 }
 

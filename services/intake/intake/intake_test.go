@@ -69,7 +69,7 @@ func startOn(tb testing.TB, b *bus.Bus, sites ...*onrecordv1.Site) *program {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := b.PutDirectory(tb.Context(), data); err != nil {
+	if err := b.UpdateDirectory(tb.Context(), func() ([]byte, error) { return data, nil }); err != nil {
 		tb.Fatal(err)
 	}
 	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
@@ -114,7 +114,7 @@ func TestTheSameDirectoryAgainIsNotRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.bus.PutDirectory(t.Context(), data); err != nil {
+		if err := p.bus.UpdateDirectory(t.Context(), func() ([]byte, error) { return data, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -294,7 +294,7 @@ func TestAReportStaysReceivedWhenItsSiteCloses(t *testing.T) {
 	id := newID(t)
 	first := p.post(t, report(id, ""))
 	data, _ := proto.Marshal(&onrecordv1.SiteDirectory{Sites: fewSites[1:]})
-	if err := p.bus.PutDirectory(t.Context(), data); err != nil {
+	if err := p.bus.UpdateDirectory(t.Context(), func() ([]byte, error) { return data, nil }); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {

@@ -1,12 +1,99 @@
 package intake
 
 import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/seal"
 )
 
-// limiter counts questions per client and in all within the running minute.
-// Addresses are held in memory for that minute and nowhere else.
+const (
+	countTimeout = 500 * time.Millisecond // a question does not wait longer for the other instances' counts
+	countAtOnce  = 16                     // beyond which each instance counts for itself: a flood must not reach the disk
+)
+
+// followUpLimiter counts questions over every instance of intake. Where the
+// shared counts cannot be had, what this process has counted decides.
+type followUpLimiter struct {
+	local *limiter
+	bus   *bus.Bus
+	key   []byte
+	slots chan struct{}
+	log   *slog.Logger
+}
+
+func newFollowUpLimiter(b *bus.Bus, keys *seal.Keyring, log *slog.Logger) *followUpLimiter {
+	return &followUpLimiter{newLimiter(followUpsPerClient, followUpsInAll), b, keys.Derive("follow-up limits"), make(chan struct{}, countAtOnce), log}
+}
+
+// allow counts a question and returns zero, or how long to wait with it. The
+// client is told by web.ClientNetwork; what is shared of it is a keyed hash,
+// for two minutes at most.
+func (f *followUpLimiter) allow(ctx context.Context, client string, now time.Time) time.Duration {
+	alone := f.local.allow(client, now)
+	mine := base64.RawURLEncoding.EncodeToString(seal.MAC(f.key, []byte(client))[:18])
+	allowed, err := f.count(ctx, mine, followUpsPerClient, now)
+	if err == nil && allowed {
+		allowed, err = f.count(ctx, "all", followUpsInAll, now)
+	}
+	switch {
+	case err != nil:
+		metrics.GetOrCreateCounter(`onrecord_intake_follow_ups_counted_alone_total`).Inc()
+		f.log.Warn("follow-up questions are counted by this instance alone for now", "error", err)
+		return alone
+	case allowed:
+		return 0
+	}
+	return restOfMinute(now)
+}
+
+var errFlood = errors.New("too many questions at once to count them together")
+
+// count counts one under a name within the running minute, or reports that
+// there were as many already.
+func (f *followUpLimiter) count(ctx context.Context, name string, most int, now time.Time) (allowed bool, err error) {
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	default:
+		return false, errFlood
+	}
+	ctx, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	minute := now.Truncate(time.Minute).Unix()
+	err = f.bus.Update(ctx, bus.BucketFollowUps, name, func(old []byte) []byte {
+		var c struct {
+			Minute int64 `json:"m"`
+			N      int   `json:"n"`
+		}
+		if len(old) > 0 && json.Unmarshal(old, &c) != nil || c.Minute < minute {
+			c.N = 0 // what cannot be read begins anew
+		}
+		if allowed = c.N < most; !allowed {
+			return nil
+		}
+		c.Minute, c.N = max(c.Minute, minute), c.N+1
+		value, _ := json.Marshal(c) // numbers cannot fail
+		return value
+	})
+	return allowed, err
+}
+
+func restOfMinute(now time.Time) time.Duration {
+	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
+}
+
+// limiter counts questions per client and in all within the running minute, as
+// far as this process has been asked. Addresses are held in memory for that
+// minute.
 type limiter struct {
 	perClient, inAll int
 
@@ -20,8 +107,7 @@ func newLimiter(perClient, inAll int) *limiter {
 	return &limiter{perClient: perClient, inAll: inAll, clients: make(map[string]int)}
 }
 
-// allow counts a question and returns zero, or how long to wait with it. The
-// client is told by web.ClientNetwork.
+// allow counts a question and returns zero, or how long to wait with it.
 func (l *limiter) allow(client string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,7 +116,7 @@ func (l *limiter) allow(client string, now time.Time) time.Duration {
 		clear(l.clients)
 	}
 	if l.total >= l.inAll || l.clients[client] >= l.perClient {
-		return l.minute.Add(time.Minute).Sub(now)
+		return restOfMinute(now)
 	}
 	l.total++
 	l.clients[client]++

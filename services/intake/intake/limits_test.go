@@ -1,11 +1,14 @@
 package intake
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/bus/bustest"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/intake/internal/filing"
 )
@@ -32,6 +35,45 @@ func TestLimiterCountsClientsAndAll(t *testing.T) {
 	}
 	if got := l.allow("192.0.2.1", now.Add(30*time.Second)); got != 0 {
 		t.Errorf("in the next minute: wait %v", got)
+	}
+}
+
+// Two instances on one NATS server give one client no more than one would, and
+// neither does one that was started again.
+func TestFollowUpsAreCountedOverEveryInstance(t *testing.T) {
+	b, nc := bustest.NewConn(t)
+	keys, err := seal.NewKeyring(make([]byte, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	instance := func() *followUpLimiter { return newFollowUpLimiter(b, keys, slog.New(slog.DiscardHandler)) }
+	one, two := instance(), instance()
+	now := time.Date(2026, 11, 21, 12, 0, 30, 0, time.UTC)
+	for i := range followUpsPerClient {
+		if wait := []*followUpLimiter{one, two}[i%2].allow(t.Context(), "192.0.2.1", now); wait != 0 {
+			t.Fatalf("question %d: wait %v", i, wait)
+		}
+	}
+	for name, l := range map[string]*followUpLimiter{"one": one, "two": two, "a new one": instance()} {
+		if wait := l.allow(t.Context(), "192.0.2.1", now); wait != 30*time.Second {
+			t.Errorf("%s: wait=%v, want 30s", name, wait)
+		}
+		if wait := l.allow(t.Context(), "192.0.2.2", now); wait != 0 {
+			t.Errorf("%s: another client waits %v", name, wait)
+		}
+	}
+	if wait := one.allow(t.Context(), "192.0.2.1", now.Add(time.Minute)); wait != 0 {
+		t.Errorf("a minute later: wait %v", wait)
+	}
+	// Without NATS each counts for itself.
+	nc.Close()
+	for i := range followUpsPerClient {
+		if wait := two.allow(t.Context(), "192.0.2.1", now.Add(2*time.Minute)); wait != 0 {
+			t.Fatalf("without NATS, question %d: wait %v", i, wait)
+		}
+	}
+	if wait := two.allow(t.Context(), "192.0.2.1", now.Add(2*time.Minute)); wait == 0 {
+		t.Error("without NATS nobody counts")
 	}
 }
 

@@ -52,6 +52,7 @@ type Config struct {
 	Now       func() time.Time // nil: time.Now
 	Threshold int              // numbers from 1 to this are hidden from managers; 0: figures.DefaultThreshold
 	Secure    bool             // served over TLS: cookies are sent over nothing else
+	Alone     bool             // this process is the only one that reporting runs in: it needs no lease
 }
 
 // Service is reporting. It is safe for concurrent use. It implements
@@ -63,6 +64,7 @@ type Service struct {
 	log       *slog.Logger
 	now       func() time.Time
 	secure    bool
+	alone     bool
 	pages     *web.Pages
 	directory atomic.Pointer[directory]
 
@@ -127,7 +129,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: st, keyring: cfg.Keyring, bus: cfg.Bus, log: cfg.Log.With("category", "reporting"), now: cfg.Now, secure: cfg.Secure, pages: pages}
+	s := &Service{store: st, keyring: cfg.Keyring, bus: cfg.Bus, log: cfg.Log.With("category", "reporting"), now: cfg.Now, secure: cfg.Secure, alone: cfg.Alone, pages: pages}
 	if err := s.loadDirectory(ctx); err != nil {
 		return nil, err
 	}
@@ -140,7 +142,10 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	s.follow = followup.New(st, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
 	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, Log: cfg.Log, Now: cfg.Now})
-	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log})
+	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log, Key: cfg.Keyring.Derive("sign-in limits"),
+		Shared: func(ctx context.Context, name string, change func([]byte) []byte) error {
+			return cfg.Bus.Update(ctx, bus.BucketSignIns, name, change)
+		}})
 	return s, nil
 }
 
@@ -163,26 +168,50 @@ func checkMasterKey(ctx context.Context, st store.Store, k *seal.Keyring) error 
 	return nil
 }
 
-// directoryEvery is how often the site directory is read again, for sites that
-// another process imported.
+// directoryEvery is how often the site directory is read and published again,
+// for what was missed.
 const directoryEvery = time.Minute
 
-// Run waits until there is a stream, consumes it, answers follow-up questions, publishes the site
-// directory and audits, until ctx is done or one of them fails.
+// Run waits until there is a stream. Then every instance answers follow-up
+// questions and keeps to the site directory, and the one that leads consumes
+// the stream, publishes the directory and audits, until ctx is done or one of
+// them fails.
 func (s *Service) Run(ctx context.Context) error {
 	if err := s.bus.Await(ctx, need); err != nil {
 		return nil // ctx is done
 	}
+	lead := s.lead
+	if !s.alone {
+		lead = func(ctx context.Context) error { return s.bus.Lead(ctx, bus.LeaseProjector, s.takeOver) }
+	}
 	return run.Parts(ctx, s.log,
 		run.Part{Name: "follow-up answers", Run: s.answerFollowUps},
 		run.Part{Name: "site directory", Run: s.keepDirectory},
+		run.Part{Name: "lead", Run: lead},
+		run.Part{Name: "store", Run: s.watchStore},
+	)
+}
+
+// takeOver leads after another instance, which may have been cut off with
+// events in hand.
+func (s *Service) takeOver(ctx context.Context) error {
+	if err := s.bus.HandOutAgain(ctx, bus.ConsumerReporting); err != nil && ctx.Err() == nil {
+		s.log.Warn("what the instance before had in hand is not handed out again yet", "error", err)
+	}
+	return s.lead(ctx)
+}
+
+// lead does what only one instance may do: it alone writes what the stream
+// says and folds what others changed.
+func (s *Service) lead(ctx context.Context) error {
+	return run.Parts(ctx, s.log,
 		run.Part{Name: "projector", Run: s.projector.Run},
+		run.Part{Name: "publishing of sites", Run: s.publishDirectory},
 		run.Part{Name: "audit", Run: func(ctx context.Context) error {
 			s.auditor.Run(ctx)
 			return nil
 		}},
 		run.Part{Name: "self-check", Run: s.standing.Run},
-		run.Part{Name: "store", Run: s.watchStore},
 	)
 }
 
@@ -238,16 +267,37 @@ func (s *Service) answerFollowUps(ctx context.Context) error {
 	return nil
 }
 
-// keepDirectory publishes the site directory for intake at once, reads it again
-// every minute, and publishes it when it changed. A failure is tried again:
-// filing goes on with the directory that intake has.
-func (s *Service) keepDirectory(ctx context.Context) error {
-	tick := time.NewTicker(directoryEvery)
-	defer tick.Stop()
-	for {
-		if err := errors.Join(s.loadDirectory(ctx), s.people.PublishDirectory(ctx, s.bus)); err != nil && ctx.Err() == nil {
+// publishDirectory publishes the site directory for intake at once and every
+// minute, when it changed. A failure is tried again: filing goes on with the
+// directory that intake has.
+func (s *Service) publishDirectory(ctx context.Context) error {
+	return repeat(ctx, directoryEvery, func() {
+		if err := s.people.PublishDirectory(ctx, s.bus); err != nil && ctx.Err() == nil {
 			s.log.Error("the site directory was not published and will be tried again", "error", err)
 		}
+	})
+}
+
+// keepDirectory reads the site directory again whenever another instance
+// published one, and every minute.
+func (s *Service) keepDirectory(ctx context.Context) error {
+	load := func() {
+		if err := s.loadDirectory(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("the site directory could not be read and will be tried again", "error", err)
+		}
+	}
+	if err := s.bus.WatchDirectory(ctx, func([]byte) { load() }); err != nil && ctx.Err() == nil {
+		s.log.Warn("changes of the site directory are seen after a minute only", "error", err)
+	}
+	return repeat(ctx, directoryEvery, load)
+}
+
+// repeat calls do at once and again and again until ctx is done.
+func repeat(ctx context.Context, pause time.Duration, do func()) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		do()
 		select {
 		case <-ctx.Done():
 			return nil

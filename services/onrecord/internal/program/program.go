@@ -107,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	}
 	p.reporting, err = reporting.New(ctx, reporting.Config{
 		Database: p.dir.Database(), Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now,
-		Threshold: cfg.Threshold, Secure: cfg.Secure,
+		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true,
 	})
 	if err != nil {
 		return nil, unusable(err)

@@ -24,33 +24,69 @@ const (
 	mostRemembered = 20_000           // names and addresses; the oldest are forgotten first
 )
 
-// limiter slows down guessing, by name and address and by address. It counts
-// in memory: a restart forgets, and each instance counts for itself. A name
-// counts whether or not there is such an account, so a delay tells nothing.
+// rule says how many failures under a key are free, and how fast one fades.
+type rule struct {
+	free  int
+	fades time.Duration
+}
+
+var (
+	forAccount = rule{freeForAccount, accountFades}
+	forAddress = rule{freeForAddress, addressFades}
+)
+
+// limiter slows down guessing, by name and address and by address, as far as
+// this process has seen it. A name counts whether or not there is such an
+// account, so a delay tells nothing.
 type limiter struct {
 	now  func() time.Time
 	mu   sync.Mutex
-	kept map[[sha256.Size]byte]*attempts // by hash: a name may be as long as a request
+	kept map[[sha256.Size]byte]*kept // by hash: a name may be as long as a request
 }
 
+// kept are attempts with the rule they are under.
+type kept struct {
+	attempts
+	rule rule
+}
+
+// attempts are the failures under a key.
 type attempts struct {
 	failed int
-	fades  time.Duration // one failure is forgiven in this time
-	faded  time.Time     // failures were forgiven up to here
+	faded  time.Time // failures were forgiven up to here
 	last   time.Time
 	until  time.Time // nobody is let try before
 }
 
 // fade forgives what time has forgiven by now, and reports whether that is all.
-func (a *attempts) fade(now time.Time) bool {
-	n := max(int(now.Sub(a.faded)/a.fades), 0)
+func (a *attempts) fade(r rule, now time.Time) bool {
+	n := max(int(now.Sub(a.faded)/r.fades), 0)
 	a.failed = max(a.failed-n, 0)
-	a.faded = a.faded.Add(time.Duration(n) * a.fades)
+	a.faded = a.faded.Add(time.Duration(n) * r.fades)
 	return a.failed == 0
 }
 
+// fail counts one failure.
+func (a *attempts) fail(r rule, now time.Time) {
+	if a.fade(r, now) {
+		*a = attempts{faded: now}
+	}
+	a.failed++
+	a.last = now
+	if over := a.failed - r.free; over >= 0 {
+		a.until = now.Add(min(firstDelay<<min(over, 10), longestDelay))
+	}
+}
+
+// undo takes back one failure.
+func (a *attempts) undo(r rule) {
+	if a.failed = max(a.failed-1, 0); a.failed < r.free {
+		a.until = time.Time{}
+	}
+}
+
 func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, kept: make(map[[sha256.Size]byte]*attempts)}
+	return &limiter{now: now, kept: make(map[[sha256.Size]byte]*kept)}
 }
 
 // attempt is one that was let happen. It counts as failed until it is told
@@ -68,63 +104,65 @@ func (l *limiter) begin(name, address string) (attempt, error) {
 	defer l.mu.Unlock()
 	for _, key := range [][sha256.Size]byte{a.pair, a.all} {
 		if kept := l.kept[key]; kept != nil && now.Before(kept.until) {
-			wait := kept.until.Sub(now)
-			return attempt{}, fault.New(fault.TooMany, "too_many_sign_ins",
-				"There were too many attempts to sign in. Wait "+inWords(wait)+" and try again.").Retry(wait)
+			return attempt{}, tooMany(kept.until.Sub(now))
 		}
 	}
-	l.fail(a.pair, freeForAccount, accountFades, now)
-	l.fail(a.all, freeForAddress, addressFades, now)
+	l.fail(a.pair, forAccount, now)
+	l.fail(a.all, forAddress, now)
 	return a, nil
+}
+
+func tooMany(wait time.Duration) error {
+	return fault.New(fault.TooMany, "too_many_sign_ins", "There were too many attempts to sign in. Wait "+inWords(wait)+" and try again.").Retry(wait)
 }
 
 // succeeded forgets the failures for the name, and this one for the address.
 func (a attempt) succeeded() {
+	if a.limiter == nil {
+		return // it was not let happen here
+	}
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
 	delete(a.limiter.kept, a.pair)
-	a.limiter.undo(a.all, freeForAddress)
+	a.limiter.undo(a.all)
 }
 
 // undone takes back an attempt that was never decided.
 func (a attempt) undone() {
+	if a.limiter == nil {
+		return
+	}
 	a.limiter.mu.Lock()
 	defer a.limiter.mu.Unlock()
-	a.limiter.undo(a.pair, freeForAccount)
-	a.limiter.undo(a.all, freeForAddress)
+	a.limiter.undo(a.pair)
+	a.limiter.undo(a.all)
 }
 
 // undo takes back one failure under a key.
-func (l *limiter) undo(key [sha256.Size]byte, free int) {
-	if a := l.kept[key]; a != nil {
-		if a.failed = max(a.failed-1, 0); a.failed < free {
-			a.until = time.Time{}
-		}
+func (l *limiter) undo(key [sha256.Size]byte) {
+	if k := l.kept[key]; k != nil {
+		k.undo(k.rule)
 	}
 }
 
 // fail counts one failure under a key.
-func (l *limiter) fail(key [sha256.Size]byte, free int, fades time.Duration, now time.Time) {
-	a := l.kept[key]
-	if a == nil || a.fade(now) {
-		if a == nil && len(l.kept) >= mostRemembered {
+func (l *limiter) fail(key [sha256.Size]byte, r rule, now time.Time) {
+	k := l.kept[key]
+	if k == nil {
+		if len(l.kept) >= mostRemembered {
 			l.forget(now)
 		}
-		a = &attempts{fades: fades, faded: now}
-		l.kept[key] = a
+		k = &kept{rule: r}
+		l.kept[key] = k
 	}
-	a.failed++
-	a.last = now
-	if over := a.failed - free; over >= 0 {
-		a.until = now.Add(min(firstDelay<<min(over, 10), longestDelay))
-	}
+	k.fail(r, now)
 }
 
 // forget makes room: it drops what is past, and else the older half.
 func (l *limiter) forget(now time.Time) {
 	var total time.Duration
 	for key, a := range l.kept {
-		if a.fade(now) && !now.Before(a.until) {
+		if a.fade(a.rule, now) && !now.Before(a.until) {
 			delete(l.kept, key)
 			continue
 		}

@@ -12,7 +12,6 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/web"
@@ -25,6 +24,11 @@ type Config struct {
 	Now   func() time.Time
 	Log   *slog.Logger // nil: nothing is logged
 	Cost  Cost         // of hashing a password; zero: DefaultCost
+
+	// Shared keeps the counts of failed sign-ins for every instance, under
+	// names made with Key. Nil: this process counts for itself.
+	Shared Shared
+	Key    []byte
 }
 
 // Service answers who somebody is and changes who may be. It is safe for
@@ -35,10 +39,7 @@ type Service struct {
 	log    *slog.Logger
 	hasher *hasher
 	nobody string // a password hash that no password has
-	limit  *limiter
-
-	publishing sync.Mutex
-	published  []byte // the directory that intake was given last; nil: none yet
+	limit  *guard
 }
 
 var _ web.Authenticator = (*Service)(nil)
@@ -57,7 +58,7 @@ func New(cfg Config) *Service {
 		log:    cfg.Log.With("category", "people"),
 		hasher: newHasher(cfg.Cost),
 		nobody: phc{cfg.Cost, random(saltSize), random(keySize)}.String(),
-		limit:  newLimiter(cfg.Now),
+		limit:  newGuard(cfg),
 	}
 }
 

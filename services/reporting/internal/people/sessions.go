@@ -22,6 +22,8 @@ const (
 	seenEvery    = time.Minute // a session in use is written no more often
 )
 
+var errFlood = errors.New("too many sign-ins at once to count them together")
+
 var wrongPassword = fault.New(fault.Unauthenticated, "sign_in_failed", "That name and password do not belong together. Check both and try again.")
 
 // SignIn opens a session and returns its cookie's value. address is where the
@@ -31,7 +33,7 @@ var wrongPassword = fault.New(fault.Unauthenticated, "sign_in_failed", "That nam
 // too many sign in at once.
 func (s *Service) SignIn(ctx context.Context, name, password, address string) (cookie string, who web.Principal, err error) {
 	name = strings.TrimSpace(name)
-	attempt, err := s.limit.begin(name, address)
+	attempt, err := s.limit.begin(ctx, name, address)
 	if err != nil {
 		metrics.GetOrCreateCounter(`onrecord_sign_ins_total{result="limited"}`).Inc()
 		return "", web.Principal{}, err
@@ -42,13 +44,13 @@ func (s *Service) SignIn(ctx context.Context, name, password, address string) (c
 	}
 	switch {
 	case err == nil:
-		attempt.succeeded()
+		attempt.succeeded(ctx)
 		metrics.GetOrCreateCounter(`onrecord_sign_ins_total{result="ok"}`).Inc()
 		return cookie, principalOf(u), nil
 	case errors.Is(err, wrongPassword):
 		metrics.GetOrCreateCounter(`onrecord_sign_ins_total{result="failed"}`).Inc()
 	default:
-		attempt.undone()
+		attempt.undone(ctx)
 	}
 	return "", web.Principal{}, err
 }

@@ -121,31 +121,26 @@ func message(sites []store.Site) *onrecordv1.SiteDirectory {
 
 // Bucket is where intake reads the site directory; bus.Bus is one.
 type Bucket interface {
-	PutDirectory(ctx context.Context, data []byte) error
+	// UpdateDirectory stores what current returns, unless it is there already.
+	// It calls current again when another instance was quicker.
+	UpdateDirectory(ctx context.Context, current func() ([]byte, error)) error
 }
 
-// PublishDirectory gives intake the site directory, unless it is the one that
-// this Service gave last. The program calls it at start, after each import, and
-// now and then for what another process imported.
+// PublishDirectory gives intake the site directory, unless it has that one. The
+// program calls it at start, after each import, and now and then for what
+// another process imported. Of several at once none leaves an older directory.
 func (s *Service) PublishDirectory(ctx context.Context, to Bucket) error {
-	s.publishing.Lock()
-	defer s.publishing.Unlock()
-	sites, err := s.Directory(ctx)
-	if err != nil {
-		return err
-	}
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(message(sites))
-	if err != nil {
-		return fmt.Errorf("site directory: %w", err)
-	}
-	if s.published != nil && bytes.Equal(s.published, data) {
-		return nil
-	}
-	if err := to.PutDirectory(ctx, data); err != nil {
-		return err
-	}
-	s.published = append([]byte{}, data...) // never nil: a directory may be empty
-	return nil
+	return to.UpdateDirectory(ctx, func() ([]byte, error) {
+		sites, err := s.Directory(ctx)
+		if err != nil {
+			return nil, err
+		}
+		data, err := proto.MarshalOptions{Deterministic: true}.Marshal(message(sites))
+		if err != nil {
+			return nil, fmt.Errorf("site directory: %w", err)
+		}
+		return data, nil
+	})
 }
 
 // Employers returns how the directory spells an employer's name that somebody

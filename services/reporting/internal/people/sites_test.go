@@ -180,39 +180,43 @@ func TestPublishDirectory(t *testing.T) {
 	}
 }
 
-// bucket counts what it is given, and refuses the first.
-type bucket struct{ given [][]byte }
-
-func (b *bucket) PutDirectory(_ context.Context, data []byte) error {
-	b.given = append(b.given, data)
-	if len(b.given) == 1 {
-		return errors.New("gone")
-	}
-	return nil
-}
-
 func TestADirectoryIsPublishedWhenItChanged(t *testing.T) {
 	s, _, _ := open(t)
-	b := &bucket{}
-	if err := s.PublishDirectory(t.Context(), b); err == nil {
-		t.Error("a directory that was not published is no error")
+	b := bustest.New(t)
+	published := make(chan []byte, 16)
+	if err := b.WatchDirectory(t.Context(), func(d []byte) { published <- d }); err != nil {
+		t.Fatal(err)
 	}
-	publish := func(want int) {
+	publish := func(want uint32) {
 		t.Helper()
 		for range 3 {
 			if err := s.PublishDirectory(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if len(b.given) != want {
-			t.Errorf("published %d times, want %d", len(b.given), want)
+		got := &onrecordv1.SiteDirectory{}
+		if err := proto.Unmarshal(<-published, got); err != nil {
+			t.Fatal(err)
+		}
+		var staff uint32
+		for _, site := range got.GetSites() {
+			staff = site.GetStaff()
+		}
+		if staff != want || len(published) > 0 {
+			t.Errorf("published with staff=%d, want %d, and %d times more", staff, want, len(published))
 		}
 	}
-	publish(2) // empty, and tried again
+	publish(0) // an empty one
 	importSites(t, s, "leeds,Leeds,jobcentre,LS1 5HD,Yorkshire,Civil Service,120")
-	publish(3)
+	publish(120)
 	importSites(t, s, "leeds,Leeds,jobcentre,LS1 5HD,Yorkshire,Civil Service,121")
-	publish(4)
+	publish(121)
+	// Another instance published what is not ours: what is stored counts.
+	if err := b.UpdateDirectory(t.Context(), func() ([]byte, error) { return []byte{}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	<-published
+	publish(121)
 }
 
 func TestEmployers(t *testing.T) {
