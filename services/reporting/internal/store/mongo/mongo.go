@@ -17,7 +17,7 @@ import (
 const (
 	// operationTimeout is how long one operation may take, with the time that
 	// the driver waits for a primary. An election takes seconds.
-	operationTimeout = 15 * time.Second
+	operationTimeout = 12 * time.Second
 	// tries is how often an operation is sent that the server may not have seen.
 	tries    = 4
 	firstTry = 50 * time.Millisecond // the pause after it; each one after is twice as long

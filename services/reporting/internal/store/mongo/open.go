@@ -30,7 +30,7 @@ const (
 	oldest     = "7.0"
 
 	connectTimeout = 5 * time.Second
-	reachTimeout   = 10 * time.Second
+	reachTimeout   = 8 * time.Second
 	prepareTimeout = time.Hour // an index over a million incidents takes minutes
 )
 
@@ -111,7 +111,7 @@ func (c *conn) begin(ctx context.Context, migrations []migration) error {
 		return explain(err)
 	}
 	if hello.MaxWireVersion < oldestWire {
-		return fmt.Errorf("the server is older than MongoDB %s, the oldest that is supported (wire version %d, want %d)", oldest, hello.MaxWireVersion, oldestWire)
+		return fmt.Errorf("%w (wire version %d, want %d)", errOld, hello.MaxWireVersion, oldestWire)
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
@@ -120,6 +120,8 @@ func (c *conn) begin(ctx context.Context, migrations []migration) error {
 	}
 	return explain((&db{conn: c}).Check(ctx))
 }
+
+var errOld = errors.New("the server is older than MongoDB " + oldest + ", the oldest that is supported")
 
 // explain says for an operator what an error of the first operations means.
 func explain(err error) error {
@@ -140,6 +142,8 @@ func explain(err error) error {
 		return fmt.Errorf("the user in the address may not do this; it needs the role readWrite on the database: %w", err)
 	case errors.As(err, &refused) && strings.Contains(text, "journal"):
 		return fmt.Errorf("the server keeps no journal, and what was received could be lost with it; start it with journaling: %w", err)
+	case strings.Contains(text, "reports wire version"): // so old that the driver does not speak to it
+		return fmt.Errorf("%w: %w", errOld, err)
 	case strings.Contains(text, "server selection"):
 		return fmt.Errorf("no server could be reached that takes writes; is the address right, is MongoDB running, has the replica set a primary? %w", err)
 	}

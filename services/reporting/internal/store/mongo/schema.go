@@ -126,10 +126,9 @@ func (c *conn) prepare(ctx context.Context, migrations []migration) error {
 // version returns how many migrations the database has had, 0 for a new one,
 // which is marked as ours before anything else is made in it.
 func (c *conn) version(ctx context.Context) (int, error) {
-	var doc schemaDoc
-	err := c.collection(schema).FindOne(ctx, byID(schemaID)).Decode(&doc)
+	version, err := c.mark(ctx)
 	if !errors.Is(err, mongo.ErrNoDocuments) {
-		return doc.Version, err
+		return version, err
 	}
 	names, err := c.db.ListCollectionNames(ctx, bson.D{})
 	if err != nil {
@@ -137,6 +136,9 @@ func (c *conn) version(ctx context.Context) (int, error) {
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return name == schema || strings.HasPrefix(name, "system.") })
 	if len(names) > 0 {
+		if version, err := c.mark(ctx); !errors.Is(err, mongo.ErrNoDocuments) { // another instance began in between
+			return version, err
+		}
 		return 0, fmt.Errorf("the database %q is another program’s: it holds %s; give one of its own", c.db.Name(), strings.Join(names, ", "))
 	}
 	_, err = c.collection(schema).InsertOne(ctx, schemaDoc{ID: schemaID})
@@ -144,6 +146,13 @@ func (c *conn) version(ctx context.Context) (int, error) {
 		err = nil
 	}
 	return 0, err
+}
+
+// mark returns the version that stands in the database, or mongo.ErrNoDocuments.
+func (c *conn) mark(ctx context.Context) (int, error) {
+	var doc schemaDoc
+	err := c.collection(schema).FindOne(ctx, byID(schemaID)).Decode(&doc)
+	return doc.Version, err
 }
 
 // namespaceExists is the server's code for a collection that is there already.

@@ -1,0 +1,392 @@
+package mongo
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onrecord/onrecord/pkg/mongotest"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// A password that must never be seen, as it stands in an address and as meant.
+const (
+	password        = "s3cret/of:demo"
+	passwordEscaped = "s3cret%2Fof%3Ademo"
+)
+
+// refuses opens an address and fails unless that is refused with words, and
+// without secrets.
+func refuses(t *testing.T, address, want string) {
+	t.Helper()
+	s, err := Open(t.Context(), address)
+	if err == nil {
+		t.Errorf("%s was opened", Redact(address))
+		s.Close()
+		return
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Errorf("error %q, want %q in it", err, want)
+	}
+	for _, secret := range []string{password, passwordEscaped, "s3cret", "demo-user"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("error %q gives %q away", err, secret)
+		}
+	}
+}
+
+func withUser(t *testing.T, uri, query string) string {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("demo-user", password)
+	u.RawQuery = query
+	return u.String()
+}
+
+func TestAddressesThatAreWrong(t *testing.T) {
+	for address, want := range map[string]string{
+		"mongodb://": "not one of MongoDB",
+		"mongodb://demo-user:" + passwordEscaped + "@/":                                         "not one of MongoDB",
+		"mongodb://demo-user:" + password + "@localhost/":                                       "not one of MongoDB",
+		"mongodb://demo-user:" + passwordEscaped + "@localhost:99999/":                          "not one of MongoDB",
+		"mongodb://demo-user:" + passwordEscaped + "@localhost/?w=minority&tls=perhaps":         "not one of MongoDB",
+		"mongodb://demo-user:" + passwordEscaped + "@localhost/?tlsCAFile=/nowhere.pem":         "open /nowhere.pem",
+		"mongodb://demo-user:" + passwordEscaped + "@127.0.0.1:1/?serverSelectionTimeoutMS=200": "no server could be reached",
+	} {
+		refuses(t, address, want)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for address, want := range map[string]string{
+		"mongodb://localhost/":                                                  "mongodb://localhost/",
+		"mongodb://u:p@a:1,b:2/reports?replicaSet=rs":                           "mongodb://a:1,b:2/reports",
+		"mongodb+srv://u:p@h@cluster.example/x?tlsCertificateKeyFilePassword=p": "mongodb+srv://cluster.example/x",
+		"u:p@host": "a MongoDB",
+	} {
+		if got := Redact(address); got != want {
+			t.Errorf("Redact=%q, want %q", got, want)
+		}
+	}
+}
+
+// TestServersThatAreNotFit has a server answer as one does that asks for
+// another password, is too old, or keeps no journal.
+func TestServersThatAreNotFit(t *testing.T) {
+	w := newWire(t, mongotest.Start(t), nil)
+	no := func(code int32, text string) bson.D {
+		return bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: code}, {Key: "codeName", Value: "No"}, {Key: "errmsg", Value: text}}
+	}
+	for name, test := range map[string]struct {
+		edit func(command, bson.D) bson.D
+		want string
+	}{
+		"another password": {func(c command, answer bson.D) bson.D {
+			if strings.HasPrefix(c.Name, "sasl") {
+				return no(18, "Authentication failed.")
+			}
+			return answer
+		}, "the user or the password"},
+		"a user without rights": {func(c command, answer bson.D) bson.D {
+			if c.Name == "find" {
+				return no(13, "not authorized on onrecord to execute command")
+			}
+			return answer
+		}, "readWrite"},
+		"an old server": {func(c command, answer bson.D) bson.D {
+			for n := range answer {
+				if answer[n].Key == "maxWireVersion" {
+					answer[n].Value = int32(17)
+				}
+			}
+			return answer
+		}, "older than MongoDB 7.0"},
+		"a very old server": {func(c command, answer bson.D) bson.D {
+			for n := range answer {
+				if answer[n].Key == "maxWireVersion" {
+					answer[n].Value = int32(3)
+				}
+			}
+			return answer
+		}, "older than MongoDB 7.0"},
+		"no journal": {func(c command, answer bson.D) bson.D {
+			if c.Name == "insert" || c.Name == "update" {
+				return no(2, "cannot use 'j' option when a host does not have journaling enabled")
+			}
+			return answer
+		}, "keeps no journal"},
+		"no primary": {func(c command, answer bson.D) bson.D {
+			if c.Name == "hello" || c.Name == "isMaster" || c.Name == "ismaster" {
+				return append(bson.D{{Key: "setName", Value: "rs"}, {Key: "secondary", Value: true}, {Key: "isWritablePrimary", Value: false},
+					{Key: "ismaster", Value: false}, {Key: "hosts", Value: bson.A{strings.TrimSuffix(strings.TrimPrefix(w.URI, "mongodb://"), "/")}}},
+					bson.D{{Key: "maxWireVersion", Value: int32(21)}, {Key: "minWireVersion", Value: int32(0)}, {Key: "ok", Value: 1.0}}...)
+			}
+			return answer
+		}, "no server could be reached that takes writes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.answers(test.edit)
+			address := w.URI + "fit_" + bson.NewObjectID().Hex() + "?serverSelectionTimeoutMS=500"
+			switch name {
+			case "another password":
+				address = withUser(t, w.URI, "authMechanism=PLAIN&serverSelectionTimeoutMS=500")
+			case "no primary":
+				address += "&replicaSet=rs"
+			}
+			refuses(t, address, test.want)
+		})
+	}
+}
+
+// certificate returns one for a name, signed by itself, and its file.
+func certificate(t *testing.T, host string, until time.Time) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "demo"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{host}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+func TestTLS(t *testing.T) {
+	uri := mongotest.Start(t)
+	right, ca := certificate(t, "127.0.0.1", time.Now().Add(time.Hour))
+	_, otherCA := certificate(t, "127.0.0.1", time.Now().Add(time.Hour))
+	elsewhere, elsewhereCA := certificate(t, "elsewhere.example", time.Now().Add(time.Hour))
+	expired, expiredCA := certificate(t, "127.0.0.1", time.Now().Add(-time.Hour))
+	options := func(ca string) string {
+		return "/onrecord_tls?serverSelectionTimeoutMS=500&tls=true&tlsCAFile=" + url.QueryEscape(ca)
+	}
+	serve := func(c tls.Certificate) string {
+		w := newWire(t, uri, &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12})
+		return strings.TrimSuffix(w.URI, "/")
+	}
+	address := serve(right)
+	s, err := Open(t.Context(), address+options(ca))
+	if err != nil {
+		t.Fatalf("with its own authority: %v", err)
+	}
+	if err := errors.Join(s.Check(t.Context()), s.Close()); err != nil {
+		t.Error(err)
+	}
+	for name, address := range map[string]string{
+		"another authority": address + options(otherCA),
+		"another host":      serve(elsewhere) + options(elsewhereCA),
+		"expired":           serve(expired) + options(expiredCA),
+	} {
+		t.Run(name, func(t *testing.T) { refuses(t, address, "TLS: ") })
+	}
+	for name, address := range map[string]string{
+		"only one side speaks it": strings.TrimSuffix(uri, "/") + options(ca),
+		"only the other does":     address + "/onrecord_tls?serverSelectionTimeoutMS=500",
+	} {
+		t.Run(name, func(t *testing.T) { refuses(t, address, "no server could be reached") })
+	}
+}
+
+// opened returns a client on a new database that nobody has prepared, and its
+// address.
+func opened(t *testing.T, s server) (*mongo.Database, string) {
+	t.Helper()
+	address := s.address(t)
+	client, err := mongo.Connect(options.Client().ApplyURI(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := client.Disconnect(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return client.Database(address[strings.LastIndex(address, "/")+1:]), address
+}
+
+func TestDatabasesOfOthers(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			database, address := opened(t, s)
+			if _, err := database.Collection("orders").InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}}); err != nil {
+				t.Fatal(err)
+			}
+			refuses(t, address, "another program’s: it holds orders")
+			if err := database.Drop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestVersions(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			database, address := opened(t, s)
+			ctx, ran := t.Context(), 0
+			prepare := func(count int) error {
+				var list []migration
+				for range count {
+					list = append(list, func(context.Context, *conn) error { ran++; return nil })
+				}
+				c, err := open(ctx, address, list)
+				if err != nil {
+					return err
+				}
+				return c.Close()
+			}
+			for _, step := range []struct{ count, ran int }{{1, 1}, {1, 0}, {3, 2}, {3, 0}} {
+				ran = 0
+				if err := prepare(step.count); err != nil || ran != step.ran {
+					t.Errorf("with %d migrations: %v, %d ran, want %d", step.count, err, ran, step.ran)
+				}
+			}
+			if err := prepare(2); err == nil || !strings.Contains(err.Error(), "written by a newer release") {
+				t.Errorf("a newer database: %v", err)
+			}
+			broken := func(context.Context, *conn) error { return errors.New("out of luck") }
+			c, err := open(ctx, address, append(make([]migration, 3), broken))
+			if err == nil {
+				c.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), "migration 4: out of luck") {
+				t.Errorf("a migration that fails: %v", err)
+			}
+			var doc schemaDoc
+			if err := database.Collection(schema).FindOne(ctx, byID(schemaID)).Decode(&doc); err != nil || doc.Version != 3 {
+				t.Errorf("version %d, %v, want 3", doc.Version, err)
+			}
+		})
+	}
+}
+
+// TestInstancesBeginTogether opens one new database many times at once.
+func TestInstancesBeginTogether(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			address, errs := s.address(t), make(chan error)
+			const instances = 4
+			for range instances {
+				go func() {
+					opened, err := Open(context.WithoutCancel(t.Context()), address)
+					if err == nil {
+						err = opened.Close()
+					}
+					errs <- err
+				}()
+			}
+			for range instances {
+				if err := <-errs; err != nil {
+					t.Error(err)
+				}
+			}
+			refusesNothing(t, address)
+		})
+	}
+}
+
+func refusesNothing(t *testing.T, address string) {
+	t.Helper()
+	var s store.Store
+	s, err := Open(t.Context(), address)
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIndexesThatConflict(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			database, address := opened(t, s)
+			refusesNothing(t, address)
+			ctx := t.Context()
+			for what, model := range map[string]mongo.IndexModel{
+				"other fields": {Keys: bson.D{{Key: "status", Value: 1}}, Options: options.Index().SetName("incidents_by_status")},
+				"other order":  {Keys: bson.D{{Key: "status", Value: 1}, {Key: "at", Value: 1}, {Key: "_id", Value: -1}}, Options: options.Index().SetName("incidents_by_status")},
+				"other name":   {Keys: byTime("status"), Options: options.Index().SetName("by_hand")},
+			} {
+				indexes := database.Collection(incidents).Indexes()
+				if err := indexes.DropOne(ctx, "incidents_by_status"); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := indexes.CreateOne(ctx, model); err != nil {
+					t.Fatal(err)
+				}
+				for _, part := range []string{"index incidents_by_status of collection incidents", "drop it and start again"} {
+					refuses(t, address, part)
+				}
+				if what == "other name" {
+					if err := indexes.DropOne(ctx, "by_hand"); err != nil {
+						t.Fatal(err)
+					}
+					refusesNothing(t, address)
+				}
+			}
+			if err := database.Collection(users).Indexes().DropOne(ctx, "users_by_name"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := database.Collection(users).Indexes().CreateOne(ctx, mongo.IndexModel{Keys: bson.D{{Key: "name_key", Value: 1}}, Options: options.Index().SetName("users_by_name")}); err != nil {
+				t.Fatal(err)
+			}
+			refuses(t, address, "index users_by_name of collection users: there is one of that name")
+		})
+	}
+}
+
+func TestTwoUsersOfOneNameByHand(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			database, address := opened(t, s)
+			refusesNothing(t, address)
+			if err := database.Collection(users).Indexes().DropOne(t.Context(), "users_by_name"); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"1", "2"} {
+				if _, err := database.Collection(users).InsertOne(t.Context(), bson.D{{Key: "_id", Value: id}, {Key: "name_key", Value: "demo"}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			refuses(t, address, "index users_by_name of collection users")
+		})
+	}
+}
