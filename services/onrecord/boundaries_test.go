@@ -50,6 +50,7 @@ var rules = []rule{
 	{"services/reporting/internal", []string{"pkg/incident", "pkg/fault", "pkg/seal", "pkg/bus", "pkg/check", "proto/", "services/reporting/internal", "github.com/VictoriaMetrics/metrics", "github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "google.golang.org/protobuf"}},
 	// A session or a token stands for a web.Principal.
 	{"services/reporting/internal/people", []string{"pkg/fault", "pkg/incident", "pkg/seal", "pkg/web", "proto/", "services/reporting/internal/store", "github.com/VictoriaMetrics/metrics", "golang.org/x/crypto", "google.golang.org/protobuf"}},
+	{"services/reporting/internal/projector/projectortest", []string{"pkg/", "proto/", "services/reporting/internal", "github.com/google/uuid", "go.mongodb.org/mongo-driver/v2", "google.golang.org/protobuf"}},
 	{"services/reporting/internal/store", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store"}},
 	{"services/reporting/internal/store/mongo", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store", "go.mongodb.org/mongo-driver/v2"}},
 	{"services/reporting/internal/store/sqlite", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store", "modernc.org/sqlite"}},

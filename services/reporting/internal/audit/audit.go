@@ -42,6 +42,10 @@ const (
 	PlaceSite    Place = "figures of site"  // what figures of chosen sites read
 	PlaceRollup  Place = "roll-up"          // a site's part of a month's roll-up
 	PlaceFigures Place = "figures of month" // what figures over every site read
+
+	// PlaceRecount is what the database itself counts, where it can: what stands
+	// beside an incident for lists and counts, and not in what was said of it.
+	PlaceRecount Place = "the database’s recount"
 )
 
 // Numbers are the three units of a cell.
@@ -232,6 +236,12 @@ func (a *Auditor) recount(ctx context.Context, r *Report, progress func(done, to
 	return counted, err
 }
 
+// The months that can be.
+var (
+	firstMonth = incident.Month{Year: 1, Month: time.January}
+	lastMonth  = incident.Month{Year: 9999, Month: time.December}
+)
+
 // suspects returns the sites of the ledgers of each month, and the months in
 // which anything stored differs from what was counted, in order.
 func (a *Auditor) suspects(ctx context.Context, r *Report, counted months) (ledgers map[incident.Month][]string, suspects []incident.Month, err error) {
@@ -251,11 +261,20 @@ func (a *Auditor) suspects(ctx context.Context, r *Report, counted months) (ledg
 	if err != nil {
 		return nil, nil, err
 	}
-	rolled, err := a.store.RollupCells(ctx, incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December})
+	rolled, err := a.store.RollupCells(ctx, firstMonth, lastMonth)
 	if err != nil {
 		return nil, nil, err
 	}
 	for m := range rolled {
+		if _, ok := ledgers[m]; !ok {
+			ledgers[m] = nil
+		}
+	}
+	own, err := a.recountInPlace(ctx, firstMonth, lastMonth)
+	if err != nil {
+		return nil, nil, err
+	}
+	for m := range own {
 		if _, ok := ledgers[m]; !ok {
 			ledgers[m] = nil
 		}
@@ -265,6 +284,9 @@ func (a *Auditor) suspects(ctx context.Context, r *Report, counted months) (ledg
 		differ, err := a.compareFigures(ctx, m, counted[m])
 		if err != nil {
 			return nil, nil, err
+		}
+		if own != nil {
+			differ = append(differ, compareSites(PlaceRecount, m, own[m], counted[m])...)
 		}
 		if suspect[m] || len(differ) > 0 {
 			suspects = append(suspects, m)
@@ -320,6 +342,13 @@ func (a *Auditor) compareMonth(ctx context.Context, m incident.Month, ledgers []
 	if err != nil {
 		return nil, false, err
 	}
+	own, err := a.recountInPlace(ctx, m, m)
+	if err != nil {
+		return nil, false, err
+	}
+	if own != nil {
+		figures = append(figures, compareSites(PlaceRecount, m, own[m], counted)...)
+	}
 	waiting, err := a.unfolded(ctx, m)
 	if err != nil {
 		return nil, false, err
@@ -347,6 +376,27 @@ func (a *Auditor) recountMonth(ctx context.Context, m incident.Month) (sites, er
 		}
 		f.Cursor = next
 	}
+}
+
+// recountInPlace returns what the database itself counts for some months, nil
+// when it cannot count.
+func (a *Auditor) recountInPlace(ctx context.Context, first, last incident.Month) (months, error) {
+	r, ok := a.store.(store.Recounter)
+	if !ok {
+		return nil, nil
+	}
+	totals, err := r.Recount(ctx, first, last)
+	if err != nil {
+		return nil, err
+	}
+	counted := make(months)
+	for _, t := range totals {
+		if counted[t.Month] == nil {
+			counted[t.Month] = make(sites)
+		}
+		counted[t.Month][t.Site] = tallyCells(t.Cells)
+	}
+	return counted, nil
 }
 
 // unfolded reports whether a change waits to be folded into a month's ledgers.

@@ -47,6 +47,60 @@ func verify(t *testing.T, k *projectortest.Kit, st store.Store) audit.Report {
 	return r
 }
 
+// counts is a store whose database counts the incidents itself, in its own way.
+type counts struct {
+	store.Store
+	recount func() []store.SiteMonth
+}
+
+func (s counts) Recount(context.Context, incident.Month, incident.Month) ([]store.SiteMonth, error) {
+	return s.recount(), nil
+}
+
+func TestADatabaseThatCountsOtherwiseIsNamed(t *testing.T) {
+	k, _ := filled(t, 8)
+	november := incident.Month{Year: 2026, Month: time.November}
+	right, err := k.Store.LedgerCells(t.Context(), nil, november.Add(-20), november)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, k, counts{k.Store, func() []store.SiteMonth { return right }}); r.Faults() != 0 {
+		t.Errorf("the same counts: %v", r.Lines())
+	}
+	only := right[len(right)-1:]
+	only[0].Cells = slices.Clone(only[0].Cells)
+	only[0].Cells[0].People += 3
+	r := verify(t, k, counts{k.Store, func() []store.SiteMonth { return only }})
+	if len(r.Differences) != 4 {
+		t.Fatalf("differences: %v, want one for each site and month", r.Lines())
+	}
+	for _, d := range r.Differences {
+		wrong := d.Month == november && d.Site == only[0].Site
+		if d.Place != audit.PlaceRecount || wrong != (d.Stored.People == d.Recounted.People+3) || !wrong && d.Stored != (audit.Numbers{}) {
+			t.Errorf("difference: %v", d)
+		}
+	}
+}
+
+// TestMongoDBRecounts has the database of a deployment count by itself.
+func TestMongoDBRecounts(t *testing.T) {
+	k := projectortest.NewOn(t, projectortest.Mongo(t)(t))
+	for n := range 6 {
+		r := k.Report([]string{"leeds", "york"}[n%2])
+		r.PeopleAffected = n
+		k.Apply(k.Filed(r), k.Classified(r.ID, "m1", incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff))
+		if n == 5 {
+			k.Apply(k.Added(r.ID, onrecordv1.Addition_ADDITION_WITHDRAWN, ""))
+		}
+	}
+	if _, ok := k.Store.(store.Recounter); !ok {
+		t.Fatal("the store does not count")
+	}
+	if r := verify(t, k, k.Store); r.Faults() != 0 || len(r.Unsettled) != 0 || r.Incidents != 6 || r.Counted != 5 || r.Ledgers != 2 {
+		t.Errorf("report=%+v", r)
+	}
+}
+
 func TestSoundFiguresHaveNoFaults(t *testing.T) {
 	k, ids := filled(t, 8)
 	k.Apply(k.Added(ids[0], onrecordv1.Addition_ADDITION_WITHDRAWN, ""))

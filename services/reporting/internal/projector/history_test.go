@@ -17,6 +17,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/mongotest"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/audit"
 	"github.com/onrecord/onrecord/services/reporting/internal/casework"
@@ -38,14 +39,34 @@ var (
 // failures anywhere, end in the figures that a plain count of what was said
 // gives. Each is run on a store with transactions or on one without.
 func TestHistoriesEndInTheSameFigures(t *testing.T) {
+	runHistories(t, *historyCount, 20, func() store.Store {
+		st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "h.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	})
+}
+
+// The same on MongoDB, or on the server that stands for it: fewer, since a
+// database takes longer to make and each operation to do.
+func TestHistoriesOnMongoDBEndInTheSameFigures(t *testing.T) {
+	open := projectortest.Mongo(t)
+	runHistories(t, *historyCount/10, 5, func() store.Store { return open(t) })
+}
+
+// runHistories runs up to count histories, at least least of them, as long as
+// there is time.
+func runHistories(t *testing.T, count, least int, open func() store.Store) {
+	t.Helper()
 	if *historySeed != 0 {
-		newHistory(t, *historySeed).run()
+		newHistory(t, *historySeed, open()).run()
 		return
 	}
 	began, base := time.Now(), uint64(time.Now().UnixNano())
 	ran, n := history{}, 0
-	for ; n < *historyCount && (n < 20 || time.Since(began) < *historyTime); n++ {
-		h := newHistory(t, base+uint64(n))
+	for ; n < count && (n < least || time.Since(began) < *historyTime); n++ {
+		h := newHistory(t, base+uint64(n), open())
 		h.run()
 		ran.failures += h.failures
 		ran.restarts += h.restarts
@@ -102,14 +123,9 @@ type said struct {
 
 type spoken struct{ kind, channel, target string }
 
-func newHistory(t *testing.T, seed uint64) *history {
+func newHistory(t *testing.T, seed uint64, st store.Store) *history {
 	t.Helper()
-	h := &history{Events: projectortest.NewEvents(t), t: t, rng: rand.New(rand.NewPCG(seed, 1)), seed: seed}
-	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "h.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.base = st
+	h := &history{Events: projectortest.NewEvents(t), t: t, rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, base: st}
 	h.faulty = &projectortest.Faulty{Store: st, Loose: h.chance(0.5), Fail: h.fail}
 	h.restart()
 	return h
@@ -554,7 +570,16 @@ func (h *history) repeat() {
 // Two instances share the stream and people work on both, on a store without
 // transactions: in the end the figures are those of the incidents.
 func TestTwoInstancesAtOnce(t *testing.T) {
-	k := projectortest.New(t)
+	t.Run("SQLite", func(t *testing.T) { twoInstancesAtOnce(t, projectortest.New(t)) })
+	if mongotest.Real() == "" {
+		t.Logf("NOT RUN on MongoDB: %s names none, and the compatible server loses updates that come at once", mongotest.RealURI)
+		return
+	}
+	t.Run("MongoDB", func(t *testing.T) { twoInstancesAtOnce(t, projectortest.NewOn(t, projectortest.Mongo(t)(t))) })
+}
+
+func twoInstancesAtOnce(t *testing.T, k *projectortest.Kit) {
+	t.Helper()
 	loose := &projectortest.Faulty{Store: k.Store, Loose: true, Fail: func() bool { return false }}
 	var stream []bus.Delivery
 	var reports []string

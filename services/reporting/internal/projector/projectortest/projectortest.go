@@ -48,6 +48,12 @@ func New(tb testing.TB) *Kit {
 			tb.Error(err)
 		}
 	})
+	return NewOn(tb, st)
+}
+
+// NewOn returns a Kit on a store, which the caller closes.
+func NewOn(tb testing.TB, st store.Store) *Kit {
+	tb.Helper()
 	k := &Kit{Events: NewEvents(tb), Store: st, Folder: fold.New(), tb: tb}
 	k.Projector = projector.New(k.Config(st, k.Folder, nil))
 	return k

@@ -40,13 +40,12 @@ type incidentBody struct {
 	Review  bool             `bson:"review"`
 	Counted bool             `bson:"counted"`
 	By      byDoc            `bson:"by"`
-	Tally   tallyDoc         `bson:"tally"`
 	Reports []filedReportDoc `bson:"reports"`
 	Detail  detailDoc        `bson:"detail"`
 }
 
-// byDoc is what an incident counts under, in one value: lists look for its
-// fields, and a recount groups by all of it.
+// byDoc is what an incident counts under and what it adds there, in one value:
+// lists look for its fields, and a recount groups by all of it.
 type byDoc struct {
 	Month    string           `bson:"month"`
 	Site     string           `bson:"site"`
@@ -55,12 +54,8 @@ type byDoc struct {
 	Target   incident.Target  `bson:"target"`
 	Employer string           `bson:"employer"`
 	SetBy    incident.Setter  `bson:"set_by"`
-}
-
-// tallyDoc is what an incident adds beside one incident.
-type tallyDoc struct {
-	Reports int `bson:"reports"`
-	People  int `bson:"people"`
+	Reports  int              `bson:"reports"`
+	People   int              `bson:"people"`
 }
 
 type detailDoc struct {
@@ -190,8 +185,7 @@ func toBody(i *incident.Incident, write bson.ObjectID) (incidentBody, error) {
 	return incidentBody{
 		Write: write, Rev: i.Rev, At: i.OccurredAt, Status: i.Status, Review: i.NeedsReview(), Counted: line.Counted,
 		By: byDoc{Month: i.Month().String(), Site: i.Site, Kind: dims.Kind, Channel: dims.Channel, Target: dims.Target,
-			Employer: dims.Employer, SetBy: dims.SetBy},
-		Tally:   tallyDoc{Reports: line.Reports, People: line.People},
+			Employer: dims.Employer, SetBy: dims.SetBy, Reports: line.Reports, People: line.People},
 		Reports: append([]filedReportDoc{}, each(i.Reports, toFiledReportDoc)...),
 		Detail: detailDoc{
 			Ref: i.Ref, Precision: i.Precision, ReceivedAt: i.ReceivedAt,

@@ -129,25 +129,18 @@ func (d *db) RollupCells(ctx context.Context, first, last incident.Month) (map[i
 	return found, nil
 }
 
-// recountedDoc is what the server counted under one value of "by".
+// recountedDoc is how many incidents the server counted under one value of "by".
 type recountedDoc struct {
 	By        byDoc `bson:"_id"`
 	Incidents int   `bson:"incidents"`
-	Reports   int   `bson:"reports"`
-	People    int   `bson:"people"`
 }
 
 // recountPipeline counts the incidents of some months by what they count under.
+// It has one sum, because the compatible server gets no second one right.
 func recountPipeline(first, last incident.Month) []bson.D {
 	return []bson.D{
 		{{Key: "$match", Value: bson.D{{Key: "by.month", Value: between(first, last)}, {Key: "counted", Value: true}}}},
-		{{Key: "$group", Value: bson.D{
-			{Key: "_id", Value: "$by"},
-			{Key: "incidents", Value: bson.D{{Key: "$sum", Value: 1}}},
-			{Key: "reports", Value: bson.D{{Key: "$sum", Value: "$tally.reports"}}},
-			{Key: "people", Value: bson.D{{Key: "$sum", Value: "$tally.people"}}},
-		}}},
-		{{Key: "$sort", Value: bson.D{{Key: "_id", Value: 1}}}},
+		{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$by"}, {Key: "incidents", Value: bson.D{{Key: "$sum", Value: 1}}}}}},
 	}
 }
 
@@ -174,7 +167,13 @@ func (d *db) Recount(ctx context.Context, first, last incident.Month) ([]store.S
 			return nil, fmt.Errorf("recount: %w", err)
 		}
 		k := incident.LedgerKey{Month: m, Site: doc.By.Site}
-		cells[k] = append(cells[k], toCell(cellDoc{doc.By.Kind, doc.By.Channel, doc.By.Target, doc.By.Employer, doc.By.SetBy, doc.Incidents, doc.Reports, doc.People}))
+		cells[k] = append(cells[k], incident.Cell{
+			Dims:      incident.Dims{Kind: doc.By.Kind, Channel: doc.By.Channel, Target: doc.By.Target, Employer: doc.By.Employer, SetBy: doc.By.SetBy},
+			Incidents: doc.Incidents, Reports: doc.Incidents * doc.By.Reports, People: doc.Incidents * doc.By.People,
+		})
+	}
+	for k, parts := range cells {
+		cells[k] = incident.Merge(parts)
 	}
 	return store.InOrder(cells), nil
 }
