@@ -5,6 +5,7 @@ SHELL := /bin/bash
 MODULES  := $(shell go list -m -f '{{.Dir}}')
 FRONTEND := pkg/web/frontend
 FERRETDB := deployments/ferretdb
+CHECK    := deployments/check
 ASSETS   := $(FRONTEND)/dist/manifest.json
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X github.com/onrecord/onrecord/pkg/run.Version=$(VERSION)
@@ -31,6 +32,7 @@ build: assets ## Build bin/onrecord, bin/intake, bin/classifier and bin/reportin
 .PHONY: test
 test: assets browser ## Install what the tests need and run all of them (under 15 minutes on two cores)
 	go test -race -shuffle=on -timeout 14m work
+	GOWORK=off go -C $(CHECK) test -timeout 5m ./...
 
 .PHONY: bench
 bench: assets ## Run the benchmarks that stand beside the code
@@ -50,6 +52,7 @@ lint: ## golangci-lint over every module
 .PHONY: isolated
 isolated: ## Build each module from its own go.mod alone
 	for m in $(MODULES); do GOWORK=off go -C $$m build ./...; done
+	GOWORK=off go -C $(CHECK) vet ./...
 	GOWORK=off go -C $(FERRETDB) build -tags ferretdb_no_postgresql -o /dev/null .
 
 .PHONY: tidy
@@ -57,11 +60,13 @@ tidy: ## Bring every go.mod in order
 	go work sync
 	for m in $(MODULES); do go -C $$m mod tidy; done
 	GOWORK=off go -C $(FERRETDB) mod tidy
+	GOWORK=off go -C $(CHECK) mod tidy
 
 .PHONY: tidy-check
 tidy-check: ## Fail if a go.mod is not in order
 	for m in $(MODULES); do go -C $$m mod tidy -diff; done
 	GOWORK=off go -C $(FERRETDB) mod tidy -diff
+	GOWORK=off go -C $(CHECK) mod tidy -diff
 
 .PHONY: proto
 proto: ## Generate the Go code of the wire contract

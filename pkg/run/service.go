@@ -50,7 +50,7 @@ type Process struct {
 // common are the settings that every service has.
 type common struct {
 	config, operator, level, format string
-	help, version                   bool
+	help, version, ask              bool
 }
 
 func (c *common) addTo(f *pflag.FlagSet, operator string) {
@@ -58,6 +58,7 @@ func (c *common) addTo(f *pflag.FlagSet, operator string) {
 	f.StringVar(&c.level, "log-level", "info", "`level`: debug, info, warn or error")
 	f.StringVar(&c.format, "log-format", "text", "`format`: text or json")
 	f.StringVar(&c.config, "config", "", "configuration `file`, a line “name: value” each")
+	f.BoolVar(&c.ask, "ask-ready", false, "ask the instance that runs with these settings whether it is ready, and end: 0 when it is, 1 when not")
 	f.BoolVar(&c.help, "help", false, "print this and end")
 	f.BoolVar(&c.version, "version", false, "print the version and end")
 }
@@ -95,6 +96,9 @@ func (s Service) Start(ctx context.Context, args []string, lookupEnv func(string
 		c.config = file
 	}
 	err := Fill(f, lookupEnv, c.config)
+	if c.ask && err == nil {
+		return s.ask(ctx, c.operator, stdout, stderr)
+	}
 	if f.NArg() > 0 {
 		err = errors.Join(err, fmt.Errorf("there are no arguments beside the flags: %q", f.Args()))
 	}
@@ -120,6 +124,18 @@ func (s Service) run(ctx context.Context, address string, p Process) error {
 	defer p.operator.Close() // it is closed with the parts; this is for when they are not reached
 	p.Log.Info("starting", "service", s.Name, "version", Version, "operator", p.operator.Addr().String())
 	return s.Run(ctx, p)
+}
+
+// ask asks a running instance whether it is ready: for a container that holds
+// nothing but the service, and so nothing that could ask.
+func (s Service) ask(ctx context.Context, address string, stdout, stderr io.Writer) int {
+	answer, err := askReady(ctx, address)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", s.Name, err)
+		return ExitFailed
+	}
+	fmt.Fprint(stdout, answer)
+	return ExitOK
 }
 
 func (s Service) mistake(stderr io.Writer, err error) int {

@@ -115,6 +115,18 @@ func TestAServiceReadsItsFileAndAnswersItsOperator(t *testing.T) {
 			if code, body := get("/readyz"); code != http.StatusOK || body != "ready\n" {
 				t.Errorf("readyz=%d %q", code, body)
 			}
+			asks := func(want int, says string) {
+				_, port, _ := net.SplitHostPort(p.operator.Addr().String())
+				for _, address := range []string{"127.0.0.1:" + port, "0.0.0.0:" + port, ":" + port} {
+					code, out, errs := start(t, s, env("ONRECORD_CONFIG", file), "--ask-ready", "--operator-listen", address)
+					if code != want || !strings.Contains(out+errs, says) {
+						t.Errorf("--ask-ready at %s: code=%d %q, want %d and %q", address, code, out+errs, want, says)
+					}
+				}
+			}
+			asks(ExitOK, "ready")
+			ready = errors.New("the brush: it is lost")
+			asks(ExitFailed, "the brush: it is lost")
 			if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "process_resident_memory_bytes") {
 				t.Errorf("metrics=%d %q", code, body)
 			}
@@ -127,6 +139,18 @@ func TestAServiceReadsItsFileAndAnswersItsOperator(t *testing.T) {
 		}})
 	}
 	if code, _, errs := start(t, s, env("ONRECORD_CONFIG", file)); code != ExitOK {
+		t.Errorf("code=%d errors=%q", code, errs)
+	}
+}
+
+func TestAskingNobodyIsNotReady(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	s, _ := service(never(t))
+	if code, _, errs := start(t, s, env(), "--ask-ready", "--operator-listen", ln.Addr().String()); code != ExitFailed || errs == "" {
 		t.Errorf("code=%d errors=%q", code, errs)
 	}
 }
