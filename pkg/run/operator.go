@@ -32,6 +32,7 @@ func serveOperator(ctx context.Context, ln net.Listener, ready func(ctx context.
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		metrics.WritePrometheus(w, true)
+		metrics.WriteFDMetrics(w)
 	})
 	server := &http.Server{Handler: plain(mux), ReadHeaderTimeout: readyTimeout, ReadTimeout: readyTimeout, WriteTimeout: 2 * readyTimeout, MaxHeaderBytes: 8 << 10}
 	stopped := make(chan error, 1)

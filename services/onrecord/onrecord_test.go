@@ -478,3 +478,18 @@ func TestAFullDiskPromisesNothing(t *testing.T) {
 	})
 	t.Logf("%d reports received before the disk was full, all found", received)
 }
+
+// Pressed from every side for a while, the program serves the honest, refuses
+// the rest, and grows in neither memory nor descriptors. "onrecord soak" does
+// the same for hours.
+func TestPressedFromEverySideItStaysWell(t *testing.T) {
+	args := []string{"soak", "--for", "20s", "--rate", "20", "--slowest", "10s"}
+	if raceEnabled { // its own books take memory
+		args = append(args, "--growth", "512")
+	}
+	out, err := exec.Command(binary, args...).CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -62,15 +62,11 @@ func Run(ctx context.Context, c Config, done func(Round)) error {
 	case c.Rate < 0 || c.Rate > MaxRate:
 		return fmt.Errorf("rate: want 0 to %d", MaxRate)
 	}
-	address, err := url.Parse(strings.TrimSuffix(c.URL, "/"))
-	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
-		return fmt.Errorf("%q is not the address of a server", c.URL)
+	s, err := newServer(c)
+	if err != nil {
+		return err
 	}
-	s := server{http: &http.Client{Timeout: 30 * time.Second}, url: address, token: c.Token, sites: c.Sites, rate: c.Rate}
 	defer s.http.CloseIdleConnections()
-	if len(s.sites) == 0 {
-		s.sites = []string{"unlisted"}
-	}
 	if err := s.awaitSites(ctx); err != nil {
 		return err
 	}
@@ -104,6 +100,18 @@ type server struct {
 	token string
 	sites []string
 	rate  int
+}
+
+func newServer(c Config) (server, error) {
+	address, err := url.Parse(strings.TrimSuffix(c.URL, "/"))
+	if err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https" {
+		return server{}, fmt.Errorf("%q is not the address of a server", c.URL)
+	}
+	s := server{http: &http.Client{Timeout: 30 * time.Second}, url: address, token: c.Token, sites: c.Sites, rate: c.Rate}
+	if len(s.sites) == 0 {
+		s.sites = []string{"unlisted"}
+	}
+	return s, nil
 }
 
 // awaitSites returns once reports can name every site: a site that was just
@@ -312,14 +320,16 @@ func (s server) get(ctx context.Context, path string, into any) error {
 
 // Row returns a round as the cells of a table, in the order of Header.
 func (r Round) Row() []string {
-	ms := func(d time.Duration) string { return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', 1, 64) }
+	cell := func(d time.Duration) string { return strconv.FormatFloat(ms(d), 'f', 1, 64) }
 	visible := "-"
 	if r.VisibleP99 > 0 {
-		visible = ms(r.VisibleP99)
+		visible = cell(r.VisibleP99)
 	}
-	return []string{strconv.Itoa(r.Clients), strconv.FormatFloat(r.PerSecond(), 'f', 0, 64), ms(r.P50), ms(r.P99), visible,
-		strconv.Itoa(r.Received), strconv.Itoa(r.Failed), strconv.Itoa(r.Found), strconv.Itoa(r.Lost), strconv.Itoa(r.Doubled), ms(r.Settled)}
+	return []string{strconv.Itoa(r.Clients), strconv.FormatFloat(r.PerSecond(), 'f', 0, 64), cell(r.P50), cell(r.P99), visible,
+		strconv.Itoa(r.Received), strconv.Itoa(r.Failed), strconv.Itoa(r.Found), strconv.Itoa(r.Lost), strconv.Itoa(r.Doubled), cell(r.Settled)}
 }
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Header names the cells of a row.
 var Header = []string{"clients", "received/s", "p50 ms", "p99 ms", "visible p99 ms", "received", "failed", "found", "lost", "doubled", "settled ms"}

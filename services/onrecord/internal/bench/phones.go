@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,12 +27,19 @@ func newPhones(server *url.URL, clients int) *phones {
 		port = map[string]string{"http": "80", "https": "443"}[server.Scheme]
 	}
 	return &phones{&fasthttp.HostClient{
-		Addr:         net.JoinHostPort(server.Hostname(), port),
-		IsTLS:        server.Scheme == "https",
-		MaxConns:     clients,
-		ReadTimeout:  30 * time.Second,
-		WriteTimeout: 30 * time.Second,
+		Addr:                net.JoinHostPort(server.Hostname(), port),
+		IsTLS:               server.Scheme == "https",
+		MaxConns:            clients,
+		MaxIdleConnDuration: time.Second, // a connection that waits longer may have been closed for another
+		ReadTimeout:         30 * time.Second,
+		WriteTimeout:        30 * time.Second,
 	}, server.String() + "/api/v1/reports"}
+}
+
+// answer is what a server said to a report.
+type answer struct {
+	status     int
+	retryAfter time.Duration // 0: it names no time
 }
 
 // file files one report and returns nil when it was received.
@@ -40,6 +48,15 @@ func (p *phones) file(site string, occurred time.Time) error {
 	if err != nil {
 		return err
 	}
+	a, err := p.send(id, site, occurred)
+	if err == nil && a.status != http.StatusCreated {
+		err = errors.New(http.StatusText(a.status))
+	}
+	return err
+}
+
+// send sends a report, which may have been sent before.
+func (p *phones) send(id uuid.UUID, site string, occurred time.Time) (answer, error) {
 	req, res := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(res)
@@ -50,10 +67,8 @@ func (p *phones) file(site string, occurred time.Time) error {
 		`"narrative":"Benchmark: a customer shouted at me at the front desk and would not leave when I asked him to."}`,
 		id, site, occurred.UTC().Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano)))
 	if err := p.Do(req, res); err != nil {
-		return err
+		return answer{}, err
 	}
-	if code := res.StatusCode(); code != http.StatusCreated {
-		return errors.New(http.StatusText(code))
-	}
-	return nil
+	seconds, _ := strconv.Atoi(string(res.Header.Peek("Retry-After")))
+	return answer{res.StatusCode(), time.Duration(seconds) * time.Second}, nil
 }

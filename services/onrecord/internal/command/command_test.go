@@ -197,6 +197,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"verify", "--colour"}, "--colour"},
 		{[]string{"verify", "--threshold", "1000"}, "threshold"},
 		{[]string{"bench", "--url", "http://localhost"}, "--token"},
+		{[]string{"soak", "--url", "http://localhost"}, "--token"},
 		{[]string{"serve", "--tls-cert", "cert.pem"}, "tls-key"},
 		{[]string{"serve", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--trusted-proxy", "proxy.example", "--threshold", "-1"}, "none.pem"},
 		{[]string{"serve", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--trusted-proxy", "proxy.example", "--threshold", "-1"}, "proxy.example"},

@@ -57,5 +57,6 @@ func serveMetrics(c *fiber.Ctx) error {
 	}
 	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
 	metrics.WritePrometheus(c.Response().BodyWriter(), true)
+	metrics.WriteFDMetrics(c.Response().BodyWriter())
 	return nil
 }
