@@ -84,7 +84,8 @@ func (b *Bus) planStream(ctx context.Context, s Settings) ([]Change, jetstream.S
 	if differ := differences(want, got); len(differ) > 0 {
 		return nil, nil, fmt.Errorf("exists with other settings, nothing was changed: %s", strings.Join(differ, "; "))
 	}
-	how := becomes("max_bytes", got.MaxBytes, want.MaxBytes) + becomes("num_replicas", got.Replicas, want.Replicas)
+	how := becomes("max_bytes", got.MaxBytes, want.MaxBytes) + becomes("num_replicas", got.Replicas, want.Replicas) +
+		becomes("duplicate_window", got.Duplicates, want.Duplicates)
 	if how == "" {
 		return nil, stream, nil
 	}

@@ -65,7 +65,7 @@ bucket onrecord_sign_ins is created`
 		t.Fatal(err)
 	}
 	other := stream.CachedInfo().Config
-	other.MaxBytes = 1 << 20
+	other.MaxBytes, other.Duplicates = 1<<20, time.Hour
 	if _, err := js.UpdateStream(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ bucket onrecord_sign_ins is created`
 	if _, err := stream.UpdateConsumer(t.Context(), slow); err != nil {
 		t.Fatal(err)
 	}
-	want = `stream REPORTS is changed: max_bytes 1048576 → 268435456;
+	want = `stream REPORTS is changed: max_bytes 1048576 → 268435456; duplicate_window 1h0m0s → 2m0s;
 consumer classifier is changed: ack_wait 1m0s → 30s;`
 	if got := plan(); got != want {
 		t.Errorf("after somebody changed it:\n%s\nwant:\n%s", got, want)

@@ -41,7 +41,7 @@ const (
 	ackWait        = 30 * time.Second // longer than the slowest batch
 	maxAckPending  = 1024             // bounds the redelivery storm after a crash
 	maxClassifying = 8 * 1024         // of the classifier: what one instance took in advance leaves enough for the others
-	dedupeWindow   = 24 * time.Hour   // the per-subject rule below has no window at all
+	dedupeWindow   = 2 * time.Minute  // held in memory; the per-subject rule below has no window and costs none
 )
 
 // Subject returns the subject of an event of a type about the tokens.
