@@ -1,0 +1,172 @@
+package mongo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"reflect"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/mongotest"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// The stored forms are for ever: what an earlier release wrote reads back, and
+// is written again field for field.
+func TestStoredDocumentsStay(t *testing.T) {
+	stored := func(name string, doc any) []byte {
+		t.Helper()
+		text, err := os.ReadFile("testdata/" + name + ".json")
+		if err == nil {
+			err = bson.UnmarshalExtJSON(text, true, doc)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.TrimSpace(text)
+	}
+	same := func(name string, doc any, stored []byte) {
+		t.Helper()
+		again, err := bson.MarshalExtJSON(doc, true, false)
+		if err != nil || !bytes.Equal(again, stored) {
+			t.Errorf("%s\nstored %s\n again %s\n error %v", name, stored, again, err)
+		}
+	}
+
+	var doc incidentDoc
+	text := stored("incident", &doc)
+	i, err := toIncident(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: i.FoldedRev < i.Rev}
+	if again.Body, err = toBody(i, doc.Body.Write); err != nil {
+		t.Fatal(err)
+	}
+	same("incident", again, text)
+
+	var ofLedger ledgerDoc
+	text = stored("ledger", &ofLedger)
+	l, err := toLedger(ofLedger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ofLedger, err = toLedgerDoc(l, ofLedger.Write); err != nil {
+		t.Fatal(err)
+	}
+	same("ledger", ofLedger, text)
+
+	var ofRollup rollupDoc
+	text = stored("rollup", &ofRollup)
+	r, err := toRollup(ofRollup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ofRollup, err = toRollupDoc(r, ofRollup.Write); err != nil {
+		t.Fatal(err)
+	}
+	same("rollup", ofRollup, text)
+}
+
+func TestNumbersThatAreNoneAreRefused(t *testing.T) {
+	for name, change := range map[string]func(*incident.Reading){
+		"a probability": func(r *incident.Reading) { r.Kind.P = map[string]float64{"threat": math.NaN()} },
+		"a weight":      func(r *incident.Reading) { r.Target.Reasons = []incident.Reason{{Weight: math.Inf(1)}} },
+		"of a basis": func(r *incident.Reading) {
+			r.Basis = []incident.Judgement{{P: map[string]float64{"racist": math.NaN()}}}
+		},
+	} {
+		i := small("i", 1)
+		i.Readings = make([]incident.Reading, 1)
+		change(&i.Readings[0])
+		if _, err := toBody(i, bson.NewObjectID()); !errors.Is(err, errNumber) {
+			t.Errorf("%s: %v, want %v", name, err, errNumber)
+		}
+	}
+	i := small("i", 1)
+	i.Lines = []incident.LedgerKey{{Site: "leeds"}}
+	if _, err := toBody(i, bson.NewObjectID()); !errors.Is(err, errMonth) {
+		t.Errorf("no month: %v, want %v", err, errMonth)
+	}
+}
+
+// TestRecount has the server count incidents, and one that somebody changed by
+// hand.
+func TestRecount(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			d, ctx := s.open(t), t.Context()
+			want := make(map[incident.LedgerKey][]incident.Cell)
+			for n := range 60 {
+				i := small(bson.NewObjectID().Hex(), 1)
+				i.Site, i.PeopleAffected, i.Employer = []string{"leeds", "york"}[n%2], n%3, []string{"", "Demo Department"}[n/2%2]
+				i.OccurredAt = november.Add(-(n % 5)).Start()
+				i.Kind.Reporter, i.Channel.Machine = incident.Kinds[n%4], incident.Channels[n%3]
+				i.Reports = make([]incident.FiledReport, 1+n%2)
+				if n%7 == 0 {
+					i.Status = incident.StatusWithdrawn
+				}
+				if err := d.InsertIncident(ctx, i); err != nil {
+					t.Fatal(err)
+				}
+				if line := i.Line(i.Ledger()); line.Counted && !i.Month().Before(november.Add(-3)) {
+					want[i.Ledger()] = incident.Merge(want[i.Ledger()], []incident.Cell{{Dims: line.Dims, Incidents: 1, Reports: line.Reports, People: line.People}})
+				}
+			}
+			got, err := d.Recount(ctx, november.Add(-3), november)
+			if err != nil || !reflect.DeepEqual(got, store.InOrder(want)) {
+				t.Fatalf("got %+v, %v\nwant %+v", got, err, store.InOrder(want))
+			}
+			result, err := d.collection(incidents).UpdateMany(ctx, bson.D{{Key: "by.site", Value: "leeds"}}, bson.D{{Key: "$set", Value: bson.D{{Key: "by.people", Value: 9}}}})
+			if err != nil || result.ModifiedCount == 0 {
+				t.Fatalf("%+v, %v", result, err)
+			}
+			if got, err := d.Recount(ctx, november.Add(-3), november); err != nil || reflect.DeepEqual(got, store.InOrder(want)) {
+				t.Errorf("what was changed by hand is not seen: %v", err)
+			}
+		})
+	}
+}
+
+// TestGroupsLeaveWhatWasDone, since there are no transactions: nothing is
+// undone, and after a failure nothing more is done.
+func TestGroupsLeaveWhatWasDone(t *testing.T) {
+	d := server{uri: mongotest.Start(t)}.open(t)
+	ctx, mind := t.Context(), errors.New("changed my mind")
+	var kept store.Store
+	err := d.Group(ctx, func(s store.Store) error {
+		kept = s
+		if err := s.SetMeta(ctx, "name", nil); err != nil {
+			t.Error(err)
+		}
+		return mind
+	})
+	if !errors.Is(err, mind) {
+		t.Errorf("error %v, want fn’s", err)
+	}
+	if _, err := d.Meta(ctx, "name"); err != nil {
+		t.Errorf("what was done: %v", err)
+	}
+	if err := kept.SetMeta(ctx, "late", nil); !errors.Is(err, errEnded) {
+		t.Errorf("after the group: %v", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	err = d.Group(ctx, func(s store.Store) error {
+		if err := s.SetMeta(ended, "never", nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("a context that ended: %v", err)
+		}
+		if err := s.SetMeta(ctx, "after", nil); err == nil {
+			t.Error("after a failure an operation was done")
+		}
+		return nil
+	})
+	if err == nil {
+		t.Error("a group hid that an operation failed")
+	}
+}
