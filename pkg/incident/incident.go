@@ -172,14 +172,21 @@ const (
 	ActionReopened     Action = "reopened"
 	ActionAdded        Action = "added_by_reporter"
 	ActionWithdrawn    Action = "withdrawn"
+	ActionAnswered     Action = "answered_by_reporter" // a rep's question
+	ActionContact      Action = "contact_changed"      // by the reporter: who may know who they are
+	ActionMessaged     Action = "messaged"             // to the reporter
+	ActionAsked        Action = "asked"                // the reporter a question
 	ActionUnreadable   Action = "unreadable"
 )
+
+// RoleReporter is the Role of whoever holds a report's receipt.
+const RoleReporter = "reporter"
 
 // Actor is who made a change: a person with an account, a token, the
 // reporter, or the machine.
 type Actor struct {
 	Role string // "rep", "manager", "administrator", "reporter", "machine"
-	ID   string // of the account or token; the model version for the machine
+	ID   string // of the account or token; the model version for the machine; a reporter's is of timeline.Keeper
 	Name string // shown in the timeline; "" for a reporter
 }
 
@@ -193,12 +200,27 @@ type Change struct {
 	At         time.Time
 	By         Actor
 	Action     Action
-	Field      string // with ActionCorrected the field, with ActionAdded what was added
+	Field      string // with ActionCorrected the field; what the reporter added: "words", FieldNothingHappened, "withdrawn"
 	From, To   string // values of Field, or statuses where the action set one
-	Event      string // the addition's id where the reporter did it: tells a redelivery
+	Event      string // the addition's id where the reporter did it: tells a redelivery; of a message to one of several reporters, their Actor.ID
 	SealedNote []byte // a note or a reason, in words
 	NoteHash   []byte // SHA-256 of SealedNote as it was written
 	Chain      []byte
+}
+
+// FieldNothingHappened is the Field of an entry by which a reporter says that
+// nothing happened.
+const FieldNothingHappened = "nothing_happened"
+
+// NothingHappened reports whether a reporter has said that nothing happened.
+func (i *Incident) NothingHappened() bool {
+	return slices.ContainsFunc(i.Timeline, Change.SaysNothingHappened)
+}
+
+// SaysNothingHappened reports whether a reporter says by this entry that
+// nothing happened. A reporter reopens for no other reason.
+func (c Change) SaysNothingHappened() bool {
+	return c.By.Role == RoleReporter && (c.Field == FieldNothingHappened || c.Action == ActionReopened)
 }
 
 // Locate sets where and when it happened, by which it counts, and remembers

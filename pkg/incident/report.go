@@ -177,6 +177,24 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	return nil
 }
 
+// CheckContact returns nil, or what to mend about who may know who reported:
+// "contact". Whoever is to be anonymous leaves no name.
+func CheckContact(c Contact) []fault.Field {
+	var bad []fault.Field
+	wrong := func(field, message string, args ...any) {
+		bad = append(bad, fault.Wrong(field, message, args...))
+	}
+	if !known(ContactChoices, c.Choice) {
+		wrong("contact", "Select who may know that you reported this.")
+	}
+	if c.Choice == ContactAnonymous && c.Name+c.Details != "" {
+		wrong("contact", "You gave a name or a way to reach you. Take it out, or say who may know.")
+	}
+	words(wrong, "contact", fault.Text("Your name"), c.Name, MaxContact)
+	words(wrong, "contact", fault.Text("How to reach you"), c.Details, MaxContact)
+	return bad
+}
+
 // CheckOccurred returns "", or what to mend about the time it happened. Now is
 // the server's clock.
 func CheckOccurred(at time.Time, p Precision, now time.Time) string {

@@ -106,6 +106,15 @@ func (l Language) Moment(t time.Time) string {
 	return fmt.Sprintf("%s %d %s %s", welshDays[t.Weekday()], t.Day(), MonthName(Welsh, t.Month()), t.Format("2006, 3:04pm"))
 }
 
+// Day returns a day as people write it, like Monday 2 January. The zone is the
+// caller's.
+func (l Language) Day(t time.Time) string {
+	if l != Welsh {
+		return t.Format("Monday 2 January")
+	}
+	return fmt.Sprintf("%s %d %s", welshDays[t.Weekday()], t.Day(), MonthName(Welsh, t.Month()))
+}
+
 // MonthName returns a month's name in a language.
 func MonthName(l Language, m time.Month) string {
 	if l == Welsh {

@@ -193,6 +193,8 @@ func TestSaying(t *testing.T) {
 		{English.Fields([]fault.Field{field})[0].Message, "What happened must be 5,000 characters or fewer."},
 		{Welsh.Fault(fault.New(fault.NotFound, "x", "Your account may not open this.")).Message, Welsh.Say("Your account may not open this.")},
 		{Welsh.Moment(time.Date(2026, 11, 21, 15, 4, 0, 0, time.UTC)), "dydd Sadwrn 21 Tachwedd 2026, 3:04pm"},
+		{Welsh.Day(time.Date(2026, 11, 21, 15, 4, 0, 0, time.UTC)), "dydd Sadwrn 21 Tachwedd"},
+		{English.Day(time.Date(2026, 11, 21, 15, 4, 0, 0, time.UTC)), "Saturday 21 November"},
 		{English.Moment(time.Date(2026, 11, 21, 15, 4, 0, 0, time.UTC)), "Saturday 21 November 2026, 3:04pm"},
 	} {
 		if c.got != c.want {

@@ -71,7 +71,8 @@ func (x *FollowUpRequest) GetReceiptHash() []byte {
 	return nil
 }
 
-// FollowUpReply answers it. It holds no words of the report.
+// FollowUpReply answers it. It holds no words of the report, and what reporter
+// and rep wrote to each other only under seal.
 type FollowUpReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// False when no report has this receipt; then nothing else is set.
@@ -84,7 +85,16 @@ type FollowUpReply struct {
 	// When the status was last changed.
 	ChangedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=changed_at,json=changedAt,proto3" json:"changed_at,omitempty"`
 	// What was done, oldest first, in the words meant for the reporter.
-	Steps         []*FollowUpStep `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
+	Steps []*FollowUpStep `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
+	// A person has opened it and said so.
+	Read bool `protobuf:"varint,7,opt,name=read,proto3" json:"read,omitempty"`
+	// Who may know who reported, a value of the taxonomy.
+	ContactChoice string `protobuf:"bytes,8,opt,name=contact_choice,json=contactChoice,proto3" json:"contact_choice,omitempty"`
+	// What reporter and reps said to each other, oldest first.
+	Messages []*FollowUpMessage `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
+	// A data key made for this answer, wrapped by the master key; absent where no
+	// message has words.
+	WrappedKey    []byte `protobuf:"bytes,10,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -161,12 +171,45 @@ func (x *FollowUpReply) GetSteps() []*FollowUpStep {
 	return nil
 }
 
+func (x *FollowUpReply) GetRead() bool {
+	if x != nil {
+		return x.Read
+	}
+	return false
+}
+
+func (x *FollowUpReply) GetContactChoice() string {
+	if x != nil {
+		return x.ContactChoice
+	}
+	return ""
+}
+
+func (x *FollowUpReply) GetMessages() []*FollowUpMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *FollowUpReply) GetWrappedKey() []byte {
+	if x != nil {
+		return x.WrappedKey
+	}
+	return nil
+}
+
 // FollowUpStep is one thing that was done with the report.
 type FollowUpStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// The status it led to.
-	Status        string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	Status string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	// What was done, an action of the timeline: "closed". Empty from reporting
+	// before 1.2.
+	Action string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// The reporter did it.
+	Own           bool `protobuf:"varint,4,opt,name=own,proto3" json:"own,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -215,6 +258,104 @@ func (x *FollowUpStep) GetStatus() string {
 	return ""
 }
 
+func (x *FollowUpStep) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *FollowUpStep) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+// FollowUpMessage is one thing that the reporter or a rep said.
+type FollowUpMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// "reporter" or "rep". Nobody is named.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// "words", "answer", "nothing_happened", "withdrawn" or "contact" of the
+	// reporter; "message" or "question" of a rep.
+	What string `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	// The addition's id where the reporter said it.
+	AdditionId string `protobuf:"bytes,4,opt,name=addition_id,json=additionId,proto3" json:"addition_id,omitempty"`
+	// The words in UTF-8, sealed under the answer's key with the report id, the
+	// word "follow-up" and the message's place in the list, from 0, as associated
+	// data.
+	SealedText    []byte `protobuf:"bytes,5,opt,name=sealed_text,json=sealedText,proto3" json:"sealed_text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowUpMessage) Reset() {
+	*x = FollowUpMessage{}
+	mi := &file_onrecord_v1_follow_up_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowUpMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowUpMessage) ProtoMessage() {}
+
+func (x *FollowUpMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_onrecord_v1_follow_up_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowUpMessage.ProtoReflect.Descriptor instead.
+func (*FollowUpMessage) Descriptor() ([]byte, []int) {
+	return file_onrecord_v1_follow_up_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *FollowUpMessage) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *FollowUpMessage) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *FollowUpMessage) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *FollowUpMessage) GetAdditionId() string {
+	if x != nil {
+		return x.AdditionId
+	}
+	return ""
+}
+
+func (x *FollowUpMessage) GetSealedText() []byte {
+	if x != nil {
+		return x.SealedText
+	}
+	return nil
+}
+
 // SiteDirectory is the list of sites that reporting keeps in the key-value
 // bucket for intake.
 type SiteDirectory struct {
@@ -226,7 +367,7 @@ type SiteDirectory struct {
 
 func (x *SiteDirectory) Reset() {
 	*x = SiteDirectory{}
-	mi := &file_onrecord_v1_follow_up_proto_msgTypes[3]
+	mi := &file_onrecord_v1_follow_up_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +379,7 @@ func (x *SiteDirectory) String() string {
 func (*SiteDirectory) ProtoMessage() {}
 
 func (x *SiteDirectory) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_follow_up_proto_msgTypes[3]
+	mi := &file_onrecord_v1_follow_up_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +392,7 @@ func (x *SiteDirectory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SiteDirectory.ProtoReflect.Descriptor instead.
 func (*SiteDirectory) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_follow_up_proto_rawDescGZIP(), []int{3}
+	return file_onrecord_v1_follow_up_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SiteDirectory) GetSites() []*Site {
@@ -279,7 +420,7 @@ type Site struct {
 
 func (x *Site) Reset() {
 	*x = Site{}
-	mi := &file_onrecord_v1_follow_up_proto_msgTypes[4]
+	mi := &file_onrecord_v1_follow_up_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +432,7 @@ func (x *Site) String() string {
 func (*Site) ProtoMessage() {}
 
 func (x *Site) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_follow_up_proto_msgTypes[4]
+	mi := &file_onrecord_v1_follow_up_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +445,7 @@ func (x *Site) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Site.ProtoReflect.Descriptor instead.
 func (*Site) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_follow_up_proto_rawDescGZIP(), []int{4}
+	return file_onrecord_v1_follow_up_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Site) GetId() string {
@@ -362,7 +503,7 @@ const file_onrecord_v1_follow_up_proto_rawDesc = "" +
 	"\n" +
 	"\x1bonrecord/v1/follow_up.proto\x12\vonrecord.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n" +
 	"\x0fFollowUpRequest\x12!\n" +
-	"\freceipt_hash\x18\x01 \x01(\fR\vreceiptHash\"\x83\x02\n" +
+	"\freceipt_hash\x18\x01 \x01(\fR\vreceiptHash\"\x99\x03\n" +
 	"\rFollowUpReply\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x1b\n" +
 	"\treport_id\x18\x02 \x01(\tR\breportId\x12\x16\n" +
@@ -371,10 +512,26 @@ const file_onrecord_v1_follow_up_proto_rawDesc = "" +
 	"receivedAt\x129\n" +
 	"\n" +
 	"changed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\x12/\n" +
-	"\x05steps\x18\x06 \x03(\v2\x19.onrecord.v1.FollowUpStepR\x05steps\"R\n" +
+	"\x05steps\x18\x06 \x03(\v2\x19.onrecord.v1.FollowUpStepR\x05steps\x12\x12\n" +
+	"\x04read\x18\a \x01(\bR\x04read\x12%\n" +
+	"\x0econtact_choice\x18\b \x01(\tR\rcontactChoice\x128\n" +
+	"\bmessages\x18\t \x03(\v2\x1c.onrecord.v1.FollowUpMessageR\bmessages\x12\x1f\n" +
+	"\vwrapped_key\x18\n" +
+	" \x01(\fR\n" +
+	"wrappedKey\"|\n" +
 	"\fFollowUpStep\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06status\x18\x02 \x01(\tR\x06status\"8\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x10\n" +
+	"\x03own\x18\x04 \x01(\bR\x03own\"\xa7\x01\n" +
+	"\x0fFollowUpMessage\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x1f\n" +
+	"\vaddition_id\x18\x04 \x01(\tR\n" +
+	"additionId\x12\x1f\n" +
+	"\vsealed_text\x18\x05 \x01(\fR\n" +
+	"sealedText\"8\n" +
 	"\rSiteDirectory\x12'\n" +
 	"\x05sites\x18\x01 \x03(\v2\x11.onrecord.v1.SiteR\x05sites\"\xa4\x01\n" +
 	"\x04Site\x12\x0e\n" +
@@ -398,26 +555,29 @@ func file_onrecord_v1_follow_up_proto_rawDescGZIP() []byte {
 	return file_onrecord_v1_follow_up_proto_rawDescData
 }
 
-var file_onrecord_v1_follow_up_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_onrecord_v1_follow_up_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_onrecord_v1_follow_up_proto_goTypes = []any{
 	(*FollowUpRequest)(nil),       // 0: onrecord.v1.FollowUpRequest
 	(*FollowUpReply)(nil),         // 1: onrecord.v1.FollowUpReply
 	(*FollowUpStep)(nil),          // 2: onrecord.v1.FollowUpStep
-	(*SiteDirectory)(nil),         // 3: onrecord.v1.SiteDirectory
-	(*Site)(nil),                  // 4: onrecord.v1.Site
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*FollowUpMessage)(nil),       // 3: onrecord.v1.FollowUpMessage
+	(*SiteDirectory)(nil),         // 4: onrecord.v1.SiteDirectory
+	(*Site)(nil),                  // 5: onrecord.v1.Site
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_onrecord_v1_follow_up_proto_depIdxs = []int32{
-	5, // 0: onrecord.v1.FollowUpReply.received_at:type_name -> google.protobuf.Timestamp
-	5, // 1: onrecord.v1.FollowUpReply.changed_at:type_name -> google.protobuf.Timestamp
+	6, // 0: onrecord.v1.FollowUpReply.received_at:type_name -> google.protobuf.Timestamp
+	6, // 1: onrecord.v1.FollowUpReply.changed_at:type_name -> google.protobuf.Timestamp
 	2, // 2: onrecord.v1.FollowUpReply.steps:type_name -> onrecord.v1.FollowUpStep
-	5, // 3: onrecord.v1.FollowUpStep.at:type_name -> google.protobuf.Timestamp
-	4, // 4: onrecord.v1.SiteDirectory.sites:type_name -> onrecord.v1.Site
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	3, // 3: onrecord.v1.FollowUpReply.messages:type_name -> onrecord.v1.FollowUpMessage
+	6, // 4: onrecord.v1.FollowUpStep.at:type_name -> google.protobuf.Timestamp
+	6, // 5: onrecord.v1.FollowUpMessage.at:type_name -> google.protobuf.Timestamp
+	5, // 6: onrecord.v1.SiteDirectory.sites:type_name -> onrecord.v1.Site
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_onrecord_v1_follow_up_proto_init() }
@@ -431,7 +591,7 @@ func file_onrecord_v1_follow_up_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onrecord_v1_follow_up_proto_rawDesc), len(file_onrecord_v1_follow_up_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -80,6 +80,18 @@ var messages = map[string]proto.Message{
 			ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", AdditionId: "01890a5d-ac96-774b-bcce-b302099a8058",
 			Addition: onrecordv1.Addition_ADDITION_NOTHING_HAPPENED, WrappedKey: []byte{1}, SealedWords: []byte{2}}},
 	},
+	"added_contact": &onrecordv1.Envelope{
+		Type: "onrecord.v1.report.added", Id: "01890a5d-ac96-774b-bcce-b302099a8057.added.01890a5d-ac96-774b-bcce-b302099a8060",
+		Time: at("2026-11-27T12:00:02Z"), Producer: "intake/1.2.0", Trace: "7f1c9c",
+		Event: &onrecordv1.Envelope_ReportAdded{ReportAdded: &onrecordv1.ReportAdded{
+			ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", AdditionId: "01890a5d-ac96-774b-bcce-b302099a8060", Digest: []byte{4, 5, 6},
+			Addition: onrecordv1.Addition_ADDITION_CONTACT, ContactChoice: "may_be_named", WrappedKey: []byte{1}, SealedWords: []byte{2}}},
+	},
+	"added_contact_words": &onrecordv1.AddedWords{Text: "t", ContactName: "c", ContactDetails: "d"},
+	"follow_up_messages": &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "waiting_for_reporter", Read: true,
+		ContactChoice: "anonymous", WrappedKey: []byte{7, 8}, Messages: []*onrecordv1.FollowUpMessage{
+			{At: at("2026-11-27T12:00:00Z"), From: "rep", What: "question", SealedText: []byte{9, 10}},
+			{At: at("2026-11-27T12:00:02Z"), From: "reporter", What: "answer", AdditionId: "01890a5d-ac96-774b-bcce-b302099a8060", SealedText: []byte{9, 11}}}},
 	"words":           &onrecordv1.ReportWords{Narrative: "n", SiteName: "s", Employer: "e", ContactName: "c", ContactDetails: "d"},
 	"added_words":     &onrecordv1.AddedWords{Text: "t"},
 	"follow_up":       &onrecordv1.FollowUpRequest{ReceiptHash: []byte{1, 2, 3}},

@@ -39,6 +39,8 @@ const (
 	Addition_ADDITION_NOTHING_HAPPENED Addition = 2
 	// The reporter takes the report back.
 	Addition_ADDITION_WITHDRAWN Addition = 3
+	// The reporter says anew who may know that it was them.
+	Addition_ADDITION_CONTACT Addition = 4
 )
 
 // Enum value maps for Addition.
@@ -48,12 +50,14 @@ var (
 		1: "ADDITION_WORDS",
 		2: "ADDITION_NOTHING_HAPPENED",
 		3: "ADDITION_WITHDRAWN",
+		4: "ADDITION_CONTACT",
 	}
 	Addition_value = map[string]int32{
 		"ADDITION_UNSPECIFIED":      0,
 		"ADDITION_WORDS":            1,
 		"ADDITION_NOTHING_HAPPENED": 2,
 		"ADDITION_WITHDRAWN":        3,
+		"ADDITION_CONTACT":          4,
 	}
 )
 
@@ -899,6 +903,11 @@ type ReportAdded struct {
 	// UUIDv7 made on the phone: the idempotency key of the addition.
 	AdditionId string   `protobuf:"bytes,2,opt,name=addition_id,json=additionId,proto3" json:"addition_id,omitempty"`
 	Addition   Addition `protobuf:"varint,3,opt,name=addition,proto3,enum=onrecord.v1.Addition" json:"addition,omitempty"`
+	// Keyed digest of what was added, as in ReportFiled. Absent in events of
+	// intake before 1.2.
+	Digest []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// With ADDITION_CONTACT: who may know from now on, a value of the taxonomy.
+	ContactChoice string `protobuf:"bytes,5,opt,name=contact_choice,json=contactChoice,proto3" json:"contact_choice,omitempty"`
 	// As in ReportFiled; absent where there are no words.
 	WrappedKey []byte `protobuf:"bytes,30,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
 	// AddedWords, sealed with the report id, the addition id and "added" as
@@ -959,6 +968,20 @@ func (x *ReportAdded) GetAddition() Addition {
 	return Addition_ADDITION_UNSPECIFIED
 }
 
+func (x *ReportAdded) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *ReportAdded) GetContactChoice() string {
+	if x != nil {
+		return x.ContactChoice
+	}
+	return ""
+}
+
 func (x *ReportAdded) GetWrappedKey() []byte {
 	if x != nil {
 		return x.WrappedKey
@@ -975,10 +998,12 @@ func (x *ReportAdded) GetSealedWords() []byte {
 
 // AddedWords is what was added. It never travels or rests unsealed.
 type AddedWords struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Text           string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	ContactName    string                 `protobuf:"bytes,2,opt,name=contact_name,json=contactName,proto3" json:"contact_name,omitempty"`
+	ContactDetails string                 `protobuf:"bytes,3,opt,name=contact_details,json=contactDetails,proto3" json:"contact_details,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *AddedWords) Reset() {
@@ -1014,6 +1039,20 @@ func (*AddedWords) Descriptor() ([]byte, []int) {
 func (x *AddedWords) GetText() string {
 	if x != nil {
 		return x.Text
+	}
+	return ""
+}
+
+func (x *AddedWords) GetContactName() string {
+	if x != nil {
+		return x.ContactName
+	}
+	return ""
+}
+
+func (x *AddedWords) GetContactDetails() string {
+	if x != nil {
+		return x.ContactDetails
 	}
 	return ""
 }
@@ -1097,23 +1136,28 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\x03end\x18\x02 \x01(\rR\x03end\x12\x14\n" +
 	"\x05class\x18\x03 \x01(\tR\x05class\x12\x10\n" +
 	"\x03for\x18\x04 \x01(\tR\x03for\x12\x16\n" +
-	"\x06weight\x18\x05 \x01(\x01R\x06weight\"\xc2\x01\n" +
+	"\x06weight\x18\x05 \x01(\x01R\x06weight\"\x81\x02\n" +
 	"\vReportAdded\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12\x1f\n" +
 	"\vaddition_id\x18\x02 \x01(\tR\n" +
 	"additionId\x121\n" +
-	"\baddition\x18\x03 \x01(\x0e2\x15.onrecord.v1.AdditionR\baddition\x12\x1f\n" +
+	"\baddition\x18\x03 \x01(\x0e2\x15.onrecord.v1.AdditionR\baddition\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\fR\x06digest\x12%\n" +
+	"\x0econtact_choice\x18\x05 \x01(\tR\rcontactChoice\x12\x1f\n" +
 	"\vwrapped_key\x18\x1e \x01(\fR\n" +
 	"wrappedKey\x12!\n" +
-	"\fsealed_words\x18\x1f \x01(\fR\vsealedWords\" \n" +
+	"\fsealed_words\x18\x1f \x01(\fR\vsealedWords\"l\n" +
 	"\n" +
 	"AddedWords\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text*o\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12!\n" +
+	"\fcontact_name\x18\x02 \x01(\tR\vcontactName\x12'\n" +
+	"\x0fcontact_details\x18\x03 \x01(\tR\x0econtactDetails*\x85\x01\n" +
 	"\bAddition\x12\x18\n" +
 	"\x14ADDITION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eADDITION_WORDS\x10\x01\x12\x1d\n" +
 	"\x19ADDITION_NOTHING_HAPPENED\x10\x02\x12\x16\n" +
-	"\x12ADDITION_WITHDRAWN\x10\x03B;Z9github.com/onrecord/onrecord/proto/onrecord/v1;onrecordv1b\x06proto3"
+	"\x12ADDITION_WITHDRAWN\x10\x03\x12\x14\n" +
+	"\x10ADDITION_CONTACT\x10\x04B;Z9github.com/onrecord/onrecord/proto/onrecord/v1;onrecordv1b\x06proto3"
 
 var (
 	file_onrecord_v1_report_proto_rawDescOnce sync.Once

@@ -1,9 +1,6 @@
 package intake
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -72,19 +69,37 @@ func (s *Service) sitesAPI(c *fiber.Ctx) error {
 	return c.Send(sites.body)
 }
 
-// stepJSON and standingJSON answer POST /api/v1/follow-up.
+// stepJSON and the others answer POST /api/v1/follow-up.
 type stepJSON struct {
 	At         time.Time       `json:"at"`
 	Status     incident.Status `json:"status"`
 	StatusText string          `json:"status_text"`
 }
 
+type messageJSON struct {
+	At   time.Time `json:"at"`
+	From string    `json:"from"`
+	What string    `json:"what"`
+	Text string    `json:"text,omitempty"`
+}
+
+type addedJSON struct {
+	ID         string    `json:"id"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
 type standingJSON struct {
-	Status     incident.Status `json:"status"`
-	StatusText string          `json:"status_text"`
-	ReceivedAt time.Time       `json:"received_at"`
-	ChangedAt  time.Time       `json:"changed_at"`
-	Steps      []stepJSON      `json:"steps"`
+	Registered bool                   `json:"registered"` // it is in the safety reps' list
+	Read       bool                   `json:"read"`       // by a person
+	Status     incident.Status        `json:"status"`
+	StatusText string                 `json:"status_text"`
+	ReceivedAt time.Time              `json:"received_at"`
+	ChangedAt  time.Time              `json:"changed_at"`
+	ExpectBy   *time.Time             `json:"expect_by"` // when to expect more; null where nothing more is to come
+	Contact    incident.ContactChoice `json:"contact"`
+	Steps      []stepJSON             `json:"steps"`
+	Messages   []messageJSON          `json:"messages"`
+	Addition   *addedJSON             `json:"addition,omitempty"` // what was just received
 }
 
 // followUpAPI is POST /api/v1/follow-up. The receipt stands in the body: in an
@@ -93,24 +108,34 @@ func (s *Service) followUpAPI(c *fiber.Ctx) error {
 	if kind, _ := mediaType(c); kind != fiber.MIMEApplicationJSON {
 		return fault.New(fault.UnsupportedMedia, "unsupported_media", "Send {\"receipt\":\"…\"} as application/json.")
 	}
-	var question struct {
-		Receipt string `json:"receipt"`
-	}
-	d := json.NewDecoder(strings.NewReader(string(c.Request().Body())))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&question); err != nil {
-		return fault.New(fault.Malformed, "malformed", "The body must be {\"receipt\":\"…\"}.").Because(err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return fault.New(fault.Malformed, "malformed", "There is something after the JSON object.")
-	}
-	st, err := s.lookUp(c.UserContext(), web.ClientNetwork(c), question.Receipt)
+	q, err := filing.FollowUpFromJSON(c.Request().Body())
 	if err != nil {
 		return err
 	}
-	answer := standingJSON{st.Status, string(statusText(st.Status)), st.ReceivedAt, st.ChangedAt, make([]stepJSON, 0, len(st.Steps))}
-	for _, step := range st.Steps {
-		answer.Steps = append(answer.Steps, stepJSON{step.At, step.Status, string(statusText(step.Status))})
+	st, err := s.followUp(c.UserContext(), web.ClientNetwork(c), q)
+	if err != nil {
+		return err
 	}
-	return c.JSON(answer)
+	if st.Added != nil && st.Added.replayed {
+		c.Set("Idempotency-Replayed", "true")
+	}
+	return c.JSON(asJSON(st, s.now()))
+}
+
+func asJSON(st standing, now time.Time) standingJSON {
+	answer := standingJSON{Registered: true, Read: st.Read, Status: st.Status, StatusText: string(statusText(st.Status)), ReceivedAt: st.ReceivedAt, ChangedAt: st.ChangedAt,
+		Contact: st.Contact, Steps: make([]stepJSON, 0, len(st.Steps)), Messages: make([]messageJSON, 0, len(st.Messages))}
+	if by, _, _ := st.expect(now); !by.IsZero() {
+		answer.ExpectBy = &by
+	}
+	for _, step := range st.Steps {
+		answer.Steps = append(answer.Steps, stepJSON{step.At, step.Status, string(step.text())})
+	}
+	for _, m := range st.Messages {
+		answer.Messages = append(answer.Messages, messageJSON{m.At, m.From, m.What, m.Text})
+	}
+	if st.Added != nil {
+		answer.Addition = &addedJSON{st.Added.id, st.Added.at}
+	}
+	return answer
 }

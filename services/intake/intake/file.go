@@ -39,12 +39,11 @@ var (
 // fault.Conflict and the first stays. Errors: fault.Invalid naming every field,
 // fault.Unavailable when nothing was promised.
 func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) {
-	select {
-	case s.inFlight <- struct{}{}:
-		defer func() { <-s.inFlight }()
-	default:
-		return received{}, errBusy.Retry(2 * time.Second)
+	leave, err := s.enter()
+	if err != nil {
+		return received{}, err
 	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	r, err := s.publish(ctx, f)
@@ -57,6 +56,17 @@ func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) 
 	}
 	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_intake_filings_total{outcome=%q}`, outcome)).Inc()
 	return r, err
+}
+
+// enter takes a place among those who wait for the stream, or returns
+// fault.Unavailable. Whoever has one calls leave in the end.
+func (s *Service) enter() (leave func(), err error) {
+	select {
+	case s.inFlight <- struct{}{}:
+		return func() { <-s.inFlight }, nil
+	default:
+		return nil, errBusy.Retry(2 * time.Second)
+	}
 }
 
 func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, error) {

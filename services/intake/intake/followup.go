@@ -3,6 +3,8 @@ package intake
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -10,22 +12,40 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/seal"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/intake/internal/filing"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
 )
 
 // standing is where a report stands, as its reporter may know it.
 type standing struct {
+	Code       receipt.Code
 	Status     incident.Status
+	Read       bool // a person has opened it and done something
 	ReceivedAt time.Time
 	ChangedAt  time.Time
-	Steps      []step // oldest first
+	Contact    incident.ContactChoice
+	Steps      []step    // oldest first
+	Messages   []message // oldest first
+	Added      *added    // what was just taken in
 }
 
 // step is one thing that was done.
 type step struct {
 	At     time.Time
 	Status incident.Status
+	Action incident.Action // "" from a reporting that does not say
+	Own    bool            // the reporter did it
+}
+
+// message is one thing that the reporter or a rep said.
+type message struct {
+	At   time.Time
+	From string // "reporter", "rep"
+	What string // see FollowUpMessage
+	ID   string // of the addition; "" of a rep's
+	Text string
 }
 
 var (
@@ -34,41 +54,154 @@ var (
 	errTooOften       = fault.New(fault.TooMany, "too_many", "That was asked too often. Wait a minute and try again.")
 )
 
-// lookUp returns where the report with a receipt stands. What it does is the
-// same for a receipt that exists and for one that does not. Errors:
-// fault.Invalid for no receipt code, fault.NotFound, fault.TooMany past the
-// limit, fault.Unavailable when reporting does not answer.
-func (s *Service) lookUp(ctx context.Context, client, text string) (standing, error) {
+// followUp answers the holder of a receipt: it takes in what they add, and
+// returns where their report stands. What it does is the same for a receipt
+// that exists and for one that does not. Errors: fault.Invalid for no receipt
+// code or something added that must be mended, fault.NotFound, fault.TooMany
+// past the limit, fault.Conflict for another addition under the same id,
+// fault.Unavailable when reporting or the stream does not answer: then nothing
+// was promised.
+func (s *Service) followUp(ctx context.Context, client string, q *filing.FollowUp) (standing, error) {
 	now := s.now()
 	if wait := s.followUps.allow(ctx, client, now); wait > 0 {
 		return standing{}, errTooOften.Retry(wait)
 	}
+	code, err := parseReceipt(q.Receipt)
+	if err != nil {
+		return standing{}, err
+	}
+	if q.Addition != nil {
+		if err := q.Addition.Validate(); err != nil {
+			return standing{}, err
+		}
+	}
+	reportID, st, err := s.lookUp(ctx, code)
+	if err != nil || q.Addition == nil {
+		return st, err
+	}
+	r, err := s.add(ctx, reportID, q.Addition)
+	if err != nil {
+		return st, err
+	}
+	st.Added = &r
+	st.say(q.Addition, r)
+	return st, nil
+}
+
+func parseReceipt(text string) (receipt.Code, error) {
 	code, err := receipt.Parse(text)
 	if err != nil {
-		return standing{}, errBadReceipt
+		return code, errBadReceipt
 	}
+	return code, nil
+}
+
+// say adds to the messages what was just taken in, which reporting may not
+// know yet.
+func (st *standing) say(a *filing.Addition, r added) {
+	if slices.ContainsFunc(st.Messages, func(m message) bool { return m.ID == a.ID }) {
+		return
+	}
+	what := map[string]string{filing.AddWithdraw: "withdrawn"}[a.What]
+	switch {
+	case a.What == filing.AddWords && st.Status == incident.StatusWaitingForReporter:
+		what = "answer"
+	case what == "":
+		what = a.What
+	}
+	if a.What == filing.AddContact {
+		st.Contact = a.Contact.Choice
+	}
+	st.Messages = append(st.Messages, message{At: r.at, From: "reporter", What: what, ID: a.ID, Text: a.Text})
+}
+
+// lookUp asks reporting for the report with a receipt: its id, and where it
+// stands.
+func (s *Service) lookUp(ctx context.Context, code receipt.Code) (reportID string, st standing, err error) {
 	question, err := proto.Marshal(&onrecordv1.FollowUpRequest{ReceiptHash: code.Hash(s.keys)})
 	if err != nil {
-		return standing{}, fmt.Errorf("follow-up question: %w", err)
+		return "", standing{}, fmt.Errorf("follow-up question: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, followUpTimeout)
 	defer cancel()
 	data, err := s.bus.Request(ctx, bus.SubjectFollowUp, question)
 	if err != nil {
-		return standing{}, err
+		return "", standing{}, err
 	}
 	var reply onrecordv1.FollowUpReply
 	if err := proto.Unmarshal(data, &reply); err != nil {
-		return standing{}, fmt.Errorf("follow-up answer: %w", err)
+		return "", standing{}, fmt.Errorf("follow-up answer: %w", err)
 	}
 	if !reply.GetFound() {
-		return standing{}, errUnknownReceipt
+		return "", standing{}, errUnknownReceipt
 	}
-	st := standing{Status: incident.Status(reply.GetStatus()), ReceivedAt: reply.GetReceivedAt().AsTime(), ChangedAt: reply.GetChangedAt().AsTime()}
+	st = standing{Code: code, Status: incident.Status(reply.GetStatus()), Read: reply.GetRead(), Contact: incident.ContactChoice(reply.GetContactChoice()),
+		ReceivedAt: reply.GetReceivedAt().AsTime(), ChangedAt: reply.GetChangedAt().AsTime()}
 	for _, r := range reply.GetSteps() {
-		st.Steps = append(st.Steps, step{r.GetAt().AsTime(), incident.Status(r.GetStatus())})
+		st.Steps = append(st.Steps, step{r.GetAt().AsTime(), incident.Status(r.GetStatus()), incident.Action(r.GetAction()), r.GetOwn()})
 	}
-	return st, nil
+	st.Messages, err = s.openMessages(&reply)
+	return reply.GetReportId(), st, err
+}
+
+// openMessages returns the messages of an answer with their words open.
+func (s *Service) openMessages(reply *onrecordv1.FollowUpReply) ([]message, error) {
+	var key seal.DataKey
+	var messages []message
+	if len(reply.GetWrappedKey()) > 0 {
+		var err error
+		if key, err = s.keys.Unwrap(reply.GetWrappedKey()); err != nil {
+			return nil, fmt.Errorf("follow-up answer: %w", err)
+		}
+	}
+	for n, m := range reply.GetMessages() {
+		open := message{At: m.GetAt().AsTime(), From: m.GetFrom(), What: m.GetWhat(), ID: m.GetAdditionId()}
+		if len(m.GetSealedText()) > 0 {
+			text, err := key.Open(m.GetSealedText(), reply.GetReportId(), "follow-up", strconv.Itoa(n))
+			if err != nil {
+				return nil, fmt.Errorf("follow-up answer: message %d: %w", n, err)
+			}
+			open.Text = string(text)
+		}
+		messages = append(messages, open)
+	}
+	return messages, nil
+}
+
+// What a reporter is told to expect of the safety reps.
+const (
+	readWithin = 3 * 24 * time.Hour  // of being received
+	newsWithin = 14 * 24 * time.Hour // of the last news
+)
+
+// expect returns by when the reporter can expect more, and in which words; ""
+// where nothing more is to come. late says that it should have come by then.
+func (st standing) expect(now time.Time) (by time.Time, text fault.Text, late bool) {
+	switch {
+	case st.Status == incident.StatusNew:
+		by, text = st.ReceivedAt.Add(readWithin), fault.Text("A safety rep should open it by %s.")
+	case st.Status == incident.StatusWaitingForReporter:
+		return time.Time{}, fault.Text("They wait for your answer before they go on."), false
+	case st.Status.IsOpen():
+		by, text = st.lastNews().Add(newsWithin), fault.Text("There should be news here by %s.")
+	default:
+		return time.Time{}, "", false
+	}
+	if now.After(by) {
+		return by, fault.Text("There should have been news by %s, and there was none. Say so below, or ask a safety rep."), true
+	}
+	return by, text, false
+}
+
+// lastNews returns when the reps last did or said something.
+func (st standing) lastNews() time.Time {
+	last := st.ChangedAt
+	for _, m := range st.Messages {
+		if m.From == "rep" && m.At.After(last) {
+			last = m.At
+		}
+	}
+	return last
 }
 
 // statusTexts says in plain words where a report stands. Closed never claims
@@ -90,4 +223,26 @@ func statusText(st incident.Status) fault.Text {
 		return text
 	}
 	return fault.Text("Received.")
+}
+
+// text returns in plain words what a step did.
+func (t step) text() fault.Text {
+	switch t.Action {
+	case incident.ActionFiled:
+		return fault.Text("Received.")
+	case incident.ActionReopened:
+		return fault.Text("It was opened again.")
+	}
+	return statusText(t.Status)
+}
+
+// messageTexts says who said what, where there may be no words.
+var messageTexts = map[string]fault.Text{
+	"message":                 "A safety rep wrote to you.",
+	"question":                "A safety rep asked you something.",
+	"words":                   "You added something.",
+	"answer":                  "You answered.",
+	filing.AddNothingHappened: "You said that nothing happened.",
+	"withdrawn":               "You withdrew it.",
+	filing.AddContact:         "You changed who may know that it was you.",
 }

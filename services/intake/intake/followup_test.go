@@ -21,19 +21,25 @@ import (
 )
 
 // reporting answers for one receipt hash, as the service of that name does.
-func (p *program) reporting(t *testing.T) (know func(hash []byte)) {
+func (p *program) reporting(t *testing.T) (know func(e *onrecordv1.ReportFiled)) {
 	t.Helper()
 	var mu sync.Mutex
-	var known []byte
+	var known struct {
+		hash     []byte
+		reportID string
+	}
+	key, wrapped := p.keys.NewDataKey()
 	err := p.bus.Answer(t.Context(), bus.SubjectFollowUp, "reporting", func(_ context.Context, data []byte) []byte {
 		mu.Lock()
 		defer mu.Unlock()
 		var q onrecordv1.FollowUpRequest
 		reply := &onrecordv1.FollowUpReply{}
-		if proto.Unmarshal(data, &q) == nil && known != nil && string(q.GetReceiptHash()) == string(known) {
+		if proto.Unmarshal(data, &q) == nil && known.hash != nil && string(q.GetReceiptHash()) == string(known.hash) {
 			received, read := timestamppb.New(testNow), timestamppb.New(testNow.Add(time.Hour))
-			reply = &onrecordv1.FollowUpReply{Found: true, ReportId: "secret-id", Status: "acknowledged", ReceivedAt: received, ChangedAt: read,
-				Steps: []*onrecordv1.FollowUpStep{{At: received, Status: "new"}, {At: read, Status: "acknowledged"}}}
+			reply = &onrecordv1.FollowUpReply{Found: true, ReportId: known.reportID, Status: "acknowledged", Read: true, ContactChoice: "anonymous", ReceivedAt: received, ChangedAt: read,
+				WrappedKey: wrapped, Messages: []*onrecordv1.FollowUpMessage{{At: timestamppb.New(testNow.Add(2 * time.Hour)), From: "rep", What: "message",
+					SealedText: key.Seal([]byte("canary-message"), known.reportID, "follow-up", "0")}},
+				Steps: []*onrecordv1.FollowUpStep{{At: received, Status: "new", Action: "filed", Own: true}, {At: read, Status: "acknowledged", Action: "acknowledged"}}}
 		}
 		out, err := proto.Marshal(reply)
 		if err != nil {
@@ -44,10 +50,10 @@ func (p *program) reporting(t *testing.T) (know func(hash []byte)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(hash []byte) {
+	return func(e *onrecordv1.ReportFiled) {
 		mu.Lock()
 		defer mu.Unlock()
-		known = hash
+		known.hash, known.reportID = e.GetReceiptHash(), e.GetReportId()
 	}
 }
 
@@ -62,17 +68,19 @@ func TestFollowUp(t *testing.T) {
 	id := newID(t)
 	a := decode[answer](t, p.post(t, report(id, "")).Body)
 	e, _, _ := p.filed(t, id)
-	know(e.GetReportFiled().GetReceiptHash())
+	know(e.GetReportFiled())
 
-	want := `{"status":"acknowledged","status_text":"A safety rep has read it.","received_at":"2026-11-21T12:00:00Z","changed_at":"2026-11-21T13:00:00Z","steps":[` +
-		`{"at":"2026-11-21T12:00:00Z","status":"new","status_text":"Received. A safety rep has not opened it yet."},{"at":"2026-11-21T13:00:00Z","status":"acknowledged","status_text":"A safety rep has read it."}]}`
+	want := `{"registered":true,"read":true,"status":"acknowledged","status_text":"A safety rep has read it.","received_at":"2026-11-21T12:00:00Z","changed_at":"2026-11-21T13:00:00Z",` +
+		`"expect_by":"2026-12-05T14:00:00Z","contact":"anonymous","steps":[` +
+		`{"at":"2026-11-21T12:00:00Z","status":"new","status_text":"Received."},{"at":"2026-11-21T13:00:00Z","status":"acknowledged","status_text":"A safety rep has read it."}],` +
+		`"messages":[{"at":"2026-11-21T14:00:00Z","from":"rep","what":"message","text":"canary-message"}]}`
 	if got := p.followUp(t, `{"receipt":"`+strings.ToLower(a.Receipt)+`"}`); got.StatusCode != 200 || got.Body != want {
 		t.Errorf("%d %s\nwant %s", got.StatusCode, got.Body, want)
 	}
 	page := webtest.PostForm(t, p.app, "/follow-up/", url.Values{"receipt": {a.Receipt}})
 	doc := page.Document(t)
 	webtest.CheckPage(t, doc)
-	if page.StatusCode != 200 || strings.TrimSpace(doc.Find("#standing").Text()) != "A safety rep has read it." || doc.Find(".app-timeline li").Length() != 2 || strings.Contains(page.Body, "secret-id") {
+	if page.StatusCode != 200 || strings.TrimSpace(doc.Find("#standing strong").Text()) != "A safety rep has read it." || doc.Find(".app-timeline li").Length() != 3 || strings.Contains(page.Body, id) {
 		t.Errorf("%d %s", page.StatusCode, doc.Find("main").Text())
 	}
 
@@ -87,7 +95,7 @@ func TestFollowUp(t *testing.T) {
 		t.Error("the page must keep the code and say what is wrong beside it")
 	}
 
-	for body, status := range map[string]int{`{"receipt":"0123-4567-89AB-CDEX"}`: 422, `{"receipt":""}`: 422, `{"receipt":"x","more":1}`: 400, `{"receipt":"x"}{}`: 400, `x`: 400} {
+	for body, status := range map[string]int{`{"receipt":"0123-4567-89AB-CDEX"}`: 422, `{"receipt":""}`: 422, `{"receipt":"x","more":1}`: 422, `{"receipt":"x"}{}`: 400, `x`: 400} {
 		if got := p.followUp(t, body); got.StatusCode != status {
 			t.Errorf("%s: %d %s, want %d", body, got.StatusCode, got.Body, status)
 		}

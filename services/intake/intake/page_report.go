@@ -133,10 +133,7 @@ func newReportPage(l words.Language, form filing.Form, kept bool, sites *directo
 			choice{Value: string(incident.HurtNo), Label: say("No")},
 			choice{Value: string(incident.HurtYes), Label: say("Yes")},
 			choice{Value: string(incident.HurtUnknown), Label: say("Not sure")}),
-		Contact: ask("contact", say("Who may know that you reported this?"), form.Contact, errs,
-			choice{Value: string(incident.ContactAnonymous), Label: say("Nobody: I stay anonymous")},
-			choice{Value: string(incident.ContactRepOnly), Label: say("Only the safety reps")},
-			choice{Value: string(incident.ContactMayBeNamed), Label: say("I may be named")}),
+		Contact: ask("contact", say("Who may know that you reported this?"), form.Contact, errs, contactChoices(say)...),
 		FiledFor: ask("filed_for", say("Who are you reporting for?"), form.FiledFor, errs,
 			choice{Value: string(incident.FiledForSelf), Label: say("Myself")},
 			choice{Value: string(incident.FiledForColleague), Label: say("A colleague")},
@@ -162,6 +159,14 @@ func newReportPage(l words.Language, form filing.Form, kept bool, sites *directo
 		form.Contact != string(incident.ContactAnonymous) ||
 		errs.For("filed_for")+errs.For("people_affected")+errs.For("days_unable")+errs.For("employer")+errs.For("contact") != ""
 	return p
+}
+
+func contactChoices(say sayer) []choice {
+	return []choice{
+		{Value: string(incident.ContactAnonymous), Label: say("Nobody: I stay anonymous")},
+		{Value: string(incident.ContactRepOnly), Label: say("Only the safety reps")},
+		{Value: string(incident.ContactMayBeNamed), Label: say("I may be named")},
+	}
 }
 
 // askWhere shows a few sites as tiles and many as a list.

@@ -41,6 +41,7 @@ type incidentItem struct {
 	Status     incident.Status    `json:"status"`
 	Hurt       incident.Hurt      `json:"hurt"`
 	Review     bool               `json:"review"`
+	Nothing    bool               `json:"nothing_happened"` // a reporter says so
 	Reports    int                `json:"reports"`
 	Rev        int64              `json:"rev"`
 }
@@ -68,7 +69,7 @@ func itemOf(i *incident.Incident, sites *directory) incidentItem {
 		ID: i.ID, Ref: i.Ref, Site: i.Site, SiteName: sites.byID[i.Site].Name,
 		OccurredAt: i.OccurredAt, Precision: i.Precision, ReceivedAt: i.ReceivedAt, Month: i.Month(),
 		Kind: opinionItemOf(i.Kind, d.Kind), Channel: opinionItemOf(i.Channel, d.Channel), Target: opinionItemOf(i.Target, d.Target),
-		Status: i.Status, Hurt: i.Hurt, Review: i.NeedsReview(), Reports: len(i.Reports), Rev: i.Rev,
+		Status: i.Status, Hurt: i.Hurt, Review: i.NeedsReview(), Nothing: i.NothingHappened(), Reports: len(i.Reports), Rev: i.Rev,
 	}
 }
 
@@ -291,6 +292,14 @@ type (
 	noteBody struct {
 		Note string `json:"note"`
 	}
+	messageBody struct {
+		Message string `json:"message"`
+		Report  *int   `json:"report"`
+	}
+	questionBody struct {
+		Question string `json:"question"`
+		Report   *int   `json:"report"`
+	}
 	closeBody struct {
 		Fixed  *bool  `json:"fixed"`
 		Reason string `json:"reason"`
@@ -328,6 +337,14 @@ func readBody(c *fiber.Ctx, action string) (edit, error) {
 		var b noteBody
 		err = decode(c, &b)
 		e = edit{Note: b.Note}
+	case "message":
+		var b messageBody
+		err = decode(c, &b)
+		e = edit{Message: b.Message, Report: written(b.Report)}
+	case "ask":
+		var b questionBody
+		err = decode(c, &b)
+		e = edit{Question: b.Question, Report: written(b.Report)}
 	case "close":
 		var b closeBody
 		err = decode(c, &b)
@@ -343,11 +360,17 @@ func readBody(c *fiber.Ctx, action string) (edit, error) {
 		var b classifyBody
 		err = decode(c, &b)
 		e = edit{Kind: b.Kind, Channel: b.Channel, Target: b.Target, Site: b.Site, OccurredAt: b.OccurredAt, Precision: b.Precision, Hurt: b.Hurt, Reason: b.Reason}
-		if b.PeopleAffected != nil {
-			e.PeopleAffected = strconv.Itoa(*b.PeopleAffected)
-		}
+		e.PeopleAffected = written(b.PeopleAffected)
 	}
 	return e, err
+}
+
+// written returns a number as a form would send it, "" for none.
+func written(n *int) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.Itoa(*n)
 }
 
 // decode reads one JSON object and nothing after it. The cause may quote what

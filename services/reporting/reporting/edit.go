@@ -19,6 +19,8 @@ import (
 // the same rules.
 type edit struct {
 	Note, Reason          string
+	Message, Question     string // to the reporter
+	Report                string // whose reporter, of several; "" for all of them
 	Status                string
 	Fixed                 string // "true", "false"
 	Kind, Channel, Target string
@@ -31,6 +33,7 @@ type edit struct {
 // is not the one the form was filled with, because the form shows no seconds.
 func readEdit(c *fiber.Ctx, i *incident.Incident) edit {
 	e := edit{
+		Message: formValue(c, "message"), Question: formValue(c, "question"), Report: formValue(c, "report"),
 		Note: formValue(c, "note"), Reason: formValue(c, "reason"), Status: formValue(c, "status"), Fixed: formValue(c, "fixed"),
 		Kind: formValue(c, "kind"), Channel: formValue(c, "channel"), Target: formValue(c, "target"),
 		Hurt: formValue(c, "hurt"), Site: formValue(c, "site"), OccurredAt: formValue(c, "occurred_at"),
@@ -47,7 +50,7 @@ func actorOf(who web.Principal) incident.Actor {
 }
 
 // actions are what a rep can do to an incident, the last part of the route.
-var actions = []string{"acknowledge", "status", "classify", "note", "close", "reopen"}
+var actions = []string{"acknowledge", "status", "classify", "note", "message", "ask", "close", "reopen"}
 
 // apply does what an edit asks. See casework.Service for the errors.
 func (s *Service) apply(ctx context.Context, action, id string, rev int64, by incident.Actor, e edit) (*incident.Incident, error) {
@@ -58,6 +61,15 @@ func (s *Service) apply(ctx context.Context, action, id string, rev int64, by in
 		return s.cases.SetStatus(ctx, id, rev, by, incident.Status(e.Status))
 	case "note":
 		return s.cases.Note(ctx, id, rev, by, e.Note)
+	case "message", "ask":
+		report, err := e.reporter()
+		if err != nil {
+			return nil, err
+		}
+		if action == "ask" {
+			return s.cases.Ask(ctx, id, rev, by, report, e.Question)
+		}
+		return s.cases.Message(ctx, id, rev, by, report, e.Message)
 	case "close":
 		fixed, err := strconv.ParseBool(e.Fixed)
 		if err != nil {
@@ -74,6 +86,18 @@ func (s *Service) apply(ctx context.Context, action, id string, rev int64, by in
 		return s.cases.Correct(ctx, id, rev, by, correction)
 	}
 	return nil, fmt.Errorf("no action %q", action)
+}
+
+// reporter returns the number of the report whose reporter is meant, 0 for all.
+func (e edit) reporter() (int, error) {
+	if e.Report == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(e.Report)
+	if err != nil {
+		return 0, fault.InvalidFields([]fault.Field{{Name: "report", Message: "Must be a whole number."}})
+	}
+	return n, nil
 }
 
 // correction returns what the edit says about each field; empty says nothing.

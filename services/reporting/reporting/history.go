@@ -45,15 +45,37 @@ func whatWasDone(c incident.Change) string {
 	case incident.ActionClosed:
 		return "Closed"
 	case incident.ActionReopened:
+		if c.SaysNothingHappened() {
+			return "The reporter says that nothing happened: reopened"
+		}
 		return "Reopened"
-	case incident.ActionAdded:
-		return "The reporter added to it"
+	case incident.ActionAdded, incident.ActionAnswered:
+		return reporterSaid(c)
+	case incident.ActionContact:
+		return "The reporter changed who may know who they are"
+	case incident.ActionMessaged:
+		return "Message to the reporter"
+	case incident.ActionAsked:
+		return "Question to the reporter"
 	case incident.ActionWithdrawn:
 		return "Withdrawn by the reporter"
 	case incident.ActionUnreadable:
 		return "Arrived unreadable"
 	}
 	return "Changed"
+}
+
+// reporterSaid returns the heading of what a reporter added.
+func reporterSaid(c incident.Change) string {
+	switch {
+	case c.Action == incident.ActionAnswered:
+		return "The reporter answered"
+	case c.SaysNothingHappened():
+		return "The reporter says that nothing happened"
+	case c.Field == "withdrawn":
+		return "One of the reporters took their report back"
+	}
+	return "The reporter added to it"
 }
 
 // doer returns who did it. A reporter is never named in the history.
@@ -82,7 +104,11 @@ func details(c incident.Change, sites *directory) []string {
 			return []string{fmt.Sprintf("%s: %s", changedField(c.Field), to)}
 		}
 		return []string{fmt.Sprintf("%s: from %s to %s", changedField(c.Field), from, to)}
-	case incident.ActionStatus, incident.ActionClosed, incident.ActionReopened:
+	case incident.ActionContact:
+		if word := contactWords[incident.ContactChoice(c.To)]; word != "" {
+			return []string{"Now: " + word}
+		}
+	case incident.ActionStatus, incident.ActionClosed, incident.ActionReopened, incident.ActionAsked, incident.ActionAnswered:
 		if word := statusWords[incident.Status(c.To)]; word != "" {
 			return []string{"Now: " + lowered(word)}
 		}

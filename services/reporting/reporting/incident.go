@@ -22,6 +22,7 @@ type incidentPage struct {
 	Changed              []historyEntry // what somebody did while a form was being filled in
 	Status, StatusColour string
 	Hurt, Review         bool
+	NothingHappened      bool // a reporter says so
 	Title, Ref, Lede     string
 	Accounts             []account
 	Marked               bool // some words are marked
@@ -61,6 +62,8 @@ type confirmation struct {
 type incidentForm struct {
 	Open                                map[string]bool // the parts that are unfolded
 	Note, Reopen, CloseNote, Correction wordsField
+	Message, Question                   wordsField
+	Reporters                           []option // of several reports; empty where there is one
 	Correct                             []selectField
 	When                                string
 	WhenMessage                         string
@@ -109,7 +112,7 @@ func (s *Service) renderIncident(c *fiber.Ctx, status int, i *incident.Incident,
 	page := incidentPage{
 		Notice: s.takeNotice(c), Path: incidentsPath + i.ID,
 		Status: statusWords[i.Status], StatusColour: statusColours[i.Status],
-		Hurt: i.Hurt == incident.HurtYes, Review: i.NeedsReview() && i.Status.IsOpen(),
+		Hurt: i.Hurt == incident.HurtYes, Review: i.NeedsReview() && i.Status.IsOpen(), NothingHappened: i.NothingHappened(),
 		Title: title(d.Kind), Ref: i.Ref, Lede: lede(i, sites),
 		Opinions: opinionsOf(i), Facts: factsOf(i, words, sites), History: historyOf(i.Timeline, words.Notes, sites),
 		Seen:           seen{i.Rev, len(i.Timeline)},
@@ -290,6 +293,8 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 		CloseNote:  wordsField{ID: "close-reason", Name: "reason", Label: "What was done, or why nothing was?"},
 		Reopen:     wordsField{ID: "reopen-reason", Name: "reason", Label: "Why is it opened again?"},
 		Correction: wordsField{ID: "correct-reason", Name: "reason", Label: "Why? (optional)"},
+		Message:    wordsField{ID: "message", Name: "message", Label: "Write to the reporter", Hint: "They read it with their receipt. You do not learn who they are."},
+		Question:   wordsField{ID: "question", Name: "question", Label: "Ask the reporter", Hint: "The incident waits for their answer and then goes back to where it is now."},
 		Status:     selectField{ID: "to", Name: "status", Label: "Where does it stand?", Options: statusSteps(i, typed.Status), Message: errs.For("to")},
 		When:       i.OccurredAt.In(incident.London).Format(whenLayout),
 		Fixed:      typed.Fixed,
@@ -298,12 +303,16 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 	if typed.OccurredAt != "" {
 		f.When = typed.OccurredAt
 	}
-	for _, w := range []*wordsField{&f.Note, &f.CloseNote, &f.Reopen, &f.Correction} {
+	for _, w := range []*wordsField{&f.Note, &f.Message, &f.Question, &f.CloseNote, &f.Reopen, &f.Correction} {
 		w.Message = errs.For(w.ID)
 	}
 	switch state.action {
 	case "note":
 		f.Note.Value = typed.Note
+	case "message":
+		f.Message.Value = typed.Message
+	case "ask":
+		f.Question.Value = typed.Question
 	case "close":
 		f.CloseNote.Value = typed.Reason
 	case "reopen":
@@ -311,6 +320,7 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 	case "classify":
 		f.Correction.Value = typed.Reason
 	}
+	f.Reporters = reportersOf(i, typed.Report)
 	d := i.Dims()
 	keep := func(now string) string { return "Leave it: " + lowered(now) }
 	f.Correct = []selectField{
@@ -324,6 +334,19 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 		f.Correct[n].Message = errs.For(f.Correct[n].ID)
 	}
 	return f
+}
+
+// reportersOf returns whose reporters can be written to, where there are several.
+func reportersOf(i *incident.Incident, selected string) []option {
+	if len(i.Reports) < 2 {
+		return nil
+	}
+	options := []option{{Text: "All of them"}}
+	for n := range i.Reports {
+		v := strconv.Itoa(n + 1)
+		options = append(options, option{Value: v, Text: "The reporter of report " + v, Selected: v == selected})
+	}
+	return options
 }
 
 // statusSteps are the statuses that a rep sets by hand.

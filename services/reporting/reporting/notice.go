@@ -17,6 +17,8 @@ var notices = map[string]string{
 	"status":      "The status was changed. The reporter can see it.",
 	"classify":    "The correction was saved and the figures follow it.",
 	"note":        "The note was added to the history.",
+	"message":     "The message was sent. Whoever holds the receipt reads it when they look.",
+	"ask":         "The question was asked. The incident waits for the reporter, who sees it with the receipt.",
 	"close":       "The incident is closed. The reporter can see whether it was fixed.",
 	"reopen":      "The incident is open again.",
 	"moved":       "The correction was saved. The incident is now at a site that is not one of yours.",

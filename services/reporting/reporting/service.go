@@ -139,7 +139,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	s.cases = casework.New(casework.Config{Store: st, Folder: folder, Keyring: cfg.Keyring,
 		SiteKnown: func(id string) bool { return s.directory.Load().knows(id) }, Now: cfg.Now})
 	s.figures = figures.New(st, cfg.Now, cfg.Threshold)
-	s.follow = followup.New(st, cfg.Log)
+	s.follow = followup.New(st, cfg.Keyring, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
 	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, Log: cfg.Log, Now: cfg.Now})
 	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log, Key: cfg.Keyring.Derive("sign-in limits"),

@@ -19,6 +19,11 @@ var (
 		incident.HurtNo:      "No",
 		incident.HurtUnknown: "Not said",
 	}
+	contactWords = map[incident.ContactChoice]string{
+		incident.ContactAnonymous:  "anonymous",
+		incident.ContactRepOnly:    "known to the safety reps only",
+		incident.ContactMayBeNamed: "may be named",
+	}
 	filedForWords = map[incident.FiledFor]string{
 		incident.FiledForSelf:      "Themselves",
 		incident.FiledForColleague: "A colleague",

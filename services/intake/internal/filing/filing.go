@@ -89,8 +89,8 @@ func (f *Filing) Validate(siteKnown func(id string) bool, now time.Time) error {
 	if err := f.Report.Validate(siteKnown, now); err != nil {
 		bad = append(bad, fault.As(err).Fields...)
 	}
-	if f.Contact.Choice == incident.ContactAnonymous && f.Contact.Name+f.Contact.Details != "" {
-		bad = append(bad, fault.Wrong("contact", "You gave a name or a way to reach you. Take it out, or say who may know."))
+	if f.Contact.Choice == incident.ContactAnonymous {
+		bad = append(bad, incident.CheckContact(f.Contact)...)
 	}
 	if f.PressedAt.After(now.Add(time.Hour)) {
 		bad = append(bad, fault.Wrong("pressed_at", "The moment it was pressed must be in the past."))

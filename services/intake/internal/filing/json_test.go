@@ -289,6 +289,34 @@ func receiptOf(t *testing.T, keys *seal.Keyring) string {
 	return f.Receipt.String()
 }
 
+func FuzzFollowUpFromJSON(f *testing.F) {
+	for _, s := range []string{`{}`, `{"receipt":"x"}`, `{"receipt":"x","addition":{"id":"1","what":"words","text":"\ud800"}}`, `{"addition":{"contact":{"choice":"rep_only","choice":1}}}`, `{"addition":[]}`} {
+		f.Add([]byte(s))
+	}
+	keys := keyring(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		q, err := FollowUpFromJSON(body)
+		if err != nil {
+			if k := fault.KindOf(err); k != fault.Malformed && k != fault.Invalid {
+				t.Fatalf("kind=%v of %v", k, err)
+			}
+			return
+		}
+		if q.Addition == nil {
+			return
+		}
+		if err := q.Addition.Validate(); err != nil {
+			if fault.KindOf(err) != fault.Invalid || len(fault.As(err).Fields) == 0 {
+				t.Fatalf("err=%v", err)
+			}
+			return
+		}
+		if _, err := q.Addition.Event(keys, q.Addition.ID); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func FuzzFromJSON(f *testing.F) {
 	for _, s := range []string{least(""), least(`,"contact":{"choice":"rep_only"},"hurt":true`), `{}`, `{"a":1,"a":2}`, "{\"id\":\"\xff\"}", `{"occurred_at":"2026-13-01T00:00:00Z"}`,
 		least(`,"narrative":"\ud800"`), least(`,"narrative":"\ud83d\ude00"`)} {

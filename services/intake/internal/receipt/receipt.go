@@ -22,6 +22,9 @@ const (
 	group    = 4
 )
 
+// RandomBits is how many bits of a code are random.
+const RandomBits = 5 * (length - 1)
+
 // ErrCode says that a text is no receipt code: too short, too long, a
 // character that is in no code, or a check character that does not fit.
 var ErrCode = errors.New("not a receipt code")

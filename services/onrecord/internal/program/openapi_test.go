@@ -3,6 +3,7 @@ package program_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"mime"
@@ -195,6 +196,7 @@ func TestTheDocumentAndTheRoutesAreTheSame(t *testing.T) {
 // Answers that no request of this test can bring about.
 var unseen = map[string]string{
 	"POST /api/v1/incidents/{id}/note 409":     "only after the words were erased",
+	"POST /api/v1/incidents/{id}/message 409":  "only after the words were erased",
 	"POST /api/v1/incidents/{id}/classify 409": "only after the words were erased, or the report was withdrawn",
 }
 
@@ -265,6 +267,10 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask("POST", followUp, asJSON(map[string]string{"receipt": receipt.Receipt}), 200)
+	addition := map[string]any{"receipt": receipt.Receipt, "addition": map[string]any{"id": uuid.Must(uuid.NewV7()), "what": "words", "text": "Demo: it was the blue door."}}
+	ask("POST", followUp, asJSON(addition), 200)
+	addition["addition"].(map[string]any)["text"] = "Demo: something else."
+	ask("POST", followUp, asJSON(addition), 409)
 	ask("POST", followUp, `{"receipt":"0000-0000-0000-0000"}`, 404)
 	ask("POST", followUp, `{"receipt":"no code"}`, 422)
 	ask("POST", followUp, `{"receipt":`, 400)
@@ -287,6 +293,12 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		ask("GET", list+"/"+i.ID, "", 200, rep...)
 	}
 	one := list + "/" + id
+	k.eventually(func() error { // what follows names the revision after it
+		if !strings.Contains(k.call("GET", one, "", rep...).Body, "it was the blue door") {
+			return errors.New("the addition is not in the store")
+		}
+		return nil
+	})
 	ask("GET", one, "", 401)
 	ask("GET", one, "", 403, manager...)
 	ask("GET", one, "", 404, south...)
@@ -308,6 +320,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"status", `{"status":"in_review"}`, `{"status":"new"}`},
 		{"classify", `{"kind":"threat","hurt":"no","people_affected":2,"occurred_at":"` + time.Now().Add(-time.Hour).UTC().Format(time.RFC3339) + `","occurred_precision":"about","site":"demo-north","reason":"Demo reason."}`, `{"kind":"rude"}`},
 		{"note", `{"note":"Demo note."}`, `{"note":""}`},
+		{"message", `{"message":"Demo: the screen is ordered.","report":1}`, `{"message":"Demo.","report":2}`},
+		{"ask", `{"question":"Demo: which desk was it?"}`, `{"question":""}`},
 		{"close", `{"fixed":true,"reason":"Demo: the screen is mended."}`, `{"reason":"Demo: neither."}`},
 		{"reopen", `{"reason":"Demo: it broke again."}`, `{"reason":""}`},
 	} {
@@ -325,6 +339,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			change("acknowledge", "", 409)
 			change("status", `{"status":"in_review"}`, 409)
 			change("close", `{"fixed":false,"reason":"Demo."}`, 409)
+			change("ask", `{"question":"Demo?"}`, 409)
 		}
 		change(a.action, a.body, 200)
 	}

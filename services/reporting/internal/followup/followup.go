@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -15,20 +16,24 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/seal"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
+	"github.com/onrecord/onrecord/services/reporting/internal/timeline"
 )
 
 // Service answers from the store. It is safe for concurrent use.
 type Service struct {
-	store store.Store
-	log   *slog.Logger
-	decoy atomic.Pointer[string] // id of an incident to load where a receipt has none
+	store    store.Store
+	keyring  *seal.Keyring
+	timeline *timeline.Keeper
+	log      *slog.Logger
+	decoy    atomic.Pointer[string] // id of an incident to load where a receipt has none
 }
 
 // New returns a Service.
-func New(st store.Store, log *slog.Logger) *Service {
-	return &Service{store: st, log: log.With("category", "follow-up")}
+func New(st store.Store, keys *seal.Keyring, log *slog.Logger) *Service {
+	return &Service{store: st, keyring: keys, timeline: timeline.NewKeeper(keys), log: log.With("category", "follow-up")}
 }
 
 // Serve answers on the bus until ctx is done. It returns once it listens.
@@ -69,7 +74,7 @@ const nobody = "00000000-0000-8000-8000-000000000000"
 
 // Reply returns what the holder of a receipt may know. A receipt that no report
 // has takes the same work as one that has: two lookups, one incident loaded
-// and its steps gathered.
+// and its steps and messages gathered.
 func (s *Service) Reply(ctx context.Context, receiptHash []byte) (*onrecordv1.FollowUpReply, error) {
 	i, err := s.store.IncidentByReceipt(ctx, receiptHash)
 	switch {
@@ -77,7 +82,7 @@ func (s *Service) Reply(ctx context.Context, receiptHash []byte) (*onrecordv1.Fo
 		if i, err = s.loadDecoy(ctx); err != nil {
 			return nil, err
 		}
-		describe(i, receiptHash)
+		s.describe(i, receiptHash)
 		return &onrecordv1.FollowUpReply{}, nil
 	case err != nil:
 		return nil, err
@@ -85,7 +90,7 @@ func (s *Service) Reply(ctx context.Context, receiptHash []byte) (*onrecordv1.Fo
 	if _, err := s.store.Incident(ctx, nobody); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	reply := describe(i, receiptHash)
+	reply := s.describe(i, receiptHash)
 	reply.Found = true
 	return reply, nil
 }
@@ -112,21 +117,78 @@ func (s *Service) loadDecoy(ctx context.Context) (*incident.Incident, error) {
 }
 
 // describe returns where a report stands, for whoever filed it: statuses and
-// times, no words and nobody's name.
-func describe(i *incident.Incident, receiptHash []byte) *onrecordv1.FollowUpReply {
+// times, and under seal what they and the reps wrote to each other. It names
+// nobody, and holds nothing of another reporter of the same incident.
+func (s *Service) describe(i *incident.Incident, receiptHash []byte) *onrecordv1.FollowUpReply {
 	reply := &onrecordv1.FollowUpReply{Status: string(i.Status)}
+	own := ""
 	n := slices.IndexFunc(i.Reports, func(r incident.FiledReport) bool { return slices.Equal(r.ReceiptHash, receiptHash) })
 	if n >= 0 {
-		reply.ReportId = i.Reports[n].ID
-		reply.ReceivedAt = timestamppb.New(i.Reports[n].ReceivedAt)
+		r := i.Reports[n]
+		own = s.timeline.Reporter(r.ID).ID
+		reply.ReportId, reply.ReceivedAt, reply.ContactChoice = r.ID, timestamppb.New(r.ReceivedAt), string(r.ContactChoice)
 	}
+	key, wrapped := s.keyring.NewDataKey()
 	for _, c := range i.Timeline {
+		reply.Read = reply.Read || c.By.Role != incident.RoleReporter && c.By.Role != "machine"
+		mine := c.By.Role == incident.RoleReporter && (c.By.ID == own || c.By.ID == "" && len(i.Reports) == 1)
 		if setsStatus(c) {
 			reply.ChangedAt = timestamppb.New(c.At)
-			reply.Steps = append(reply.Steps, &onrecordv1.FollowUpStep{At: reply.ChangedAt, Status: c.To})
+			reply.Steps = append(reply.Steps, &onrecordv1.FollowUpStep{At: reply.ChangedAt, Status: c.To, Action: string(c.Action), Own: mine})
 		}
+		m := said(c, mine, own)
+		if m == nil {
+			continue
+		}
+		text, err := s.timeline.Note(i, c)
+		if err != nil && !errors.Is(err, timeline.ErrErased) {
+			s.log.Error("a message cannot be opened", "error", err)
+		}
+		if text != "" {
+			m.SealedText = key.Seal([]byte(text), reply.GetReportId(), "follow-up", strconv.Itoa(len(reply.GetMessages())))
+			reply.WrappedKey = wrapped
+		}
+		reply.Messages = append(reply.Messages, m)
 	}
 	return reply
+}
+
+// said returns what an entry says to the reporter, or of them: nil for what is
+// none of their business. The entry is mine when it is theirs.
+func said(c incident.Change, mine bool, own string) *onrecordv1.FollowUpMessage {
+	m := &onrecordv1.FollowUpMessage{At: timestamppb.New(c.At)}
+	if toMe := c.Event == "" || c.Event == own; !mine && !toMe {
+		return nil
+	}
+	switch {
+	case mine:
+		m.From, m.AdditionId, m.What = "reporter", c.Event, ofReporter(c)
+	case c.Action == incident.ActionMessaged:
+		m.From, m.What = "rep", "message"
+	case c.Action == incident.ActionAsked:
+		m.From, m.What = "rep", "question"
+	}
+	if m.What == "" {
+		return nil
+	}
+	return m
+}
+
+// ofReporter returns what a reporter said by an entry of theirs, "" by filing.
+func ofReporter(c incident.Change) string {
+	switch {
+	case c.SaysNothingHappened():
+		return "nothing_happened"
+	case c.Action == incident.ActionAnswered:
+		return "answer"
+	case c.Action == incident.ActionWithdrawn || c.Field == "withdrawn":
+		return "withdrawn"
+	case c.Action == incident.ActionContact:
+		return "contact"
+	case c.Action == incident.ActionAdded:
+		return "words"
+	}
+	return ""
 }
 
 // setsStatus reports whether an entry led to another status.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestTheReporterSeesWhatWasDone(t *testing.T) {
 	k.Apply(k.Added(r.ID, onrecordv1.Addition_ADDITION_NOTHING_HAPPENED, "canary-words"))
 
 	b := bustest.New(t)
-	if err := followup.New(k.Store, discard()).Serve(ctx, b); err != nil {
+	if err := followup.New(k.Store, k.Keyring, discard()).Serve(ctx, b); err != nil {
 		t.Fatal(err)
 	}
 	raw := ask(t, b, &onrecordv1.FollowUpRequest{ReceiptHash: k.ReceiptHash(r.ID)})
@@ -92,7 +93,7 @@ func ask(t *testing.T, b *bus.Bus, req *onrecordv1.FollowUpRequest) []byte {
 
 func TestAnUnknownReceiptTellsNothing(t *testing.T) {
 	k := projectortest.New(t)
-	s := followup.New(k.Store, discard())
+	s := followup.New(k.Store, k.Keyring, discard())
 	empty, err := s.Reply(t.Context(), k.ReceiptHash(k.NewID()))
 	if err != nil || empty.GetFound() {
 		t.Fatalf("reply=%v, %v", empty, err)
@@ -139,7 +140,7 @@ func TestAMissTakesTheWorkOfAHit(t *testing.T) {
 	r := k.Report("leeds")
 	k.Apply(k.Filed(r))
 	counted := &reads{Store: k.Store}
-	s := followup.New(counted, discard())
+	s := followup.New(counted, k.Keyring, discard())
 	work := func(hash []byte) [2]int {
 		t.Helper()
 		counted.lookups, counted.found = 0, 0
@@ -163,7 +164,7 @@ func BenchmarkReply(b *testing.B) {
 		ids = append(ids, r.ID)
 		k.Apply(k.Filed(r), k.Classified(r.ID, "m1", incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff))
 	}
-	s := followup.New(k.Store, discard())
+	s := followup.New(k.Store, k.Keyring, discard())
 	for name, hash := range map[string]func(n int) []byte{
 		"hit":  func(n int) []byte { return k.ReceiptHash(ids[n%len(ids)]) },
 		"miss": func(int) []byte { return k.ReceiptHash(k.NewID()) },
@@ -177,5 +178,61 @@ func BenchmarkReply(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Two reports of one incident: each reporter reads what is for them, and
+// nothing of the other.
+func TestReportersOfOneIncidentDoNotReadEachOther(t *testing.T) {
+	k := projectortest.New(t)
+	first, second := k.Report("leeds"), k.Report("leeds")
+	k.Apply(k.Filed(first))
+	ctx := t.Context()
+	i := k.Incident(first.ID)
+	other := i.Reports[0]
+	other.ID, other.ReceiptHash, other.SealedWords = second.ID, k.ReceiptHash(second.ID), nil
+	i.Reports, i.Rev = append(i.Reports, other), i.Rev+1
+	if err := k.Store.ReplaceIncident(ctx, i, i.Rev-1); err != nil {
+		t.Fatal(err)
+	}
+	k.Apply(k.Added(first.ID, onrecordv1.Addition_ADDITION_WORDS, "canary of the first"), k.Added(second.ID, onrecordv1.Addition_ADDITION_WORDS, "canary of the second"),
+		k.Added(second.ID, onrecordv1.Addition_ADDITION_WITHDRAWN, ""))
+	staff := casework.New(casework.Config{Store: k.Store, Folder: k.Folder, Keyring: k.Keyring, SiteKnown: func(string) bool { return true }, Now: func() time.Time { return k.At }})
+	rep := incident.Actor{Role: "rep", ID: "u1", Name: "canary-rep"}
+	for n, text := range []string{"to both", "to the first", "to the second"} {
+		i = k.Incident(first.ID)
+		if _, err := staff.Message(ctx, i.ID, i.Rev, rep, n, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := k.Incident(first.ID).Status; got == incident.StatusWithdrawn {
+		t.Error("one of two reports was taken back, and the incident is withdrawn")
+	}
+	s := followup.New(k.Store, k.Keyring, discard())
+	for id, want := range map[string][]string{
+		first.ID:  {"canary of the first", "to both", "to the first"},
+		second.ID: {"canary of the second", "", "to both", "to the second"},
+	} {
+		reply, err := s.Reply(ctx, k.ReceiptHash(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := k.Keyring.Unwrap(reply.GetWrappedKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for n, m := range reply.GetMessages() {
+			var plain []byte
+			if len(m.GetSealedText()) > 0 {
+				if plain, err = key.Open(m.GetSealedText(), id, "follow-up", strconv.Itoa(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got = append(got, string(plain))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("read %q, want %q", got, want)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
@@ -221,7 +223,7 @@ func (p *Projector) fill(i *incident.Incident, ev event) error {
 	i.Reports = slices.DeleteFunc(i.Reports, func(held incident.FiledReport) bool { return held.ID == r.ID })
 	i.Reports = append(i.Reports, report)
 
-	c := incident.Change{At: ev.at, By: reporter, Action: incident.ActionFiled, To: string(i.Status)}
+	c := incident.Change{At: ev.at, By: p.timeline.Reporter(r.ID), Action: incident.ActionFiled, To: string(i.Status)}
 	if len(i.Timeline) > 0 {
 		c.From = c.To // it was counted before it could be read: no change of status
 	}
@@ -241,8 +243,6 @@ func isUnread(i *incident.Incident, reportID string) bool {
 	n := slices.IndexFunc(i.Reports, func(r incident.FiledReport) bool { return r.ID == reportID })
 	return n >= 0 && len(i.Reports[n].ReceiptHash) == 0
 }
-
-var reporter = incident.Actor{Role: "reporter"}
 
 // read takes in what the classifier made of a report. Readings stand in the
 // order in which the stream stored them, and the newest is the machine's word,
@@ -265,31 +265,95 @@ func (p *Projector) read(i *incident.Incident, ev event) (changed bool, err erro
 }
 
 // add takes in what the holder of the receipt added. "Nothing happened" opens
-// a closed incident again; withdrawing takes it out of the figures and leaves
-// it on record. An addition already in the timeline changes nothing.
+// a closed incident again, and words answer a question that waits. Withdrawing
+// takes an incident out of the figures and leaves it on record; of several
+// reports of one incident, each is only marked. An addition already in the
+// timeline changes nothing.
 func (p *Projector) add(i *incident.Incident, ev event) (changed bool, err error) {
 	a := ev.added
 	if slices.ContainsFunc(i.Timeline, func(c incident.Change) bool { return c.Event == a.id }) {
 		return false, nil
 	}
-	c := incident.Change{At: ev.at, By: reporter, Action: incident.ActionAdded, Event: a.id}
+	c := incident.Change{At: ev.at, By: p.timeline.Reporter(ev.reportID), Action: incident.ActionAdded, Event: a.id}
 	setStatus := func(action incident.Action, to incident.Status) {
 		c.Action, c.From, c.To = action, string(i.Status), string(to)
 		i.Status = to
 	}
-	switch {
-	case a.what == onrecordv1.Addition_ADDITION_WITHDRAWN:
-		setStatus(incident.ActionWithdrawn, incident.StatusWithdrawn)
-	case a.what == onrecordv1.Addition_ADDITION_NOTHING_HAPPENED && i.Status.IsClosed():
-		setStatus(incident.ActionReopened, incident.StatusReopened)
-	case a.what == onrecordv1.Addition_ADDITION_NOTHING_HAPPENED:
-		c.Field = "nothing_happened"
+	switch a.what {
+	case onrecordv1.Addition_ADDITION_WITHDRAWN:
+		c.Field = "withdrawn"
+		if len(i.Reports) == 1 {
+			setStatus(incident.ActionWithdrawn, incident.StatusWithdrawn)
+		}
+	case onrecordv1.Addition_ADDITION_NOTHING_HAPPENED:
+		c.Field = incident.FieldNothingHappened
+		if i.Status.IsClosed() {
+			setStatus(incident.ActionReopened, incident.StatusReopened)
+		}
+	case onrecordv1.Addition_ADDITION_CONTACT:
+		c.Action, c.Field = incident.ActionContact, "contact"
+		if c.From, c.To, err = p.setContact(i, ev.reportID, a.contact); err != nil {
+			return false, err
+		}
 	default:
 		c.Field = "words"
+		if i.Status == incident.StatusWaitingForReporter {
+			setStatus(incident.ActionAnswered, beforeAsking(i))
+		}
 	}
 	text := a.text
 	if len(i.WrappedKey) == 0 {
 		text = "" // the words of this incident were erased: new ones are not kept either
 	}
 	return true, p.timeline.Append(i, c, text)
+}
+
+// beforeAsking returns the status that an incident had before it waited for
+// the reporter. Whoever asked has read it.
+func beforeAsking(i *incident.Incident) incident.Status {
+	for _, c := range slices.Backward(i.Timeline) {
+		if c.To != string(incident.StatusWaitingForReporter) || c.Action == incident.ActionCorrected {
+			continue
+		}
+		if from := incident.Status(c.From); from.IsOpen() && from != incident.StatusNew && from != incident.StatusWaitingForReporter {
+			return from
+		}
+	}
+	return incident.StatusAcknowledged
+}
+
+// setContact takes over who may know who filed a report, and how to reach them,
+// and returns the choice before and after. Nothing is kept of whoever is to be
+// anonymous.
+func (p *Projector) setContact(i *incident.Incident, reportID string, to incident.Contact) (was, is string, err error) {
+	n := slices.IndexFunc(i.Reports, func(r incident.FiledReport) bool { return r.ID == reportID })
+	r := &i.Reports[n]
+	was, r.ContactChoice = string(r.ContactChoice), to.Choice
+	if len(i.WrappedKey) == 0 {
+		return was, string(to.Choice), nil
+	}
+	key, err := p.keyring.Unwrap(i.WrappedKey)
+	if err != nil {
+		return "", "", err
+	}
+	var words onrecordv1.ReportWords
+	if len(r.SealedWords) > 0 {
+		plain, err := key.Open(r.SealedWords, i.ID, "words", r.ID)
+		if err != nil {
+			return "", "", err
+		}
+		if err := proto.Unmarshal(plain, &words); err != nil {
+			return "", "", errors.New("the words are not protobuf")
+		}
+	}
+	words.ContactName, words.ContactDetails = to.Name, to.Details
+	plain, err := proto.Marshal(&words)
+	if err != nil {
+		return "", "", err
+	}
+	r.SealedWords = nil
+	if len(plain) > 0 {
+		r.SealedWords = key.Seal(plain, i.ID, "words", r.ID)
+	}
+	return was, string(to.Choice), nil
 }

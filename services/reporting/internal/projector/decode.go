@@ -40,9 +40,10 @@ type filed struct {
 
 // added is what the holder of the receipt added.
 type added struct {
-	id   string
-	what onrecordv1.Addition
-	text string
+	id      string
+	what    onrecordv1.Addition
+	text    string
+	contact incident.Contact // with ADDITION_CONTACT
 }
 
 // The limits on strings that only machines write.
@@ -264,6 +265,12 @@ func (dec decoder) added(ev *onrecordv1.ReportAdded) (*added, error) {
 		return nil, errors.New("the words are too long or hold control characters")
 	}
 	switch a.what {
+	case onrecordv1.Addition_ADDITION_CONTACT:
+		a.contact = incident.Contact{Choice: incident.ContactChoice(ev.GetContactChoice()), Name: incident.CleanText(words.GetContactName()), Details: incident.CleanText(words.GetContactDetails())}
+		if incident.CheckContact(a.contact) != nil {
+			return nil, errors.New("who may know is not said as it must be")
+		}
+		return a, nil
 	case onrecordv1.Addition_ADDITION_NOTHING_HAPPENED, onrecordv1.Addition_ADDITION_WITHDRAWN:
 		return a, nil
 	case onrecordv1.Addition_ADDITION_WORDS:

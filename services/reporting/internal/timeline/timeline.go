@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,6 +52,13 @@ func (k *Keeper) Append(i *incident.Incident, c incident.Change, words string) e
 	c.Chain = k.link(k.head(i, len(i.Timeline)), c)
 	i.Timeline = append(i.Timeline, c)
 	return nil
+}
+
+// Reporter returns who the reporter of a report is in timelines: nobody's name,
+// and an id by which the reporters of one incident are told apart. The report's
+// own id cannot be found from it.
+func (k *Keeper) Reporter(reportID string) incident.Actor {
+	return incident.Actor{Role: incident.RoleReporter, ID: base64.RawURLEncoding.EncodeToString(seal.MAC(k.key, []byte("reporter"), []byte(reportID))[:12])}
 }
 
 // Note returns the words of an entry of the incident's timeline, "" when it
