@@ -72,6 +72,11 @@ tidy-check: ## Fail if a go.mod is not in order
 proto: ## Generate the Go code of the wire contract
 	cd proto && $(BUF) generate
 
+.PHONY: model
+model: ## Train the reader of reports on its corpus, after the corpus or the lexicon was changed
+	go run ./services/onrecord train --corpus services/classifier/corpus --out services/classifier/internal/reading/model.bin
+	rm -f services/classifier/internal/reading/model.bin.previous
+
 .PHONY: proto-check
 proto-check: ## Lint the wire contract and compare it with main
 	cd proto && $(BUF) lint && $(BUF) breaking --against '../.git#branch=main,subdir=proto'

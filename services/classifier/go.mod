@@ -6,6 +6,7 @@ require (
 	github.com/VictoriaMetrics/metrics v1.35.1
 	github.com/onrecord/onrecord/pkg v0.0.0
 	github.com/onrecord/onrecord/proto v0.0.0
+	golang.org/x/text v0.43.0
 	google.golang.org/protobuf v1.36.12
 )
 

@@ -42,7 +42,8 @@ var rules = []rule{
 	{"services/intake/internal", []string{"pkg/incident", "pkg/fault", "pkg/words", "pkg/seal", "pkg/bus", "proto/", "services/intake/internal", "github.com/google/uuid", "google.golang.org/protobuf"}},
 
 	{"services/classifier", []string{"pkg/", "services/classifier/"}},
-	{"services/classifier/classifier", []string{"pkg/bus", "pkg/incident", "pkg/fault", "pkg/seal", "pkg/run", "proto/", "services/classifier/internal", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},
+	{"services/classifier/classifier", []string{"pkg/bus", "pkg/incident", "pkg/fault", "pkg/seal", "pkg/run", "proto/", "services/classifier/corpus", "services/classifier/internal", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},
+	{"services/classifier/corpus", nil},
 	{"services/classifier/internal", []string{"pkg/incident", "services/classifier/internal", "golang.org/x/text"}},
 
 	{"services/reporting", []string{"pkg/", "services/reporting/", "github.com/spf13/pflag"}},

@@ -326,7 +326,7 @@ func TestFromTheFirstStartToTheFigure(t *testing.T) {
 	b.look("incidents")
 	b.do("open the incident", cdp.Click(css(`main a[href^="/incidents/"]:not([href*="?"])`)), cdp.WaitVisible(css(".app-timeline")))
 	incident := js[string](b, `location.href`)
-	b.wantText("the incident", story, "front desk", "machine", "lexicon")
+	b.wantText("the incident", story, "front desk", "machine", "words-")
 	b.look("incident")
 	b.act(incident, "acknowledge", nil)
 	b.act(incident, "classify", func() {

@@ -26,8 +26,11 @@ type Reader = reading.Reader
 // Input is what a Reader reads.
 type Input = reading.Input
 
-// NewReader returns the reader that the service uses.
-func NewReader() Reader { return reading.NewLexicon() }
+// NewReader returns the reader that is part of the program.
+func NewReader() Reader { return reading.Embedded() }
+
+// LabelRules is the document by which readings are right or wrong.
+func LabelRules() string { return reading.LabelRules() }
 
 // Reports are read together, so that their classifications share a write to
 // disk; a lone report is read at once.
@@ -39,20 +42,18 @@ const (
 // sampleOneIn is the share of confident readings that a person checks anyway.
 const sampleOneIn = 20
 
-// Config is what a Service needs. All fields but Now are required.
+// Config is what a Service needs. All fields but Reader and Now are required.
 type Config struct {
 	Bus      *bus.Bus
 	Keyring  *seal.Keyring
 	Log      *slog.Logger
 	Producer string           // service and version, "classifier/1.2.0"
+	Reader   Reader           // NewReader when nil
 	Now      func() time.Time // time.Now when nil
 }
 
 // Service consumes report.filed and publishes report.classified.
-type Service struct {
-	Config
-	reader Reader
-}
+type Service struct{ Config }
 
 // New returns a Service, or an error that names everything the configuration lacks.
 func New(c Config) (*Service, error) {
@@ -72,8 +73,11 @@ func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Reader == nil {
+		c.Reader = NewReader()
+	}
 	c.Log = c.Log.With("category", "classifier")
-	return &Service{Config: c, reader: NewReader()}, nil
+	return &Service{c}, nil
 }
 
 // need is what the classifier uses of the topology.
@@ -89,7 +93,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.Bus.Await(ctx, need); err != nil {
 		return nil // ctx is done
 	}
-	s.Log.Info("reading reports", "model", s.reader.Version())
+	s.Log.Info("reading reports", "model", s.Reader.Version())
 	return s.Bus.Consume(ctx, bus.Consumer{
 		Name:       bus.ConsumerClassifier,
 		Batch:      batchSize,
@@ -126,7 +130,7 @@ func (s *Service) classify(d bus.Delivery) (bus.Event, error) {
 		return bus.Event{}, bus.Poison(err)
 	}
 	started := time.Now()
-	r := s.reader.Read(filed.input)
+	r := s.Reader.Read(filed.input)
 	readSeconds.UpdateDuration(started)
 	r.ReportID, r.At = filed.reportID, s.Now().UTC()
 	r.Review = r.Review || sampled(filed.reportID)

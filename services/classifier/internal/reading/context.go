@@ -86,6 +86,7 @@ func (r *report) inContext() {
 	r.missingSafeguards()
 	r.secondChannels()
 	r.wordsFromAfar()
+	r.together()
 }
 
 // within reports whether match j begins no more than reach words after match i
@@ -151,7 +152,7 @@ func (r *report) is(i int, classes ...classID) bool {
 // has reports whether any match of the classes still carries weight.
 func (r *report) has(classes ...classID) bool {
 	for i := range r.matches {
-		if r.matches[i].scale > 0 && r.is(i, classes...) {
+		if r.matches[i].state != silent && r.is(i, classes...) {
 			return true
 		}
 	}
@@ -161,7 +162,14 @@ func (r *report) has(classes ...classID) bool {
 // turn makes match i, and what else its words meant, one of class c.
 func (r *report) turn(i int, c classID) {
 	r.silence(i)
-	r.matches[i].class, r.matches[i].scale = c, 1
+	r.matches[i].class, r.matches[i].state = c, full
+}
+
+// hush lets match i say little.
+func (r *report) hush(i int) {
+	if r.matches[i].state != silent {
+		r.matches[i].state = hushed
+	}
 }
 
 // silence takes the weight off every match of the words of match i, except for
@@ -169,7 +177,7 @@ func (r *report) turn(i int, c classID) {
 func (r *report) silence(i int) {
 	r.sameWords(i, func(j int) {
 		if r.lex.classes[r.matches[j].class].layer == whatLayer {
-			r.matches[j].scale = 0
+			r.matches[j].state = silent
 		}
 	})
 }
@@ -189,14 +197,14 @@ func (r *report) wishes() {
 				case r.is(j, role.wish, role.weapon):
 					r.turn(j, role.threatened)
 				case r.is(j, role.place, role.office, role.there):
-					r.matches[j].scale *= 0.15
+					r.hush(j)
 				}
 				return true
 			})
 		case r.is(i, role.threatWords):
 			r.after(i, reachThreat, func(j int) bool {
 				if r.is(j, role.place, role.office) {
-					r.matches[j].scale *= 0.15
+					r.hush(j)
 				}
 				return !r.is(j, role.then)
 			})
@@ -215,8 +223,8 @@ func (r *report) wishes() {
 			continue
 		}
 		r.sameWords(i, func(j int) {
-			if r.is(j, role.blow) && r.matches[j].scale > 0 {
-				r.matches[i].scale = 0
+			if r.is(j, role.blow) && r.matches[j].state != silent {
+				r.matches[i].state = silent
 			}
 		})
 	}
@@ -229,7 +237,7 @@ func (r *report) negations() {
 		if r.is(i, role.not) {
 			r.after(i, reachNot, func(j int) bool {
 				if r.is(j, role.blow, role.wish, role.thrown, role.tried) {
-					r.matches[j].scale = 0
+					r.matches[j].state = silent
 				}
 				return !r.is(j, role.and)
 			})
@@ -258,7 +266,7 @@ func (r *report) dogs() {
 func (r *report) things() {
 	role := &r.lex.role
 	for i := range r.matches {
-		if !r.is(i, role.blow) || r.matches[i].scale == 0 {
+		if !r.is(i, role.blow) || r.matches[i].state == silent {
 			continue
 		}
 		hitsThing := false
@@ -304,7 +312,7 @@ func (r *report) throws() {
 		r.after(i, reachThrow, func(j int) bool {
 			switch {
 			case r.is(j, role.towards):
-				r.matches[j].class, r.matches[j].scale = role.thrownAt, 1
+				r.matches[j].class, r.matches[j].state = role.thrownAt, full
 				return false
 			case r.is(j, role.floor):
 				r.turn(i, role.thrownAbout)
@@ -354,7 +362,7 @@ func (r *report) objectsInHand() {
 			if r.is(j, role.and, role.then) {
 				return false
 			}
-			if r.isNoun(j) && r.matches[j].scale > 0 {
+			if r.isNoun(j) && r.matches[j].state != silent {
 				r.turn(j, role.phoneThing)
 			}
 			return true
@@ -366,7 +374,7 @@ func (r *report) objectsInHand() {
 func (r *report) missingSafeguards() {
 	role := &r.lex.role
 	for i := range r.matches {
-		if !r.is(i, role.safeguard) || r.matches[i].scale == 0 {
+		if !r.is(i, role.safeguard) || r.matches[i].state == silent {
 			continue
 		}
 		r.around(i, reachMissing, func(j int) bool {
@@ -380,20 +388,20 @@ func (r *report) missingSafeguards() {
 
 // secondChannels: what came later in the story yields to the first contact.
 func (r *report) secondChannels() {
-	contact, later := false, false
+	contact, after := false, false
 	for i := range r.matches {
-		channel := r.matches[i].scale > 0 && r.speaksFor(i, channelHead)
-		if later && channel {
-			r.matches[i].scale *= 0.35
+		channel := r.matches[i].state != silent && r.speaksFor(i, HeadChannel)
+		if after && channel {
+			r.matches[i].state = later
 		}
 		contact = contact || channel
-		later = later || contact && r.is(i, r.lex.role.then)
+		after = after || contact && r.is(i, r.lex.role.then)
 	}
 }
 
-func (r *report) speaksFor(i int, h head) bool {
+func (r *report) speaksFor(i int, h Head) bool {
 	for _, w := range r.lex.classes[r.matches[i].class].weights {
-		if w.head == h && w.odds > 0.5 {
+		if w.output >= headFrom[h] && w.output < headFrom[h+1] && w.odds > 0.5 {
 			return true
 		}
 	}
@@ -410,11 +418,11 @@ func (r *report) wordsFromAfar() {
 	}
 	way := -1
 	for i, m := range r.matches {
-		if m.scale == 0 {
+		if m.state == silent {
 			continue
 		}
 		for _, w := range r.lex.classes[m.class].weights {
-			if w.head == kindHead && w.odds >= 1 && m.class != role.insult {
+			if w.output < headFrom[1] && w.odds >= 1 && m.class != role.insult {
 				return
 			}
 		}
@@ -424,7 +432,30 @@ func (r *report) wordsFromAfar() {
 	}
 	if way >= 0 {
 		m := r.matches[way]
-		m.class, m.scale = role.afar, 1
+		m.class, m.state = role.afar, full
 		r.matches = append(r.matches, m)
+	}
+}
+
+// together hushes what means little beside other words of the report: an
+// organisation is aimed at when nobody else is, people swear about printers,
+// and a direct message on a platform is no post.
+func (r *report) together() {
+	role := &r.lex.role
+	one := r.has(role.me, role.colleague, role.named)
+	person := one || r.has(role.staff)
+	aggressor := r.has(role.who)
+	act := r.has(role.verbal, role.blow, role.tried, role.named, role.namedOthers, role.threat, role.threatWords, role.threatened)
+	direct := r.has(role.message, role.text) && !r.has(role.posted)
+	for i := range r.matches {
+		switch {
+		case r.is(i, role.swearing) && !person && !aggressor && !act,
+			r.is(i, role.insult) && !person && !aggressor && !act && !r.has(role.organisation),
+			r.is(i, role.organisation) && person,
+			r.is(i, role.social) && direct,
+			r.is(i, role.staff) && one,
+			r.is(i, role.safeguard) && act:
+			r.hush(i)
+		}
 	}
 }

@@ -8,54 +8,19 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/onrecord/onrecord/pkg/incident"
 )
 
-//go:embed lexicon.txt
-var lexiconText string
-
-// head is one of the fields that are decided.
-type head int
-
-const (
-	kindHead head = iota
-	channelHead
-	targetHead
-	heads int = iota
-)
-
-// The values a text can speak for, unknown last. not_applicable is not among
-// them: it follows from the kind.
 var (
-	kindValues    = incident.Kinds
-	channelValues = []incident.Channel{incident.ChannelInPerson, incident.ChannelPhone, incident.ChannelLetter,
-		incident.ChannelPrivateMessage, incident.ChannelPublicOnline, incident.ChannelUnknown}
-	targetValues = []incident.Target{incident.TargetNamedPerson, incident.TargetAnyStaff,
-		incident.TargetOrganisation, incident.TargetOtherPerson, incident.TargetUnknown}
-	headNames  = [heads]string{"kind", "channel", "target"}
-	headValues = [heads][]string{plain(kindValues), plain(channelValues), plain(targetValues)}
+	//go:embed lexicon.txt
+	lexiconText string
+	//go:embed world.txt
+	worldText string
 )
 
-// maxValues is at least the number of values of any head.
-const maxValues = 10
-
-func plain[T ~string](values []T) []string {
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = string(v)
-	}
-	return out
-}
-
-// scores are the odds of the values of every head.
-type scores [heads][maxValues]float64
-
-// weight is what a class says about one value.
+// weight is what a class says about one output before any training.
 type weight struct {
-	head  head
-	value int
-	odds  float64
+	output int
+	odds   float64
 }
 
 // classID is the index of a class in the lexicon.
@@ -68,24 +33,26 @@ type class struct {
 	layer   layer
 }
 
-// layer is one of the two readings of the same words: a phrase silences the
+// layer is one of the readings of the same words: a phrase silences the
 // shorter ones in it within its own layer only, so that "kicked me" is a blow
 // and says whom it met.
 type layer int
 
 const (
-	whatLayer layer = iota // what happened and how it reached them
-	whomLayer              // whom it was aimed at
-	layers    int   = iota
+	whatLayer  layer = iota // what happened and how it reached them
+	whomLayer               // whom it was aimed at
+	aboutLayer              // serious harm, weapons, the basis of abuse
+	worldLayer              // what the words are about at all
+	layers     int   = iota
 )
 
-// lexicon is the first model: classes, the trie of their phrases, and the odds
-// before any word. It does not change once it is read.
+// lexicon is what the words are known by: classes, the trie of their phrases,
+// and the odds before any word and before any training. It does not change once it is read.
 type lexicon struct {
 	version string
 	vocab   vocabulary
 	classes []class
-	bias    scores
+	bias    []float64        // of each output
 	next    map[uint64]int32 // node and word to node; a layer's root is the node of its number
 	first   [layers][]int32  // word to the root's child, 0 when none
 	out     [][]classID      // the classes of the phrase that ends in a node
@@ -97,14 +64,14 @@ type lexicon struct {
 	scratch scratch
 }
 
-// engineVersion names the rules of context and arithmetic in this package.
-// It changes when they change; the lexicon's hash changes by itself.
-const engineVersion = "lexicon-1"
+// engineVersion names the rules by which words become features. It changes when
+// they change; the lexicon's hash changes by itself.
+const engineVersion = "words-1"
 
 // loadLexicon reads the embedded lexicon once for the process. The file is
 // part of the program and is read by its tests, so a mistake in it panics.
 var loadLexicon = sync.OnceValue(func() *lexicon {
-	lex, err := parseLexicon(lexiconText)
+	lex, err := parseLexicon(lexiconText + worldText)
 	if err != nil {
 		panic(err)
 	}
@@ -119,6 +86,7 @@ func parseLexicon(text string) (*lexicon, error) {
 		vocab:   vocabulary{index: make(map[string]int32, 4<<10), learn: true},
 		next:    make(map[uint64]int32, 32<<10),
 		out:     make([][]classID, layers, 32<<10),
+		bias:    make([]float64, outputs),
 	}
 	lists := strings.NewReplacer()
 	var named []string
@@ -134,6 +102,10 @@ func parseLexicon(text string) (*lexicon, error) {
 			lists = strings.NewReplacer(named...)
 		case line == "= whom":
 			in = whomLayer
+		case line == "= about":
+			in = aboutLayer
+		case line == "= world":
+			in = worldLayer
 		case line[0] == '[':
 			current, err = lex.header(line, in)
 		case current < 0:
@@ -164,18 +136,20 @@ func (lex *lexicon) header(line string, in layer) (classID, error) {
 			continue
 		}
 		value, number, _ := strings.Cut(field, " ")
-		w, err := parseValue(value)
-		if err != nil {
-			return -1, err
+		w := weight{output: output(value)}
+		if w.output < 0 {
+			return -1, fmt.Errorf("%q is no value that words can speak for", value)
 		}
+		var err error
 		if w.odds, err = strconv.ParseFloat(number, 64); err != nil {
 			return -1, fmt.Errorf("odds of %s: %w", value, err)
 		}
 		c.weights = append(c.weights, w)
 	}
+	c.weights = append(c.weights, idleness(c.weights)...)
 	if name == "before any word" {
 		for _, w := range c.weights {
-			lex.bias[w.head][w.value] = w.odds
+			lex.bias[w.output] = w.odds
 		}
 		return -1, nil
 	}
@@ -183,18 +157,19 @@ func (lex *lexicon) header(line string, in layer) (classID, error) {
 	return classID(len(lex.classes) - 1), nil
 }
 
-func parseValue(name string) (weight, error) {
-	for h, values := range headValues {
-		for i, v := range values {
-			if v == "unknown" {
-				v += "_" + headNames[h]
-			}
-			if v == name {
-				return weight{head: head(h), value: i}, nil
-			}
+// idleness is what a class says for "does not apply", from what it says for
+// the kinds that have no channel and no target.
+func idleness(weights []weight) []weight {
+	most := 0.0
+	for _, w := range weights {
+		if w.output < headFrom[HeadChannel] && kindValues[w.output].IsHazard() {
+			most = max(most, w.odds)
 		}
 	}
-	return weight{}, fmt.Errorf("%q is no value that words can speak for", name)
+	if most == 0 {
+		return nil
+	}
+	return []weight{{output("not_applicable_channel"), 0.7 * most}, {output("not_applicable_target"), 0.7 * most}}
 }
 
 // phrases adds the phrases of one line to a class.
@@ -307,9 +282,20 @@ func splitOutside(s string, sep byte) func(yield func(string) bool) {
 // match is one phrase of the lexicon found in a report.
 type match struct {
 	class    classID
-	from, to int32   // tokens
-	scale    float64 // how much of the class's odds it carries, after context
+	from, to int32 // tokens
+	state    state
 }
+
+// state is what the context makes of a match.
+type state uint8
+
+const (
+	silent state = iota // it says nothing here
+	full
+	hushed     // it is wished, threatened or beside the point: it says little
+	later      // it came after the first contact
+	states int = iota
+)
 
 // find appends the longest phrase of each layer from each place of the text,
 // in the order of the text. A phrase in several classes is one match each. A
@@ -323,7 +309,7 @@ func (lex *lexicon) find(tokens []token, into []match) []match {
 			}
 			end, classes := lex.longest(tokens, i, l)
 			for _, c := range classes {
-				into = append(into, match{class: c, from: int32(i), to: int32(end), scale: 1})
+				into = append(into, match{class: c, from: int32(i), to: int32(end), state: full})
 			}
 			free[l] = end
 		}

@@ -2,9 +2,7 @@ package reading
 
 import (
 	"cmp"
-	"math"
 	"slices"
-	"sync"
 
 	"github.com/onrecord/onrecord/pkg/incident"
 )
@@ -19,411 +17,376 @@ type Input struct {
 }
 
 // Reader reads reports. It is safe for concurrent use, and the same version
-// gives the same reading for the same input.
+// gives the same reading for the same input, on every processor.
 type Reader interface {
 	// Version names the model: a token of a NATS subject (no dots, no spaces).
 	Version() string
 	// Read returns a reading of any input. ReportID and At are left empty.
-	// Offsets of reasons are bytes of in.Narrative. The probabilities of each
-	// judgement sum to one, and kind, channel and target fit each other: a
-	// hazard has channel and target not_applicable, nothing else has.
+	// Offsets of reasons are bytes of in.Narrative. The probabilities of kind,
+	// channel and target sum to one each, and these fit each other: a hazard has
+	// channel and target not_applicable, an act of somebody has neither.
 	Read(in Input) incident.Reading
 }
 
-// reliability is how often reporters' own answers were right where they could
-// be compared: their answer is evidence, not the truth.
-const reliability = 0.75
-
-// Thresholds of an answer and of asking a person.
+// When a person should decide.
 const (
-	leastSure    = 0.35 // below this the answer is unknown
-	confident    = 0.75 // below this a person should decide
-	closeCall    = 0.15 // two values nearer than this are no decision
-	fewestWords  = 3    // fewer say too little
-	mostReasons  = 6    // of one judgement
-	leastReason  = 0.3  // odds below this are not worth showing
-	outranked    = 0.35 // what a graver kind leaves to a lesser one
-	graveEnough  = 2.0  // odds from which a graver kind outranks
-	temperature  = 0.85
-	reporterSaid = "the reporter’s answer"
+	confident   = probOne * 75 / 100
+	closeCall   = probOne * 15 / 100
+	leastSure   = probOne * 35 / 100 // below this the answer is unknown
+	hiddenHarm  = probOne * 25 / 100 // assault or threat this likely behind another answer
+	fewestWords = 3
+	even        = probOne / 2
 )
 
-// Lexicon is the first reader: it knows the classes of lexicon.txt only.
-type Lexicon struct {
-	lex     *lexicon
-	scratch sync.Pool
-}
+// Reasons of one judgement.
+const (
+	mostReasons  = 6
+	leastReason  = scoreOne * 3 / 10
+	leastCounter = 1.0 // odds of a reason for another value than the answer
+	reporterSaid = "the reporter’s answer"
+	likeExamples = "words as in the examples"
+)
 
-// NewLexicon returns a reader with the embedded lexicon.
-func NewLexicon() *Lexicon {
-	l := &Lexicon{lex: loadLexicon()}
-	l.scratch.New = func() any { return new(workspace) }
-	return l
-}
+// answers are the probabilities of one head's values.
+type answers [maxValues]int64
 
-// Version returns the rules' version and the lexicon's hash.
-func (l *Lexicon) Version() string { return l.lex.version }
-
-// workspace is the memory one reading needs; it is reused.
-type workspace struct {
-	scratch scratch
-	report  report
-	tally   tally
+// judge makes a reading of one report's scores.
+type judge struct {
+	model  *Model
+	in     Input
+	pad    *scratchpad
+	p      [Heads]answers
+	doubts bool
 }
 
 // Read implements Reader.
-func (l *Lexicon) Read(in Input) incident.Reading {
-	w := l.scratch.Get().(*workspace)
-	defer l.scratch.Put(w)
-	r := &w.report
-	r.lex = l.lex
-	r.tokens = l.lex.vocab.tokenise(in.Narrative, r.tokens[:0], &w.scratch)
-	r.matches = l.lex.find(r.tokens, r.matches[:0])
-	r.inContext()
-	r.weigh(&w.tally)
-	return w.tally.judge(in, r)
+func (m *Model) Read(in Input) incident.Reading {
+	pad := scratchpads.Get().(*scratchpad)
+	defer scratchpads.Put(pad)
+	pad.take(m.lex, in.Narrative)
+	m.score(&pad.features, &pad.units, len(pad.report.matches), len(pad.report.tokens))
+	j := judge{model: m, in: in, pad: pad}
+	j.weigh()
+	j.makeConsistent()
+	return j.reading()
 }
 
-// evidence is what one match says for one value.
-type evidence struct {
-	match int
-	weight
+func (j *judge) said(h Head) int {
+	answer := [Heads]string{string(j.in.Kind), string(j.in.Channel), string(j.in.Target)}[h]
+	if i := slices.Index(headValues[h], answer); i >= 0 && answer != string(incident.KindUnknown) {
+		return i
+	}
+	return -1
 }
 
-// tally is the evidence of one report.
-type tally struct {
-	all   []evidence
-	seen  []uint8 // how often a class has spoken
-	total scores  // odds for each value, without the bias
-}
-
-// weigh collects the evidence: a class counts in full once, less the second
-// and third time, and then no more.
-func (r *report) weigh(t *tally) {
-	t.all, t.total = t.all[:0], scores{}
-	t.seen = append(t.seen[:0], make([]uint8, len(r.lex.classes))...)
-	scale := r.together()
-	repeat := [...]float64{1, 0.4, 0.2}
-	for i, m := range r.matches {
-		if m.scale == 0 || int(t.seen[m.class]) == len(repeat) {
-			continue
+// weigh turns scores into probabilities and folds in what the reporter said:
+// log p = log p(words)/T + log P(answer | value).
+func (j *judge) weigh() {
+	var fine [maxValues]int64
+	r := &j.pad.report
+	j.doubts = len(r.tokens) < fewestWords || !r.known()
+	for h := range Head(Heads) {
+		n := len(headValues[h])
+		total := j.pad.units.total[headFrom[h]:headFrom[h+1]]
+		for i, s := range total {
+			fine[i] = int64(s) * j.model.temper[h]
 		}
-		factor := m.scale * repeat[t.seen[m.class]]
-		t.seen[m.class]++
-		for _, w := range r.lex.classes[m.class].weights {
-			w.odds *= factor * scale(m.class, w)
-			t.all = append(t.all, evidence{i, w})
+		p := j.p[h][:n]
+		softmaxFine(fine[:n], p)
+		if len(r.tokens) < fewestWords && len(r.matches) == 0 { // no word says anything
+			clear(p)
+			p[Unknown(h)] = probOne
 		}
-	}
-	t.sum()
-	t.outrank()
-}
-
-// together returns how much of a class's odds remain given what else the
-// report holds.
-func (r *report) together() func(classID, weight) float64 {
-	role := &r.lex.role
-	person := r.has(role.me, role.colleague, role.staff, role.named)
-	named := person || r.has(role.organisation)
-	one := r.has(role.me, role.colleague, role.named)
-	aggressor := r.has(role.who)
-	act := r.has(role.verbal, role.blow, role.tried, role.named, role.namedOthers, role.threat, role.threatWords, role.threatened)
-	direct := r.has(role.message, role.text) && !r.has(role.posted)
-	employer, selfHarm := r.has(role.employer), r.has(role.selfHarm)
-	hazards := []int{slices.Index(kindValues, incident.KindExposure), slices.Index(kindValues, incident.KindMissingControl)}
-	return func(c classID, w weight) float64 {
-		switch {
-		case c == role.swearing && !person && !aggressor && !act:
-			return 0.2 // people swear about printers
-		case c == role.insult && !named && !aggressor && !act:
-			return 0.5
-		case c == role.organisation && person:
-			return 0.15 // an organisation is aimed at when nobody else is
-		case c == role.social && direct:
-			return 0.4 // a direct message on a platform is no post
-		case c == role.staff && one:
-			return 0.5
-		case c == role.safeguard && act:
-			return 0.2
-		case w.head == kindHead && act && slices.Contains(hazards, w.value):
-			return 0.4 // abuse about a mask is abuse
-		case w.head == kindHead && employer && (c == role.threat || c == role.verbal):
-			return 0.3
-		case w.head == kindHead && selfHarm && (c == role.threat || c == role.threatWords || c == role.blow || c == role.wish):
-			return 0.3
-		}
-		return 1
-	}
-}
-
-func (t *tally) sum() {
-	t.total = scores{}
-	for _, e := range t.all {
-		t.total[e.head][e.value] += e.odds
-	}
-}
-
-// outrank leaves lesser kinds a part of their odds where the text speaks
-// clearly for a graver one: assault, attempted assault, threat, abuse.
-func (t *tally) outrank() {
-	index := func(k incident.Kind) int { return slices.Index(kindValues, k) }
-	ranks := []struct {
-		grave  int
-		lesser []int
-	}{
-		{index(incident.KindAssault), []int{index(incident.KindAttemptedAssault), index(incident.KindThreat), index(incident.KindAbuse), index(incident.KindPropertyDamage)}},
-		{index(incident.KindAttemptedAssault), []int{index(incident.KindThreat), index(incident.KindAbuse)}},
-		{index(incident.KindThreat), []int{index(incident.KindAbuse)}},
-		{index(incident.KindPropertyDamage), []int{index(incident.KindAbuse)}},
-	}
-	for _, rank := range ranks {
-		if t.total[kindHead][rank.grave] < graveEnough {
-			continue
-		}
-		for i, e := range t.all {
-			if e.head == kindHead && e.odds > 0 && slices.Contains(rank.lesser, e.value) {
-				t.all[i].odds *= outranked
-			}
-		}
-		t.sum()
-	}
-}
-
-// odds is the distribution of one head over its values.
-type odds [maxValues]float64
-
-// softmax returns the probabilities of a head from the evidence and the bias.
-// With an answer from the reporter, saying nothing is no value of its own: the
-// words leave it open, the answer does not.
-func (t *tally) softmax(lex *lexicon, h head, answered bool) odds {
-	n := len(headValues[h])
-	var p odds
-	most := math.Inf(-1)
-	for i := range n {
-		p[i] = t.total[h][i] + lex.bias[h][i]
-		if i == n-1 && answered {
-			p[i] = t.total[h][i]
-		}
-		p[i] /= temperature
-		most = max(most, p[i])
-	}
-	sum := 0.0
-	for i := range n {
-		p[i] = math.Exp(p[i] - most)
-		sum += p[i]
-	}
-	for i := range n {
-		p[i] /= sum
-	}
-	return p
-}
-
-// answer is the reporter's answer for one head: its index, or -1.
-func answer(h head, value string) int {
-	i := slices.Index(headValues[h], value)
-	if i == len(headValues[h])-1 { // unknown
-		return -1
-	}
-	return i
-}
-
-// oddsOfAnswer is how much an answer with one right value among others says.
-func oddsOfAnswer(values int) float64 {
-	return math.Log(reliability / ((1 - reliability) / float64(values-1)))
-}
-
-// believe folds the reporter's answer into p: log p + log P(answer | value).
-func (p *odds) believe(h head, said int) {
-	n := len(headValues[h])
-	p[said] *= math.Exp(oddsOfAnswer(n))
-	sum := 0.0
-	for i := range n {
-		sum += p[i]
-	}
-	for i := range n {
-		p[i] /= sum
-	}
-}
-
-// top returns the likeliest value and the distance to the next.
-func (p *odds) top(n int) (best int, lead float64) {
-	second := -1
-	for i := range n {
-		switch {
-		case i == 0:
-		case p[i] > p[best]:
-			best, second = i, best
-		case second < 0 || p[i] > p[second]:
-			second = i
-		}
-	}
-	return best, p[best] - p[second]
-}
-
-// judge turns the tally and the reporter's answers into a reading.
-func (t *tally) judge(in Input, r *report) incident.Reading {
-	answers := [heads]string{string(in.Kind), string(in.Channel), string(in.Target)}
-	var p [heads]odds
-	review := len(r.tokens) < fewestWords || len(t.all) == 0
-	for h := range head(heads) {
-		said := answer(h, answers[h])
-		p[h] = t.softmax(r.lex, h, said >= 0)
+		said := j.said(h)
 		if said < 0 {
 			continue
 		}
-		if text, _ := p[h].top(len(headValues[h])); p[h][text] >= confident && text != said {
-			review = true
+		if best := top(p); p[best] >= confident && best != said && headValues[h][best] != string(incident.KindUnknown) {
+			j.doubts = true // a confident text and the reporter disagree
 		}
-		p[h].believe(h, said)
-	}
-	if notApplicable(answers[channelHead]) || notApplicable(answers[targetHead]) {
-		p[kindHead].lift(conditions)
-	}
-	idle := p[kindHead].idle(t.nobodysAct(r))
-
-	kind := decide(kindHead, p[kindHead], 0, undecidedly)
-	fits := undecidedly
-	switch k := incident.Kind(kind.value); {
-	case k.IsHazard():
-		fits = idly
-	case k.IsAggression():
-		fits = byPeople
-	}
-	channel := decide(channelHead, p[channelHead], idle, fits)
-	target := decide(targetHead, p[targetHead], idle, fits)
-	return incident.Reading{
-		Model:   r.lex.version,
-		Kind:    t.judgement(kindHead, kind, answers[kindHead], r),
-		Channel: t.judgement(channelHead, channel, answers[channelHead], r),
-		Target:  t.judgement(targetHead, target, answers[targetHead], r),
-		Review:  review || kind.doubtful || channel.doubtful || target.doubtful,
+		j.believe(h, p, said)
 	}
 }
 
-func notApplicable(answer string) bool { return answer == string(incident.ChannelNotApplicable) }
+// known reports whether any class of the lexicon speaks, beyond what the words
+// are about at all.
+func (r *report) known() bool {
+	return slices.ContainsFunc(r.matches, func(m match) bool { return m.state != silent && !r.isWorld(m.class) })
+}
 
-// conditions are the kinds that can have no channel and no target, as indexes.
-var conditions = func() (kinds []int) {
-	for i, k := range kindValues {
-		if k.IsHazard() || k == incident.KindOther {
-			kinds = append(kinds, i)
-		}
+// believe folds an answer into p. Where the words do not say, that is no value
+// of its own any more: its share goes to what is usual.
+func (j *judge) believe(h Head, p []int64, said int) {
+	unknown := slices.Index(headValues[h], string(incident.KindUnknown))
+	open := p[unknown]
+	p[unknown] = 0
+	for i, usual := range j.model.usual[h] {
+		p[i] += times(open, usual)
 	}
-	return kinds
-}()
-
-// lift folds in the answer "does not apply", a question of yes or no, as odds
-// for the kinds that it fits.
-func (p *odds) lift(kinds []int) {
-	sum := 0.0
+	sum := int64(0)
 	for i := range p {
-		if slices.Contains(kinds, i) {
-			p[i] *= math.Exp(oddsOfAnswer(2))
-		}
+		p[i] = times(p[i], expFine(j.model.likely[h][i][said]))
 		sum += p[i]
 	}
+	normalise(p, sum)
+}
+
+// makeConsistent lets kind, channel and target settle on what fits together:
+// an act of somebody has a channel and a target, a hazard has neither.
+func (j *judge) makeConsistent() {
+	k, c, t := j.p[HeadKind][:len(kindValues)], j.p[HeadChannel][:len(channelValues)], j.p[HeadTarget][:len(targetValues)]
+	idleC, idleT := slices.Index(channelValues, incident.ChannelNotApplicable), slices.Index(targetValues, incident.TargetNotApplicable)
+	acts, idles := times(probOne-c[idleC], probOne-t[idleT]), times(c[idleC], t[idleT])
+	const least = probOne >> 20 // so that one head alone never rules a kind out
+	acts, idles = max(acts, least), max(idles, least)
+	var actSum, idleSum int64
+	for i, kind := range kindValues {
+		act, idle := times(k[i], acts), times(k[i], idles)
+		if kind.IsHazard() {
+			act = 0
+		} else if kind.IsAggression() {
+			idle = 0
+		}
+		k[i] = act + idle
+		actSum, idleSum = actSum+act, idleSum+idle
+	}
+	both := [2]int64{actSum, idleSum}
+	normalise(k, actSum+idleSum)
+	normalise(both[:], actSum+idleSum)
+	for _, head := range []struct {
+		p    []int64
+		idle int
+	}{{c, idleC}, {t, idleT}} {
+		head.p[head.idle] = 0
+		sum := int64(0)
+		for _, p := range head.p {
+			sum += p
+		}
+		normalise(head.p, sum)
+		sum = 0
+		for i := range head.p {
+			head.p[i] = times(head.p[i], both[0])
+			sum += head.p[i]
+		}
+		head.p[head.idle] = both[1]
+		normalise(head.p, sum+both[1])
+	}
+}
+
+// top returns the index of the likeliest value, the first of equals.
+func top(p []int64) int {
+	best := 0
 	for i := range p {
-		p[i] /= sum
-	}
-}
-
-// idle returns the probability that channel and target do not apply: that of
-// the hazards, and of "other" where it is nobody's act.
-func (p *odds) idle(otherToo bool) float64 {
-	sum := 0.0
-	for _, i := range conditions {
-		if kindValues[i].IsHazard() || otherToo {
-			sum += p[i]
+		if p[i] > p[best] {
+			best = i
 		}
 	}
-	return sum
+	return best
 }
 
-// nobodysAct reports whether the text names nobody who did or suffered
-// anything and no way in which it reached anybody.
-func (t *tally) nobodysAct(r *report) bool {
-	role := &r.lex.role
-	if len(t.all) == 0 || r.has(role.who, role.staff, role.colleague, role.verbal, role.named) {
-		return false
-	}
-	for _, e := range t.all {
-		if e.head == channelHead && e.odds >= 1 {
-			return false
+// lead returns how far the likeliest value is before the next.
+func lead(p []int64, best int) int64 {
+	second := int64(0)
+	for i := range p {
+		if i != best {
+			second = max(second, p[i])
 		}
 	}
-	return true
+	return p[best] - second
 }
 
-// fit is whether channel and target must apply, must not, or may.
-type fit int
-
-const (
-	undecidedly fit = iota
-	byPeople
-	idly
-)
-
-// decision is the answer for one head with the probability of every value.
-type decision struct {
-	value    string
-	p        odds    // of the head's own values
-	idle     float64 // of not_applicable; 0 for the kind
-	doubtful bool    // a person should decide
+// decide returns the index of a head's answer among those that may stand
+// beside the kind, or of unknown where none is likely enough.
+func (j *judge) decide(h Head, may func(i int) bool) int {
+	p := j.p[h][:len(headValues[h])]
+	best := -1
+	for i := range p {
+		if may(i) && (best < 0 || p[i] > p[best]) {
+			best = i
+		}
+	}
+	unknown := slices.Index(headValues[h], string(incident.KindUnknown))
+	if p[best] < leastSure && may(unknown) {
+		best = unknown
+	}
+	if p[best] < confident || lead(p, best) < closeCall || best == unknown {
+		j.doubts = true
+	}
+	return best
 }
 
-// decide picks the likeliest value that fits, or unknown.
-func decide(h head, p odds, idle float64, f fit) decision {
-	n := len(headValues[h])
-	best, lead := p.top(n)
-	d := decision{value: headValues[h][best], p: p, idle: idle}
-	sure := p[best]
-	if f == idly || f == undecidedly && idle > 0.5 {
-		d.value, sure, lead = string(incident.ChannelNotApplicable), idle, 1
-	} else if sure < leastSure {
-		d.value = headValues[h][n-1]
+func (j *judge) reading() incident.Reading {
+	kind := j.decide(HeadKind, func(int) bool { return true })
+	k := kindValues[kind]
+	fits := func(h Head) func(int) bool {
+		return func(i int) bool {
+			idle := headValues[h][i] == string(incident.ChannelNotApplicable)
+			return !(k.IsHazard() && !idle || k.IsAggression() && idle)
+		}
 	}
-	for i := range n {
-		d.p[i] *= 1 - idle
+	channel, target := j.decide(HeadChannel, fits(HeadChannel)), j.decide(HeadTarget, fits(HeadTarget))
+	harm := int64(0)
+	for i, p := range j.p[HeadKind][:len(kindValues)] {
+		if harmful(kindValues[i]) {
+			harm += p
+		}
 	}
-	d.doubtful = sure < confident || lead < closeCall || d.value == headValues[h][n-1]
-	return d
+	if !harmful(k) && harm >= hiddenHarm {
+		j.doubts = true
+	}
+	r := incident.Reading{
+		Model:   j.model.version,
+		Kind:    j.judgement(HeadKind, kind),
+		Channel: j.judgement(HeadChannel, channel),
+		Target:  j.judgement(HeadTarget, target),
+		Review:  j.doubts,
+	}
+	j.besides(&r, harm)
+	return r
 }
 
-// judgement adds to a decision the reasons for it and against it, the
-// reporter's answer first, then the words by weight.
-func (t *tally) judgement(h head, d decision, said string, r *report) incident.Judgement {
-	j := incident.Judgement{Value: d.value, P: make(map[string]float64, maxValues)}
-	for i, v := range headValues[h] {
-		j.P[v] = d.p[i]
-	}
-	if h != kindHead {
-		j.P[string(incident.ChannelNotApplicable)] = d.idle
-	}
-	j.Reasons = t.reasons(h, r)
-	if i := answer(h, said); i >= 0 {
-		j.Reasons = slices.Insert(j.Reasons, 0, incident.Reason{Class: reporterSaid, For: said, Weight: oddsOfAnswer(len(headValues[h]))})
-	} else if h != kindHead && notApplicable(said) {
-		j.Reasons = slices.Insert(j.Reasons, 0, incident.Reason{Class: reporterSaid, For: said, Weight: oddsOfAnswer(2)})
-	}
-	return j
+// harmful reports whether a kind is an assault, tried or threatened or done.
+func harmful(k incident.Kind) bool {
+	return k == incident.KindAssault || k == incident.KindAttemptedAssault || k == incident.KindThreat
 }
 
-// reasons returns the strongest evidence for any value of a head.
-func (t *tally) reasons(h head, r *report) []incident.Reason {
-	out := make([]incident.Reason, 0, mostReasons+1)
-	for _, e := range t.all {
-		if e.head != h || e.odds < leastReason {
+// besides adds what the words show apart from the three fields, as far as it
+// fits them: only an act has a second channel or a basis, and a serious threat
+// needs a threat or worse to be likely.
+func (j *judge) besides(r *incident.Reading, harm int64) {
+	k := incident.Kind(r.Kind.Value)
+	p := func(flag int) int64 {
+		return sigmoidFine(int64(j.pad.units.total[headOutputs+flag]) * j.model.temper[Heads])
+	}
+	act := !k.IsHazard()
+	r.SecondChannel.P = make(map[string]float64, len(wayValues))
+	most, way := even, -1
+	for i, c := range wayValues {
+		if string(c) == r.Channel.Value || !act || r.Channel.Value == string(incident.ChannelNotApplicable) {
 			continue
 		}
-		m := r.matches[e.match]
-		out = append(out, incident.Reason{
-			Start:  int(r.tokens[m.from].start),
-			End:    int(r.tokens[m.to-1].end),
-			Class:  r.lex.classes[m.class].name,
-			For:    headValues[h][e.value],
-			Weight: e.odds / temperature,
-		})
+		pc := p(i)
+		r.SecondChannel.P[string(c)] = probability(pc)
+		if pc > most && r.Channel.Value != string(incident.ChannelUnknown) {
+			most, way = pc, i
+		}
 	}
-	slices.SortStableFunc(out, func(a, b incident.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
-	return out[:min(len(out), mostReasons)]
+	if way >= 0 {
+		r.SecondChannel.Value = string(wayValues[way])
+		r.SecondChannel.Reasons = j.flagReasons(way, r.SecondChannel.Value)
+	}
+	r.SeriousThreat = j.flag(flagSerious, p(flagSerious), act && harm >= hiddenHarm)
+	r.Weapon = j.flag(flagWeapon, p(flagWeapon), true)
+	for i, b := range incident.Bases {
+		if pb := p(flagBasis + i); act && pb > even {
+			r.Basis = append(r.Basis, incident.Judgement{Value: string(b), P: map[string]float64{string(b): probability(pb)},
+				Reasons: j.flagReasons(flagBasis+i, string(b))})
+		}
+	}
+}
+
+func (j *judge) flag(flag int, p int64, may bool) incident.Judgement {
+	value := incident.FlagNo
+	if may && p > even {
+		value = incident.FlagYes
+	}
+	out := incident.Judgement{Value: string(value), P: map[string]float64{string(incident.FlagYes): probability(p), string(incident.FlagNo): probability(probOne - p)}}
+	if value == incident.FlagYes {
+		out.Reasons = j.flagReasons(flag, string(value))
+	}
+	return out
+}
+
+// judgement adds to an answer every value's probability and the reasons: the
+// reporter's answer first, then the words by weight.
+func (j *judge) judgement(h Head, answer int) incident.Judgement {
+	out := incident.Judgement{Value: headValues[h][answer], P: make(map[string]float64, len(headValues[h])), Reasons: make([]incident.Reason, 0, mostReasons+1)}
+	for i, v := range headValues[h] {
+		out.P[v] = probability(j.p[h][i])
+	}
+	if said := j.said(h); said >= 0 {
+		logs := j.model.likely[h]
+		sum := int64(0)
+		for i := range logs {
+			sum += logs[i][said]
+		}
+		if w := logs[said][said] - sum/int64(len(logs)); w > 0 {
+			out.Reasons = append(out.Reasons, incident.Reason{Class: reporterSaid, For: headValues[h][said], Weight: float64(w) / fineOne})
+		}
+	}
+	words := j.reasons(headFrom[h], headFrom[h+1], func(c int) string { return headValues[h][c-headFrom[h]] })
+	// what speaks for the answer comes first
+	slices.SortStableFunc(words, func(a, b incident.Reason) int {
+		if x, y := a.For == out.Value, b.For == out.Value; x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.Weight, a.Weight)
+	})
+	for _, r := range words[:min(len(words), mostReasons)] {
+		if r.For == out.Value || r.Weight >= leastCounter {
+			out.Reasons = append(out.Reasons, r)
+		}
+	}
+	return out
+}
+
+func (j *judge) flagReasons(flag int, value string) []incident.Reason {
+	reasons := j.reasons(headOutputs+flag, headOutputs+flag+1, func(int) string { return value })
+	slices.SortStableFunc(reasons, func(a, b incident.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
+	return reasons[:min(len(reasons), mostReasons)]
+}
+
+// reasons returns the places of the text that spoke for some output of a
+// range, each with the one it spoke for most: how much more than for the
+// average of the range. Of classes that share words the one that spoke most
+// gives the reason its name, and they add up.
+func (j *judge) reasons(from, to int, name func(column int) string) []incident.Reason {
+	var out []incident.Reason
+	u, r := &j.pad.units, &j.pad.report
+	add := func(start, end int32, class string, scores []int32) {
+		best, weight := strongest(scores, from, to)
+		if weight < leastReason {
+			return
+		}
+		next := incident.Reason{Start: int(start), End: int(end), Class: class, For: name(best), Weight: float64(weight) / scoreOne}
+		for i, held := range out {
+			if held.For != next.For || held.Start >= next.End || next.Start >= held.End {
+				continue
+			}
+			if held.Weight >= next.Weight {
+				next.Start, next.End, next.Class = held.Start, held.End, held.Class
+			}
+			next.Weight += held.Weight
+			out[i] = next
+			return
+		}
+		out = append(out, next)
+	}
+	for i, m := range r.matches {
+		if m.state != silent {
+			add(r.tokens[m.from].start, r.tokens[m.to-1].end, r.lex.classes[m.class].name, u.of(i))
+		}
+	}
+	for i, t := range r.tokens {
+		add(t.start, t.end, likeExamples, u.of(u.token(int32(i))))
+	}
+	return out
+}
+
+func strongest(scores []int32, from, to int) (best int, weight int32) {
+	sum := int32(0)
+	best = from
+	for c := from; c < to; c++ {
+		sum += scores[c]
+		if scores[c] > scores[best] {
+			best = c
+		}
+	}
+	if to-from == 1 {
+		return best, scores[best]
+	}
+	return best, scores[best] - sum/int32(to-from)
 }

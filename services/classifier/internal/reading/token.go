@@ -2,14 +2,16 @@ package reading
 
 import (
 	"bytes"
-	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // token is one word of a narrative.
 type token struct {
 	start, end int32 // bytes of the narrative
+	from, to   int32 // its normalised letters in scratch.letters
 	word       int32 // index in the vocabulary, or unknownWord
 	breaks     pause // what stands between it and the word before
 }
@@ -39,17 +41,21 @@ type vocabulary struct {
 // scratch is what the tokeniser needs between words; it is reused.
 type scratch struct {
 	norm, alt []byte
+	letters   []byte // of all words of the text
 }
 
 // tokenise appends the words of text to into. A line break is a space: people
 // break lines anywhere. Any bytes are accepted; those that are not UTF-8 end a word.
 func (v *vocabulary) tokenise(text string, into []token, s *scratch) []token {
 	breaks := noPause
+	s.letters = s.letters[:0]
 	for i := 0; i < len(text); {
 		r, size := runeAt(text, i)
 		if isWordRune(r) {
 			end := s.word(text, i)
-			into = append(into, token{int32(i), int32(end), v.lookup(s), breaks})
+			from := int32(len(s.letters))
+			s.letters = append(s.letters, s.norm...)
+			into = append(into, token{int32(i), int32(end), from, int32(len(s.letters)), v.lookup(s), breaks})
 			breaks = noPause
 			i = end
 			continue
@@ -96,7 +102,7 @@ func (s *scratch) word(text string, i int) (end int) {
 		case isWordRune(r):
 			isStarred = isStarred || stars > 0
 			letters, stars = letters+1, 0
-			s.norm = utf8.AppendRune(s.norm, fold(r))
+			s.norm = appendFolded(s.norm, r)
 			end = i + size
 		case r == '*':
 			stars++
@@ -178,37 +184,34 @@ func (s *scratch) squeeze(most int) (found bool) {
 	return found
 }
 
-// fold lower-cases a letter and takes off what does not change the word: full
-// width, the styled letters of social media, accents of the Latin script.
-func fold(r rune) rune {
-	switch {
-	case r < utf8.RuneSelf:
+// appendFolded appends what a letter is read as: small, and without what does
+// not change the word: full width, the styled letters of social media, accents
+// (many leave them off, in Welsh too). That is its compatibility decomposition
+// without combining marks.
+func appendFolded(to []byte, r rune) []byte {
+	if r < utf8.RuneSelf {
 		if 'A' <= r && r <= 'Z' {
 			r += 'a' - 'A'
 		}
-		return r
-	case 0xFF01 <= r && r <= 0xFF5E: // full width forms
-		return fold(r - 0xFEE0)
-	case 0x1D400 <= r && r < 0x1D6A4: // mathematical alphanumerics, 52 to a style
-		return 'a' + (r-0x1D400)%52%26
+		return append(to, byte(r))
 	}
-	r = unicode.ToLower(r)
-	if r < rune(len(unaccented)) && unaccented[r] != 0 {
-		return unaccented[r]
+	if base, ok := undecomposed[r]; ok {
+		return append(to, base)
 	}
-	return r
-}
-
-// unaccented maps the accented letters of Latin-1 and Latin Extended-A to
-// their base letter, so that people may leave accents off, as many do in Welsh.
-var unaccented = func() (base [0x180]rune) {
-	for _, group := range strings.Fields(
-		"aàáâãäåāăą cçćĉċč dďđ eèéêëēĕėęě gĝğġģ hĥħ iìíîïĩīĭįı jĵ kķ lĺļľŀł nñńņňŉ " +
-			"oòóôõöøōŏő rŕŗř sśŝşšſ tţťŧ uùúûüũūŭůűų wŵ yýÿŷ zźżž") {
-		letters := []rune(group)
-		for _, r := range letters[1:] {
-			base[r] = letters[0]
+	var encoded [utf8.UTFMax]byte
+	letters := norm.NFKD.Properties(encoded[:utf8.EncodeRune(encoded[:], r)]).Decomposition()
+	if letters == nil {
+		return utf8.AppendRune(to, unicode.ToLower(r))
+	}
+	for len(letters) > 0 {
+		r, size := utf8.DecodeRune(letters)
+		letters = letters[size:]
+		if isWordRune(r) {
+			to = utf8.AppendRune(to, unicode.ToLower(r))
 		}
 	}
-	return base
-}()
+	return to
+}
+
+// undecomposed are Latin letters that Unicode does not take apart.
+var undecomposed = map[rune]byte{'ø': 'o', 'Ø': 'o', 'ł': 'l', 'Ł': 'l', 'đ': 'd', 'Đ': 'd', 'ħ': 'h', 'Ħ': 'h', 'ı': 'i'}

@@ -60,6 +60,10 @@ func (d *Dir) Database() string { return filepath.Join(d.path, "onrecord.db") }
 // Stream returns the directory of the embedded stream.
 func (d *Dir) Stream() string { return filepath.Join(d.path, "stream") }
 
+// Model returns the file of the model that reports are read with, where the
+// installation has one of its own.
+func Model(path string) string { return filepath.Join(path, "model.bin") }
+
 // ControlSocket returns the path of the control socket in a data directory.
 func ControlSocket(path string) string { return filepath.Join(path, "control.sock") }
 

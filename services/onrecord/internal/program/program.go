@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -112,7 +113,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, unusable(err)
 	}
-	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version})
+	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, Reader: p.reader()})
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +129,23 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	p.app.Mount(p.reporting.Routes())
 	p.app.Mount(p.routes())
 	return p, nil
+}
+
+// reader returns the reader of reports: the installation's own model, or that
+// of the program where there is none or it fits another version.
+func (p *Program) reader() classifier.Reader {
+	file, err := os.ReadFile(datadir.Model(p.cfg.DataDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return classifier.NewReader()
+	}
+	if err == nil {
+		var r classifier.Reader
+		if r, err = classifier.OpenReader(file); err == nil {
+			return r
+		}
+	}
+	p.cfg.Log.Warn("the installation's own model cannot be used; reports are read with the program's. Train it again", "error", err)
+	return classifier.NewReader()
 }
 
 // Close ends what Open began, the store before the stream it reads from.

@@ -1,0 +1,130 @@
+package classifier
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/onrecord/onrecord/services/classifier/corpus"
+	"github.com/onrecord/onrecord/services/classifier/internal/reading"
+	"github.com/onrecord/onrecord/services/classifier/internal/training"
+
+	examples "github.com/onrecord/onrecord/services/classifier/internal/corpus"
+)
+
+// BuiltIn returns the reader that is part of the program, as NewReader does, or
+// an error where its lexicon was edited since and it must be trained again.
+func BuiltIn() (Reader, error) { return OpenReader(reading.File()) }
+
+// OpenReader returns the reader of a model's file, as Train made it. A file
+// that is damaged, or of another lexicon than this program's, is refused.
+func OpenReader(file []byte) (Reader, error) {
+	m, err := reading.Decode(file)
+	if err != nil {
+		return nil, err // not a nil *Model in a Reader
+	}
+	return m, nil
+}
+
+// Correction is what a person decided about a report, without its words: the
+// features of the words and the right answers. One JSON object a line is what
+// Train takes. Features are as toxic as the words: see Features.
+type Correction = training.Correction
+
+// Features returns a Correction that holds the features of words and no labels
+// yet. Whoever has it can try which words were likely in them.
+func Features(words string) Correction {
+	s := reading.Features(words)
+	return Correction{Space: reading.Space(), Features: s.Features, Lettered: s.Lettered}
+}
+
+// TrainConfig is what Train learns from.
+type TrainConfig struct {
+	Corpus      fs.FS     // nil: the one this program was built with
+	Corrections io.Reader // one Correction a line; may be nil
+	Current     Reader    // the model in use: one that reads worse is refused. Nil: nothing is compared
+}
+
+// Trained is a new model and how it compares.
+type Trained struct {
+	File        []byte
+	Version     string
+	Examples    int
+	Corrections int
+	// How the texts that no training sees are read, by the new model and by the
+	// one in use, which is nil when nothing was compared.
+	HeldOut, Before *Evaluation
+	OtherVoices     Evaluation
+}
+
+// ErrWorse is returned with a model that reads the held-out texts worse than
+// the one in use: a point less of any field, or five less of any value.
+var ErrWorse = training.ErrWorse
+
+// Train makes a model. The same corpus, corrections and program make the same
+// bytes. With an error that is ErrWorse, Trained says how it compares, and has
+// no file.
+func Train(c TrainConfig) (Trained, error) {
+	if c.Corpus == nil {
+		c.Corpus = corpus.Files
+	}
+	all, err := examples.Read(c.Corpus)
+	if err != nil {
+		return Trained{}, fmt.Errorf("corpus: %w", err)
+	}
+	corrections, err := readCorrections(c.Corrections)
+	if err != nil {
+		return Trained{}, err
+	}
+	file, err := training.Train(all, corrections)
+	if err != nil {
+		return Trained{}, err
+	}
+	m, err := reading.Decode(file)
+	if err != nil {
+		return Trained{}, err
+	}
+	var measures training.Measures
+	if err := json.Unmarshal(m.Card.Measures, &measures); err != nil {
+		return Trained{}, err
+	}
+	t := Trained{File: file, Version: m.Version(), Examples: m.Card.Examples, Corrections: m.Card.Corrections,
+		HeldOut: measures.HeldOut, OtherVoices: measures.OtherVoices}
+	if c.Current == nil || t.HeldOut == nil {
+		return t, nil
+	}
+	before := training.Measure(c.Current, all.HeldOut())
+	t.Before = &before
+	if err := training.Worse(before, *t.HeldOut); err != nil {
+		t.File = nil
+		return t, err
+	}
+	return t, nil
+}
+
+// readCorrections reads a Correction a line; every mistake names its line.
+func readCorrections(in io.Reader) ([]Correction, error) {
+	if in == nil {
+		return nil, nil
+	}
+	var all []Correction
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLine)
+	for n := 1; lines.Scan(); n++ {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		var c Correction
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			return nil, fmt.Errorf("corrections, line %d: %s", n, whatIsWrong(err))
+		}
+		all = append(all, c)
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return nil, errors.New("corrections: a line is too long")
+	}
+	return all, lines.Err()
+}

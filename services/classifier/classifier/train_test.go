@@ -1,0 +1,147 @@
+package classifier
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/classifier/internal/reading"
+)
+
+// TestTheModelIsWhatTrainingMakes trains on the corpus as it stands and
+// compares every byte: a corpus, a lexicon or a trainer that was changed
+// without training again fails here. It also holds what was measured.
+func TestTheModelIsWhatTrainingMakes(t *testing.T) {
+	trained, err := Train(TrainConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(trained.File, reading.File()) {
+		t.Errorf("training makes the model %s, the program holds %s: run make model", trained.Version, NewReader().Version())
+	}
+	type set struct {
+		Evaluation
+		floor [3]float64 // kind, channel, target
+	}
+	sets := map[string]set{"other voices": {trained.OtherVoices, [3]float64{0.76, 0.78, 0.78}}}
+	if trained.HeldOut != nil {
+		sets["held out"] = set{*trained.HeldOut, [3]float64{0.70, 0.75, 0.75}}
+	}
+	for name, set := range sets {
+		for i, f := range set.Fields {
+			t.Logf("%s: %d texts, %s %.3f (%.3f–%.3f), macro-F1 %.3f, calibration error %.3f, of the surest 80 %% %.3f", name, f.Right.Of,
+				f.Name, f.Right.Share, f.Right.Low, f.Right.High, f.MacroF1, f.ECE, f.Coverage[7].Right.Share)
+			if f.Right.Share < set.floor[i] {
+				t.Errorf("%s: %s right=%.3f, want at least %.2f", name, f.Name, f.Right.Share, set.floor[i])
+			}
+		}
+	}
+}
+
+// small is a corpus in which the channel hangs on a few words.
+func small() fstest.MapFS {
+	var seeds, held strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&seeds, "kind=abuse channel=phone target=named_person voice=a%d\tcaller number %d swore at me down the phone\n", i%4, i)
+		fmt.Fprintf(&seeds, "kind=abuse channel=in_person target=named_person voice=b%d\tman number %d swore at me across the desk\n", i%4, i)
+		fmt.Fprintf(&seeds, "kind=abuse channel=letter target=named_person voice=c%d\tletter number %d called me a liar\n", i%4, i)
+		if i < 12 {
+			fmt.Fprintf(&held, "kind=abuse channel=phone target=named_person split=heldout\tperson %d shouted at me on the phone\n", i)
+			fmt.Fprintf(&held, "kind=abuse channel=in_person target=named_person split=heldout\tperson %d shouted at me at the counter\n", i)
+		}
+	}
+	return fstest.MapFS{"seeds/learn.txt": {Data: []byte(seeds.String())}, "seeds/held.txt": {Data: []byte(held.String())}}
+}
+
+// corrections returns n that say a text came by a channel.
+func corrections(n int, text string, channel incident.Channel) *bytes.Buffer {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	for range n {
+		c := Features(text)
+		c.Kind, c.Channel, c.Target = incident.KindAbuse, channel, incident.TargetNamedPerson
+		c.Said.Channel = incident.ChannelInPerson
+		if err := encoder.Encode(c); err != nil {
+			panic(err)
+		}
+	}
+	return &b
+}
+
+func TestCorrectionsAreLearned(t *testing.T) {
+	text := "wurbled at me through the flumph again"
+	before, err := Train(TrainConfig{Corpus: small()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Train(TrainConfig{Corpus: small(), Corrections: corrections(8, text, incident.ChannelLetter), Current: open(t, before.File)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := func(file []byte) float64 { return open(t, file).Read(Input{Narrative: text}).Channel.P["letter"] }
+	if p(after.File) < p(before.File)+0.2 || after.Corrections != 8 || before.Corrections != 0 {
+		t.Errorf("P(letter)=%.3f after %d corrections and %.3f before, want it to rise", p(after.File), after.Corrections, p(before.File))
+	}
+	said := Input{Narrative: text, Channel: incident.ChannelInPerson}
+	if a, b := open(t, after.File).Read(said).Channel.P["letter"], p(after.File); a > b {
+		t.Logf("an answer that corrections overturned eight times still pulls: %.3f to %.3f", b, a)
+	}
+	again, err := Train(TrainConfig{Corpus: small(), Corrections: corrections(8, text, incident.ChannelLetter)})
+	if err != nil || !bytes.Equal(again.File, after.File) {
+		t.Errorf("the same corrections make another model, err=%v", err)
+	}
+}
+
+func TestAModelThatReadsWorseIsRefused(t *testing.T) {
+	before, err := Train(TrainConfig{Corpus: small()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// whoever says so often enough that the phone is a letter spoils the model
+	poison := corrections(2000, "person shouted at me on the phone", incident.ChannelLetter)
+	after, err := Train(TrainConfig{Corpus: small(), Corrections: poison, Current: open(t, before.File)})
+	if !errors.Is(err, ErrWorse) || after.File != nil || after.Before == nil {
+		t.Fatalf("err=%v file=%d bytes, want it refused", err, len(after.File))
+	}
+	if !strings.Contains(err.Error(), "channel") {
+		t.Errorf("err=%v, want it to name the channel", err)
+	}
+}
+
+func open(t *testing.T, file []byte) Reader {
+	t.Helper()
+	r, err := OpenReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestMistakesInCorrectionsAndCorpusAreNamed(t *testing.T) {
+	good := Features("swore at me")
+	other, outside, label := good, good, good
+	other.Space, outside.Features, label.Kind = "another", []reading.Feature{1 << 20}, "murder"
+	for want, c := range map[string]any{
+		"correction 1 was made for the lexicon": other,
+		"feature 1048576 does not exist":        outside,
+		"a label is not in the taxonomy":        label,
+		"no features":                           Correction{Space: good.Space},
+		"“features” must be":                    map[string]string{"features": "x"},
+	} {
+		line, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Train(TrainConfig{Corpus: small(), Corrections: bytes.NewReader(line)}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err=%v, want %q", err, want)
+		}
+	}
+	if _, err := Train(TrainConfig{Corpus: fstest.MapFS{"seeds/a.txt": {Data: []byte("kind=abuse channel=sideways target=unknown\tx\n")}}}); err == nil || !strings.Contains(err.Error(), "seeds/a.txt:1") {
+		t.Errorf("err=%v, want the file and line", err)
+	}
+}

@@ -1,0 +1,331 @@
+// Package evaluation measures readings against right answers: how often they
+// are right, with intervals, what is taken for what, whether the probabilities
+// mean what they say, and which mistakes are the worst.
+package evaluation
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// Gold is what is right for one text; an empty field is not judged.
+type Gold struct{ Kind, Channel, Target string }
+
+// Result is everything measured of a set of texts.
+type Result struct {
+	Texts  int     `json:"texts"`
+	Review Share   `json:"review"` // of texts a person is asked about
+	Fields []Field `json:"fields"` // kind, channel, target: those that had right answers
+
+	KindMerged       *Share `json:"kind_threat_and_abuse_merged,omitempty"`
+	KindTop2         *Share `json:"kind_top_two,omitempty"`
+	InPersonOrOnline *Share `json:"in_person_or_online,omitempty"` // within that pair, right side of it
+	AbuseFound       *Share `json:"acts_found,omitempty"`          // acts of somebody read as such
+	HazardAsAbuse    *Share `json:"hazards_read_as_acts,omitempty"`
+	Organisation     *Share `json:"organisation_found,omitempty"`
+
+	Worst []Mistake `json:"worst"` // the most confident mistakes
+}
+
+// Share is a number of some, with the interval in which the true share lies
+// in 95 of 100 such samples (Wilson).
+type Share struct {
+	N     int     `json:"n"`
+	Of    int     `json:"of"`
+	Share float64 `json:"share"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// Field is what was measured of one field.
+type Field struct {
+	Name        string        `json:"name"`
+	Right       Share         `json:"right"`
+	MacroF1     float64       `json:"macro_f1"` // the mean over the values that occur
+	Values      []Value       `json:"values"`
+	Confusion   []Confusion   `json:"confusion"`
+	Reliability []Reliability `json:"reliability"`
+	ECE         float64       `json:"calibration_error"`
+	Coverage    []Coverage    `json:"coverage"`
+}
+
+// Value is how one value was found.
+type Value struct {
+	Value     string  `json:"value"`
+	Of        int     `json:"of"` // texts it is right for
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+}
+
+// Confusion is how many texts of one right value were read as another.
+type Confusion struct {
+	Right string `json:"right"`
+	Read  string `json:"read"`
+	N     int    `json:"n"`
+}
+
+// Reliability is one tenth of probability: what was said and what came true.
+type Reliability struct {
+	From  float64 `json:"from"`
+	N     int     `json:"n"`
+	Said  float64 `json:"said"`
+	Right float64 `json:"right"`
+}
+
+// Coverage is how often the most confident part was right.
+type Coverage struct {
+	Part  float64 `json:"part"`
+	Right Share   `json:"right"`
+}
+
+// Mistake is one wrong answer.
+type Mistake struct {
+	ID    string            `json:"id"`
+	Field string            `json:"field"`
+	Right string            `json:"right"`
+	Read  string            `json:"read"`
+	P     float64           `json:"p"`
+	Why   []incident.Reason `json:"-"`
+	Words []string          `json:"why"` // the reasons with their words
+}
+
+// mostMistakes are kept of all that were made.
+const mostMistakes = 20
+
+// tally is what one field's texts add up to.
+type tally struct {
+	values    []string
+	confusion map[[2]string]int
+	answers   []answer
+}
+
+type answer struct {
+	p     float64
+	right bool
+}
+
+// Set adds up texts one at a time. It keeps no text: its memory grows by two
+// words for each, and by the twenty worst mistakes.
+type Set struct {
+	texts, review int
+	fields        [3]tally
+	pairs         [6]struct{ n, of int }
+	worst         []Mistake
+}
+
+const (
+	pairMerged = iota
+	pairTop2
+	pairSide
+	pairActs
+	pairHazards
+	pairOrganisation
+)
+
+var fieldNames = [3]string{"kind", "channel", "target"}
+
+// Add takes in one text's reading. Words quotes a reason of it.
+func (s *Set) Add(id string, g Gold, r incident.Reading, words func(incident.Reason) string) {
+	s.texts++
+	if r.Review {
+		s.review++
+	}
+	for i, f := range [3]struct {
+		right string
+		j     incident.Judgement
+	}{{g.Kind, r.Kind}, {g.Channel, r.Channel}, {g.Target, r.Target}} {
+		if f.right == "" {
+			continue
+		}
+		t := &s.fields[i]
+		if t.confusion == nil {
+			t.confusion = make(map[[2]string]int)
+		}
+		t.confusion[[2]string{f.right, f.j.Value}]++
+		p := f.j.P[f.j.Value]
+		t.answers = append(t.answers, answer{p, f.right == f.j.Value})
+		if f.right != f.j.Value {
+			s.mistake(Mistake{ID: id, Field: fieldNames[i], Right: f.right, Read: f.j.Value, P: p, Why: f.j.Reasons}, words)
+		}
+	}
+	s.addPairs(g, r)
+}
+
+// mistake keeps the most confident ones.
+func (s *Set) mistake(m Mistake, words func(incident.Reason) string) {
+	at, _ := slices.BinarySearchFunc(s.worst, m, func(a, b Mistake) int { return cmp.Compare(b.P, a.P) })
+	for at < len(s.worst) && s.worst[at].P == m.P {
+		at++
+	}
+	if at >= mostMistakes {
+		return
+	}
+	for _, r := range m.Why {
+		m.Words = append(m.Words, words(r))
+	}
+	s.worst = slices.Insert(s.worst, at, m)
+	s.worst = s.worst[:min(len(s.worst), mostMistakes)]
+}
+
+func (s *Set) addPairs(g Gold, r incident.Reading) {
+	count := func(pair int, right bool) {
+		s.pairs[pair].of++
+		if right {
+			s.pairs[pair].n++
+		}
+	}
+	if g.Kind != "" {
+		merge := func(k string) string {
+			if k == string(incident.KindThreat) {
+				return string(incident.KindAbuse)
+			}
+			return k
+		}
+		count(pairMerged, merge(g.Kind) == merge(r.Kind.Value))
+		before := 0
+		for v, p := range r.Kind.P {
+			if v != g.Kind && (p > r.Kind.P[g.Kind] || p == r.Kind.P[g.Kind] && v < g.Kind) {
+				before++
+			}
+		}
+		count(pairTop2, before < 2)
+		if gold, read := incident.Kind(g.Kind), incident.Kind(r.Kind.Value); gold.IsAggression() {
+			count(pairActs, read.IsAggression())
+		} else if gold.IsHazard() {
+			count(pairHazards, read.IsAggression())
+		}
+	}
+	side := func(c string) int {
+		switch {
+		case c == string(incident.ChannelInPerson):
+			return 1
+		case incident.Channel(c).IsOnline():
+			return 2
+		}
+		return 0
+	}
+	if a, b := side(g.Channel), side(r.Channel.Value); a > 0 && b > 0 {
+		count(pairSide, a == b)
+	}
+	if g.Target == string(incident.TargetOrganisation) {
+		count(pairOrganisation, r.Target.Value == g.Target)
+	}
+}
+
+// Result returns what was measured.
+func (s *Set) Result() Result {
+	r := Result{Texts: s.texts, Review: share(s.review, s.texts), Worst: s.worst}
+	for i := range s.fields {
+		if len(s.fields[i].answers) > 0 {
+			r.Fields = append(r.Fields, s.fields[i].result(fieldNames[i]))
+		}
+	}
+	for pair, to := range map[int]**Share{pairMerged: &r.KindMerged, pairTop2: &r.KindTop2, pairSide: &r.InPersonOrOnline,
+		pairActs: &r.AbuseFound, pairHazards: &r.HazardAsAbuse, pairOrganisation: &r.Organisation} {
+		if p := s.pairs[pair]; p.of > 0 {
+			sh := share(p.n, p.of)
+			*to = &sh
+		}
+	}
+	return r
+}
+
+// share returns n of all with its Wilson interval at 95 %.
+func share(n, of int) Share {
+	if of == 0 {
+		return Share{}
+	}
+	const z = 1.959964
+	all, p := float64(of), float64(n)/float64(of)
+	middle := p + z*z/(2*all)
+	half := z * math.Sqrt(p*(1-p)/all+z*z/(4*all*all))
+	scale := 1 + z*z/all
+	return Share{n, of, round(p), round(max((middle-half)/scale, 0)), round(min((middle+half)/scale, 1))}
+}
+
+// round leaves four digits: more would be noise, and would differ between
+// processors.
+func round(x float64) float64 { return math.Floor(x*10000+0.5) / 10000 }
+
+func (t *tally) result(name string) Field {
+	f := Field{Name: name}
+	right := 0
+	for _, a := range t.answers {
+		if a.right {
+			right++
+		}
+	}
+	f.Right = share(right, len(t.answers))
+	t.byValue(&f)
+	t.calibration(&f)
+	slices.SortStableFunc(t.answers, func(a, b answer) int { return cmp.Compare(b.p, a.p) })
+	for tenths := 1; tenths <= 10; tenths++ {
+		n := (len(t.answers)*tenths + 9) / 10
+		ok := 0
+		for _, a := range t.answers[:n] {
+			if a.right {
+				ok++
+			}
+		}
+		f.Coverage = append(f.Coverage, Coverage{float64(tenths) / 10, share(ok, n)})
+	}
+	return f
+}
+
+func (t *tally) byValue(f *Field) {
+	gold, read, hit := map[string]int{}, map[string]int{}, map[string]int{}
+	for pair, n := range t.confusion {
+		gold[pair[0]] += n
+		read[pair[1]] += n
+		if pair[0] == pair[1] {
+			hit[pair[0]] = n
+		}
+		f.Confusion = append(f.Confusion, Confusion{pair[0], pair[1], n})
+	}
+	slices.SortFunc(f.Confusion, func(a, b Confusion) int {
+		return cmp.Or(cmp.Compare(a.Right, b.Right), cmp.Compare(b.N, a.N), cmp.Compare(a.Read, b.Read))
+	})
+	sum := 0.0
+	for v, n := range gold {
+		val := Value{Value: v, Of: n, Recall: round(float64(hit[v]) / float64(n))}
+		if read[v] > 0 {
+			val.Precision = round(float64(hit[v]) / float64(read[v]))
+		}
+		val.F1 = round(2 * float64(hit[v]) / float64(n+read[v]))
+		f.Values = append(f.Values, val)
+	}
+	slices.SortFunc(f.Values, func(a, b Value) int { return cmp.Or(cmp.Compare(b.Of, a.Of), cmp.Compare(a.Value, b.Value)) })
+	for _, v := range f.Values {
+		sum += v.F1
+	}
+	f.MacroF1 = round(sum / float64(len(f.Values)))
+}
+
+// calibration fills the reliability table, and the mean distance between what
+// was said and what came true, weighted by how often it was said.
+func (t *tally) calibration(f *Field) {
+	var bins [10]struct {
+		n, right int
+		p        float64
+	}
+	for _, a := range t.answers {
+		b := &bins[min(int(a.p*10), 9)]
+		b.n, b.p = b.n+1, b.p+a.p
+		if a.right {
+			b.right++
+		}
+	}
+	gap := 0.0
+	for i, b := range bins {
+		if b.n == 0 {
+			continue
+		}
+		gap += math.Abs(float64(b.right) - b.p)
+		f.Reliability = append(f.Reliability, Reliability{float64(i) / 10, b.n, round(b.p / float64(b.n)), round(float64(b.right) / float64(b.n))})
+	}
+	f.ECE = round(gap / float64(len(t.answers)))
+}

@@ -1,0 +1,74 @@
+package evaluation
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+// Wilson's interval for 81 of 263: Brown, Cai and DasGupta (2001) give the formula.
+func TestShareHasItsInterval(t *testing.T) {
+	for _, test := range []struct {
+		n, of     int
+		low, high float64
+	}{{81, 263, 0.2553, 0.3662}, {0, 10, 0, 0.2775}, {10, 10, 0.7225, 1}, {1, 2, 0.0945, 0.9055}} {
+		s := share(test.n, test.of)
+		if math.Abs(s.Low-test.low) > 0.0005 || math.Abs(s.High-test.high) > 0.0005 {
+			t.Errorf("%d of %d: %v–%v, want %v–%v", test.n, test.of, s.Low, s.High, test.low, test.high)
+		}
+	}
+	if s := share(0, 0); s != (Share{}) {
+		t.Errorf("none of none is %+v", s)
+	}
+}
+
+func judged(value string, p float64) incident.Judgement {
+	return incident.Judgement{Value: value, P: map[string]float64{value: p, "unknown": 1 - p}}
+}
+
+func TestResult(t *testing.T) {
+	var s Set
+	add := func(gold, read string, p float64) {
+		s.Add(fmt.Sprint(gold, read, p), Gold{Channel: gold}, incident.Reading{Channel: judged(read, p), Review: p < 0.7}, func(incident.Reason) string { return "" })
+	}
+	for range 8 {
+		add("phone", "phone", 0.95)
+	}
+	add("phone", "letter", 0.85)
+	add("letter", "letter", 0.65)
+	r := s.Result()
+	if r.Texts != 10 || r.Review.N != 1 || len(r.Fields) != 1 {
+		t.Fatalf("result=%+v", r)
+	}
+	f := r.Fields[0]
+	if f.Right.N != 9 || f.Right.Of != 10 {
+		t.Errorf("right=%+v, want 9 of 10", f.Right)
+	}
+	// phone: precision 1, recall 8/9; letter: precision 1/2, recall 1
+	if want := round((2*8.0/17 + 2*1.0/3) / 2); math.Abs(f.MacroF1-want) > 0.0002 {
+		t.Errorf("macro-F1=%v, want %v", f.MacroF1, want)
+	}
+	// |8-7.6| + |0-0.85| + |1-0.65| over 10
+	if math.Abs(f.ECE-0.16) > 0.0002 {
+		t.Errorf("ECE=%v, want 0.16", f.ECE)
+	}
+	if c := f.Coverage[7]; c.Part != 0.8 || c.Right.N != 8 || c.Right.Of != 8 {
+		t.Errorf("the surest 80 %%: %+v, want 8 of 8", c)
+	}
+	if len(r.Worst) != 1 || r.Worst[0].P != 0.85 || r.Worst[0].Read != "letter" {
+		t.Errorf("worst=%+v", r.Worst)
+	}
+}
+
+func TestTheWorstMistakesComeFirstAndAreTwenty(t *testing.T) {
+	var s Set
+	for i := range 50 {
+		s.Add(fmt.Sprint(i), Gold{Kind: "abuse"}, incident.Reading{Kind: judged("threat", float64(i)/50)}, func(incident.Reason) string { return "" })
+	}
+	worst := s.Result().Worst
+	if len(worst) != mostMistakes || worst[0].ID != "49" || worst[19].ID != "30" {
+		t.Errorf("%d mistakes, from %s to %s", len(worst), worst[0].ID, worst[len(worst)-1].ID)
+	}
+}

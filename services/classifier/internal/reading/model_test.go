@@ -1,0 +1,141 @@
+package reading
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+)
+
+func TestADamagedModelIsRefused(t *testing.T) {
+	file := File()
+	if _, err := Decode(file); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func() []byte{
+		"one bit":       func() []byte { b := bytes.Clone(file); b[len(b)/2] ^= 1; return b },
+		"its end":       func() []byte { return file[:len(file)-1] },
+		"empty":         func() []byte { return nil },
+		"something":     func() []byte { return []byte("not the file of a model, and long enough to hold a checksum") },
+		"more than one": func() []byte { return append(bytes.Clone(file), file...) },
+	} {
+		if _, err := Decode(spoil()); err == nil {
+			t.Errorf("%s: it is taken for a model", name)
+		}
+	}
+}
+
+func TestAModelOfAnotherLexiconIsRefused(t *testing.T) {
+	card := Embedded().Card
+	file, err := Encode(card, make([]float64, DenseRows()*Columns()), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(file); err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Replace(file, []byte(Space()), []byte(strings.Repeat("x", len(Space()))), 1)
+	if _, err := Decode(signed(other)); err == nil || !strings.Contains(err.Error(), "lexicon") {
+		t.Errorf("err=%v, want it to name the lexicon", err)
+	}
+	short := signed(file[:len(file)-40])
+	if _, err := Decode(short); err == nil || !strings.Contains(err.Error(), "size") {
+		t.Errorf("err=%v, want it to name the size", err)
+	}
+}
+
+// signed returns a file with a checksum that fits.
+func signed(file []byte) []byte {
+	body := bytes.Clone(file[:len(file)-32])
+	sum := sha256.Sum256(body)
+	return append(body, sum[:]...)
+}
+
+func TestTheModelFitsItsBudget(t *testing.T) {
+	if n := len(File()); n > 500_000 {
+		t.Errorf("the model is of %d bytes, want at most 500,000", n)
+	}
+	card := Embedded().Card
+	if card.Rules != LabelRules() || card.Corpus == "" || len(card.Measures) == 0 {
+		t.Error("the card lacks the label rules, the corpus’s hash or the measures")
+	}
+}
+
+func TestWhatTheWordsTellBesides(t *testing.T) {
+	for _, test := range []struct {
+		text           string
+		second         string
+		serious, armed bool
+		basis          []string
+	}{
+		{"filmed me at the desk and later posted it on youtube", "public_online", false, false, nil},
+		{"leaned over the counter with a knife and said he would kill me", "", true, true, nil},
+		{"called me a paki at the front desk and told me to go back to my own country", "", false, false, []string{"racist"}},
+		{"swore at me on the phone about his sanction", "", false, false, nil},
+		{"no screen at my desk and the panic button is broken", "", false, false, nil},
+	} {
+		r := Embedded().Read(Input{Narrative: test.text})
+		var basis []string
+		for _, b := range r.Basis {
+			basis = append(basis, b.Value)
+		}
+		if r.SecondChannel.Value != test.second || (r.SeriousThreat.Value == "yes") != test.serious ||
+			(r.Weapon.Value == "yes") != test.armed || !slices.Equal(basis, test.basis) {
+			t.Errorf("%q: second=%s serious=%s weapon=%s basis=%q, want %s, %v, %v, %q", test.text,
+				r.SecondChannel.Value, r.SeriousThreat.Value, r.Weapon.Value, basis, test.second, test.serious, test.armed, test.basis)
+		}
+	}
+}
+
+// A reporter's answer moves the probability of its value up, never down, and a
+// text that says nothing follows it.
+func TestAnAnswerSpeaksForItsValue(t *testing.T) {
+	m := Embedded()
+	for _, e := range examples(t, "held.tsv") {
+		before := m.Read(wordsAlone(e))
+		for _, c := range wayValues {
+			after := m.Read(Input{Narrative: e.text, Channel: c})
+			if before.Channel.P["not_applicable"] < 0.5 && after.Channel.P[string(c)]+1e-6 < before.Channel.P[string(c)] {
+				t.Errorf("%q: P(%s)=%.4f, with that answer %.4f", e.text, c, before.Channel.P[string(c)], after.Channel.P[string(c)])
+			}
+		}
+	}
+	for _, c := range wayValues {
+		if r := m.Read(Input{Narrative: "abuse", Channel: c}); r.Channel.Value != string(c) {
+			t.Errorf("“abuse” with the answer %s is read as %s", c, r.Channel.Value)
+		}
+	}
+}
+
+// Whatever seems likeliest, an assault or a threat that is possible is shown to a person.
+func TestPossibleHarmIsNeverHiddenBehindAnotherKind(t *testing.T) {
+	m := Embedded()
+	for _, file := range []string{"tuned.tsv", "held.tsv"} {
+		for _, e := range examples(t, file) {
+			r := m.Read(wordsAlone(e))
+			harm := r.Kind.P["assault"] + r.Kind.P["attempted_assault"] + r.Kind.P["threat"]
+			if !harmful(incident.Kind(r.Kind.Value)) && harm >= 0.25 && !r.Review {
+				t.Errorf("%q: %s with %.2f for harm, and nobody is asked", e.text, r.Kind.Value, harm)
+			}
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	file, err := Encode(Embedded().Card, make([]float64, DenseRows()*Columns()), []Feature{hashedBit | 1}, make([]float64, HeadColumns()))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 32 {
+			b = signed(b) // get past the checksum
+		}
+		if m, err := Decode(b); err == nil {
+			m.Read(Input{Narrative: "threw a chair at me", Channel: "phone"})
+		}
+	})
+}

@@ -1,0 +1,274 @@
+// Package training makes a model of examples: deterministic, so that the same
+// corpus and the same corrections make the same bytes.
+package training
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/onrecord/onrecord/services/classifier/internal/reading"
+)
+
+// example is one text to learn from or to measure by.
+type example struct {
+	reading.Sample
+	answers [reading.Heads]int // index of the right value, -1 where not judged
+	flags   []int8             // 1 yes, 0 no, -1 not judged
+	weight  float64
+	group   string // of one origin
+	fold    string // held out together
+}
+
+// settings of the fit. They were chosen by leaving whole voices out, never by
+// the held-out texts.
+type settings struct {
+	epochs        int
+	rate          float64 // of a step
+	dense         float64 // how strongly a class is held to what the lexicon says
+	pairs         float64 // … a pair of classes to nothing
+	letters       float64 // … a piece of a word to nothing
+	lettersL1     float64
+	prior         float64 // how much of the lexicon's odds is believed before training
+	dropLetters   float64 // how often an example is learned without its words' features
+	dropClasses   float64 // how often a class is not seen
+	support       int     // origins that a hashed feature must have
+	letterSupport int
+}
+
+var standard = settings{
+	epochs: 8, rate: 0.15, dense: 5, pairs: 40, letters: 40, lettersL1: 0.15,
+	prior: 0.8, dropLetters: 0.4, dropClasses: 0.05, support: 2, letterSupport: 3,
+}
+
+// index numbers the features of a training set: dense rows as they are, then
+// hashed ones with enough origins.
+type index struct {
+	rows   int
+	hashed map[reading.Feature]int32
+	order  []reading.Feature
+}
+
+func newIndex(examples []*example, s settings) *index {
+	type support struct {
+		last string
+		n    int
+	}
+	seen := make(map[reading.Feature]*support)
+	for _, e := range examples { // those of one group stand together
+		for _, f := range e.Features {
+			if !f.IsHashed() {
+				continue
+			}
+			if c := seen[f]; c == nil {
+				seen[f] = &support{e.group, 1}
+			} else if c.last != e.group {
+				c.last, c.n = e.group, c.n+1
+			}
+		}
+	}
+	ix := &index{rows: reading.DenseRows(), hashed: make(map[reading.Feature]int32)}
+	for f, c := range seen {
+		if f.IsLettered() && c.n >= s.letterSupport || !f.IsLettered() && c.n >= s.support {
+			ix.order = append(ix.order, f)
+		}
+	}
+	slices.Sort(ix.order)
+	for n, f := range ix.order {
+		ix.hashed[f] = int32(ix.rows + n)
+	}
+	return ix
+}
+
+func (ix *index) size() int { return ix.rows + len(ix.order) }
+
+// of returns the numbers of a sample's features: dense, paired, lettered.
+func (ix *index) of(s reading.Sample) (out [3][]int32) {
+	for _, f := range s.Features {
+		if !f.IsHashed() {
+			out[0] = append(out[0], int32(f))
+		} else if n, ok := ix.hashed[f]; ok {
+			if f.IsLettered() {
+				out[2] = append(out[2], n)
+			} else {
+				out[1] = append(out[1], n)
+			}
+		}
+	}
+	return out
+}
+
+// fitter learns the weights by FTRL-proximal: each weight has a step of its
+// own, is pulled to its start by a fixed force, and stays there when nothing
+// repeatedly speaks for another value.
+type fitter struct {
+	settings
+	index   *index
+	columns int
+	start   []float64 // the lexicon's odds, dense rows only
+	z, root []float64
+	w       []float64 // the weights as of the last touch
+}
+
+func newFitter(ix *index, s settings) *fitter {
+	f := &fitter{settings: s, index: ix, columns: reading.Columns()}
+	f.start = reading.LexiconOdds()
+	for i := range f.start {
+		f.start[i] *= s.prior
+	}
+	f.z = make([]float64, ix.size()*f.columns)
+	f.root = make([]float64, len(f.z))
+	f.w = make([]float64, len(f.z))
+	copy(f.w, f.start)
+	return f
+}
+
+// step moves one weight by its gradient.
+func (f *fitter) step(i int, g, l1, l2 float64) {
+	root := math.Sqrt(float64(f.root[i]*f.root[i]) + float64(g*g))
+	sigma := (root - f.root[i]) / f.rate
+	start := 0.0
+	if i < len(f.start) {
+		start = f.start[i]
+	}
+	f.z[i] += g - float64(sigma*(f.w[i]-start))
+	f.root[i] = root
+	z := f.z[i]
+	switch {
+	case z > l1:
+		z -= l1
+	case z < -l1:
+		z += l1
+	default:
+		z = 0
+	}
+	f.w[i] = start - z/(root/f.rate+l2)
+}
+
+// gradients returns for every column the gradient of the loss of an example
+// whose scores are given.
+func gradients(e *example, scores, into []float64) {
+	clear(into)
+	for h := range reading.Head(reading.Heads) {
+		if e.answers[h] < 0 {
+			continue
+		}
+		from, to := reading.ColumnsOf(h)
+		softmax(scores[from:to], into[from:to])
+		into[from+e.answers[h]]--
+	}
+	first := len(scores) - len(e.flags)
+	for n, yes := range e.flags {
+		if yes >= 0 {
+			into[first+n] = 1/(1+reading.Exp(-scores[first+n])) - float64(yes)
+		}
+	}
+}
+
+func softmax(scores, into []float64) {
+	most := slices.Max(scores)
+	sum := 0.0
+	for i, s := range scores {
+		into[i] = reading.Exp(s - most)
+		sum += into[i]
+	}
+	for i := range into {
+		into[i] /= sum
+	}
+}
+
+// fit learns from examples. Flags are learned from classes alone.
+func fit(examples []*example, s settings, seed uint64) *weights {
+	ix := newIndex(examples, s)
+	f := newFitter(ix, s)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	order := make([]int, len(examples))
+	rows := make([][3][]int32, len(examples))
+	for i, e := range examples {
+		order[i], rows[i] = i, ix.of(e.Sample)
+	}
+	scores, g := make([]float64, f.columns), make([]float64, f.columns)
+	heads := reading.HeadColumns()
+	var classes []int32
+	for range s.epochs {
+		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, i := range order {
+			e := examples[i]
+			classes = classes[:0]
+			for _, row := range rows[i][0] {
+				if row == 0 || rng.Float64() >= s.dropClasses {
+					classes = append(classes, row)
+				}
+			}
+			pairs, letters := rows[i][1], rows[i][2]
+			if rng.Float64() < s.dropLetters {
+				letters = nil
+			}
+			share := reading.LetteredShare(e.Lettered)
+			clear(scores)
+			f.add(scores, classes, f.columns, 1)
+			f.add(scores, pairs, heads, 1)
+			f.add(scores, letters, heads, share)
+			gradients(e, scores, g)
+			for c := range g {
+				g[c] *= e.weight
+			}
+			f.learn(classes, g, 0, s.dense, 1)
+			f.learn(pairs, g[:heads], 0.05, s.pairs, 1)
+			f.learn(letters, g[:heads], s.lettersL1, s.letters, share)
+		}
+	}
+	return &weights{index: ix, columns: f.columns, w: f.w}
+}
+
+func (f *fitter) add(scores []float64, rows []int32, columns int, share float64) {
+	for _, row := range rows {
+		w := f.w[int(row)*f.columns:][:columns]
+		for c := range w {
+			scores[c] += float64(share * w[c])
+		}
+	}
+}
+
+func (f *fitter) learn(rows []int32, g []float64, l1, l2, share float64) {
+	for _, row := range rows {
+		for c, gc := range g {
+			if gc > 1e-3 || gc < -1e-3 {
+				f.step(int(row)*f.columns+c, float64(gc*share), l1, l2)
+			}
+		}
+	}
+}
+
+// weights are a fit as it was learned, before they are rounded for a model.
+type weights struct {
+	index   *index
+	columns int
+	w       []float64
+}
+
+func (w *weights) scores(s reading.Sample) []float64 {
+	f := fitter{columns: w.columns, w: w.w}
+	scores := make([]float64, w.columns)
+	rows := w.index.of(s)
+	f.add(scores, rows[0], w.columns, 1)
+	f.add(scores, rows[1], reading.HeadColumns(), 1)
+	f.add(scores, rows[2], reading.HeadColumns(), reading.LetteredShare(s.Lettered))
+	return scores
+}
+
+// each calls do for 0 to n-1 on all processors.
+func each(n int, do func(i int)) {
+	var wait sync.WaitGroup
+	gate := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i := range n {
+		gate <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-gate }()
+			do(i)
+		})
+	}
+	wait.Wait()
+}

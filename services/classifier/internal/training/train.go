@@ -1,0 +1,390 @@
+package training
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/classifier/internal/corpus"
+	"github.com/onrecord/onrecord/services/classifier/internal/evaluation"
+	"github.com/onrecord/onrecord/services/classifier/internal/reading"
+)
+
+// Correction is what a rep decided about a report, as features and labels: no
+// words. One JSON object a line is the file that Train takes.
+type Correction struct {
+	Space    string            `json:"space"` // of the features: reading.Space
+	Features []reading.Feature `json:"features"`
+	Lettered int               `json:"lettered"`
+	Kind     incident.Kind     `json:"kind,omitempty"`
+	Channel  incident.Channel  `json:"channel,omitempty"`
+	Target   incident.Target   `json:"target,omitempty"`
+	Said     struct {
+		Kind    incident.Kind    `json:"kind,omitempty"`
+		Channel incident.Channel `json:"channel,omitempty"`
+		Target  incident.Target  `json:"target,omitempty"`
+	} `json:"said"` // what the reporter had answered
+}
+
+// How corrections count: each as so many examples, all together at most so
+// much of the weight.
+const (
+	correctionWeight = 8.0
+	correctionShare  = 0.4
+)
+
+// A template's texts count together as this many seeds.
+const templateWeight = 1.5
+
+// Measures are what is measured while a model is made.
+type Measures struct {
+	// HeldOut are texts that no training and no choice of settings ever saw.
+	HeldOut *evaluation.Result `json:"held_out,omitempty"`
+	// OtherVoices are the seeds, each read by a model that had learned nothing
+	// from its voice.
+	OtherVoices evaluation.Result `json:"other_voices"`
+}
+
+// Train makes the file of a model. The same corpus, corrections and lexicon
+// make the same bytes.
+func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
+	var learn []*example
+	var texts, held []corpus.Example
+	for _, e := range c.Examples {
+		if e.Held {
+			held = append(held, e)
+			continue
+		}
+		learn, texts = append(learn, toExample(e)), append(texts, e)
+	}
+	weighTemplates(learn, texts)
+	seeds := len(texts)
+	corrected, err := toCorrected(corrections, learn)
+	if err != nil {
+		return nil, err
+	}
+	card := reading.Card{Corpus: c.Hash, Examples: len(learn), Corrections: len(corrected)}
+	for _, e := range texts {
+		if e.Made {
+			seeds--
+		}
+	}
+	card.Seeds = seeds
+	card.Usual = usual(learn)
+	card.Answers = reportersAnswers(corrections)
+
+	scores := otherVoices(learn, texts, corrected)
+	card.Temperature = temperatures(learn, texts, scores)
+	var m Measures
+	if m.OtherVoices, err = measureScores(card, learn, texts, scores); err != nil {
+		return nil, err
+	}
+	all := append(slices.Clone(learn), corrected...)
+	w := fit(all, standard, 1)
+	dense, features, hashed := w.rows(all)
+	if len(held) > 0 {
+		file, err := reading.Encode(card, dense, features, hashed)
+		if err != nil {
+			return nil, err
+		}
+		model, err := reading.Decode(file)
+		if err != nil {
+			return nil, err
+		}
+		result := Measure(model, held)
+		m.HeldOut = &result
+	}
+	if card.Measures, err = json.Marshal(m); err != nil {
+		return nil, err
+	}
+	return reading.Encode(card, dense, features, hashed)
+}
+
+// Measure reads examples with a model and returns how well.
+func Measure(r reading.Reader, examples []corpus.Example) evaluation.Result {
+	var s evaluation.Set
+	for n, e := range examples {
+		got := r.Read(reading.Input{Narrative: e.Text})
+		s.Add(fmt.Sprintf("%s-%d", e.Voice, n), goldOf(e), got, func(why incident.Reason) string { return why.Class + " → " + why.For })
+	}
+	return s.Result()
+}
+
+func goldOf(e corpus.Example) evaluation.Gold {
+	return evaluation.Gold{Kind: string(e.Kind), Channel: string(e.Channel), Target: string(e.Target)}
+}
+
+func toExample(e corpus.Example) *example {
+	x := &example{Sample: reading.Features(e.Text), weight: 1, group: e.Group, fold: e.Voice}
+	x.answers = [reading.Heads]int{
+		slices.Index(incident.Kinds, e.Kind), slices.Index(incident.Channels, e.Channel), slices.Index(incident.Targets, e.Target),
+	}
+	x.flags = reading.Flags(e.Channel, e.Also, e.Serious, e.Weapon, e.Basis)
+	if !x.HasCue(e.Channel) { // known from who wrote it, not from the words
+		x.answers[reading.HeadChannel] = -1
+		for i := range reading.Ways() {
+			x.flags[i] = -1
+		}
+	}
+	return x
+}
+
+// weighTemplates lets the texts of a template count as few.
+func weighTemplates(examples []*example, texts []corpus.Example) {
+	made := make(map[string]int)
+	for i, e := range texts {
+		if e.Made {
+			made[examples[i].group]++
+		}
+	}
+	for i, e := range texts {
+		if e.Made {
+			examples[i].weight = min(1, templateWeight/float64(made[examples[i].group]))
+		}
+	}
+}
+
+// toCorrected returns the corrections as examples with their weight.
+func toCorrected(corrections []Correction, learn []*example) ([]*example, error) {
+	var out []*example
+	for n, c := range corrections {
+		if c.Space != reading.Space() {
+			return nil, fmt.Errorf("correction %d was made for the lexicon %q, this program has %s: export them again", n+1, c.Space, reading.Space())
+		}
+		if err := c.check(); err != nil {
+			return nil, fmt.Errorf("correction %d: %w", n+1, err)
+		}
+		x := &example{Sample: reading.Sample{Features: c.Features, Lettered: c.Lettered}, weight: correctionWeight,
+			group: fmt.Sprintf("correction %d", n), fold: "corrections"}
+		x.answers = [reading.Heads]int{
+			slices.Index(incident.Kinds, c.Kind), slices.Index(incident.Channels, c.Channel), slices.Index(incident.Targets, c.Target),
+		}
+		x.flags = reading.NoFlags()
+		out = append(out, x)
+	}
+	sum := 0.0
+	for _, e := range learn {
+		sum += e.weight
+	}
+	if most := sum * correctionShare / (1 - correctionShare); float64(len(out))*correctionWeight > most {
+		for _, e := range out {
+			e.weight = most / float64(len(out))
+		}
+	}
+	return out, nil
+}
+
+func (c *Correction) check() error {
+	rows := reading.DenseRows()
+	for _, f := range c.Features {
+		if !f.IsHashed() && int(f) >= rows {
+			return fmt.Errorf("feature %d does not exist", f)
+		}
+	}
+	if len(c.Features) == 0 || c.Lettered < 0 {
+		return errors.New("no features")
+	}
+	if c.Kind != "" && !c.Kind.Valid() || c.Channel != "" && !c.Channel.Valid() || c.Target != "" && !c.Target.Valid() {
+		return errors.New("a label is not in the taxonomy")
+	}
+	return nil
+}
+
+// usual returns how often each value is right among the examples, unknown
+// apart, with one more of each.
+func usual(examples []*example) (out [reading.Heads][]float64) {
+	for h := range reading.Head(reading.Heads) {
+		from, to := reading.ColumnsOf(h)
+		out[h] = make([]float64, to-from)
+		unknown := reading.Unknown(h)
+		sum := 0.0
+		for i := range out[h] {
+			if i != unknown {
+				out[h][i], sum = 1, sum+1
+			}
+		}
+		for _, e := range examples {
+			if a := e.answers[h]; a >= 0 && a != unknown {
+				out[h][a] += e.weight
+				sum += e.weight
+			}
+		}
+		for i := range out[h] {
+			out[h][i] = math.Floor(out[h][i]/sum*1e6) / 1e6
+		}
+	}
+	return out
+}
+
+// reporterRight is how often a reporter's answer is right before any
+// correction says better, and answersBelieved how many corrections that
+// assumption outweighs, for each right value.
+const (
+	reporterRight   = 0.75
+	answersBelieved = 20.0
+)
+
+// reportersAnswers returns P(answer | right value), learned from corrections.
+func reportersAnswers(corrections []Correction) (out [reading.Heads][][]float64) {
+	for h := range reading.Head(reading.Heads) {
+		from, to := reading.ColumnsOf(h)
+		n, unknown := to-from, reading.Unknown(h)
+		out[h] = make([][]float64, n)
+		for right := range n {
+			out[h][right] = make([]float64, n)
+			for said := range n {
+				p := (1 - reporterRight) / float64(n-2) // among the others; unknown is no answer
+				if said == right {
+					p = reporterRight
+				}
+				out[h][right][said] = p * answersBelieved
+			}
+			out[h][right][unknown] = 0.001 * answersBelieved
+		}
+		for _, c := range corrections {
+			right := [reading.Heads]int{slices.Index(incident.Kinds, c.Kind), slices.Index(incident.Channels, c.Channel), slices.Index(incident.Targets, c.Target)}[h]
+			said := [reading.Heads]int{slices.Index(incident.Kinds, c.Said.Kind), slices.Index(incident.Channels, c.Said.Channel), slices.Index(incident.Targets, c.Said.Target)}[h]
+			if right >= 0 && said >= 0 && said != unknown {
+				out[h][right][said]++
+			}
+		}
+		for _, row := range out[h] {
+			sum := 0.0
+			for _, p := range row {
+				sum += p
+			}
+			for i := range row {
+				row[i] = max(math.Floor(row[i]/sum*1e6)/1e6, 1e-6)
+			}
+		}
+	}
+	return out
+}
+
+// folds is in how many parts the voices are divided.
+const folds = 5
+
+// otherVoices returns the scores of every example by a fit that saw none of
+// its voice. Corrections are always learned from.
+func otherVoices(learn []*example, texts []corpus.Example, corrected []*example) [][]float64 {
+	size := make(map[string]int)
+	for _, e := range learn {
+		size[e.fold]++
+	}
+	voices := make([]string, 0, len(size))
+	for v := range size {
+		voices = append(voices, v)
+	}
+	slices.SortFunc(voices, func(a, b string) int { return cmp.Or(cmp.Compare(size[b], size[a]), cmp.Compare(a, b)) })
+	fold := make(map[string]int)
+	for i, v := range voices {
+		fold[v] = i % folds
+	}
+	scores := make([][]float64, len(learn))
+	each(folds, func(f int) {
+		var rest []*example
+		for _, e := range learn {
+			if fold[e.fold] != f {
+				rest = append(rest, e)
+			}
+		}
+		w := fit(append(rest, corrected...), standard, 1)
+		for i, e := range learn {
+			if fold[e.fold] == f && !texts[i].Made {
+				scores[i] = w.scores(e.Sample)
+			}
+		}
+	})
+	return scores
+}
+
+// temperatures returns for each head the temperature at which the readings'
+// probabilities, after kind, channel and target have settled, give the right
+// answers the most; and one for the flags.
+func temperatures(learn []*example, texts []corpus.Example, scores [][]float64) (t [reading.Heads + 1]float64) {
+	for i := range t {
+		t[i] = 1.5
+	}
+	loss := func() float64 {
+		sum := 0.0
+		for i, s := range scores {
+			if s == nil {
+				continue
+			}
+			for h, p := range reading.Settle(s, t) {
+				if a := learn[i].answers[h]; a >= 0 {
+					sum -= reading.Log(max(p[a], 1e-6))
+				}
+			}
+		}
+		return sum
+	}
+	for range 2 {
+		for h := range reading.Heads {
+			best, least := t[h], math.Inf(1)
+			for step := range 28 {
+				t[h] = 0.7 + 0.1*float64(step)
+				if l := loss(); l < least {
+					best, least = t[h], l
+				}
+			}
+			t[h] = best
+		}
+	}
+	for h := range t {
+		t[h] = math.Floor(t[h]*100+0.5) / 100
+	}
+	return t
+}
+
+// measureScores measures what temperatures make of scores.
+func measureScores(card reading.Card, learn []*example, texts []corpus.Example, scores [][]float64) (evaluation.Result, error) {
+	judge, err := reading.Judging(card)
+	if err != nil {
+		return evaluation.Result{}, err
+	}
+	var s evaluation.Set
+	for i, e := range texts {
+		if scores[i] != nil {
+			s.Add(fmt.Sprintf("%s-%d", e.Voice, i), goldOf(e), judge(e.Text, scores[i]), func(why incident.Reason) string { return why.Class + " → " + why.For })
+		}
+	}
+	return s.Result(), nil
+}
+
+// rows returns the weights that are worth keeping, hashed ones in the order of
+// their features.
+func (w *weights) rows(examples []*example) (dense []float64, features []reading.Feature, hashed []float64) {
+	rows, heads := reading.DenseRows(), reading.HeadColumns()
+	dense = w.w[:rows*w.columns]
+	type kept struct {
+		n     int
+		worth float64
+	}
+	var keep []kept
+	for n := range w.index.order {
+		row := w.w[(rows+n)*w.columns:][:heads]
+		if most := slices.Max(row) - slices.Min(row); most >= leastKept {
+			keep = append(keep, kept{n, most})
+		}
+	}
+	slices.SortStableFunc(keep, func(a, b kept) int { return cmp.Compare(b.worth, a.worth) })
+	keep = keep[:min(len(keep), mostKept)]
+	slices.SortFunc(keep, func(a, b kept) int { return cmp.Compare(a.n, b.n) })
+	for _, k := range keep {
+		features = append(features, w.index.order[k.n])
+		hashed = append(hashed, w.w[(rows+k.n)*w.columns:][:heads]...)
+	}
+	return dense, features, hashed
+}
+
+// Hashed rows whose weights span less than leastKept change no reading; mostKept
+// bound the file.
+const (
+	leastKept = 0.03
+	mostKept  = 14_000
+)
