@@ -43,7 +43,11 @@ type Consumer struct {
 	Quarantine func(ctx context.Context, d Delivery, cause error) error
 }
 
-const stopTimeout = 2 * time.Second // for NATS to be told what is handed back
+const (
+	handleTimeout = 20 * time.Second // for a batch; with what follows well under ackWait
+	settleTimeout = 5 * time.Second  // for NATS to be told what became of it
+	stopTimeout   = 2 * time.Second  // for NATS to be told what is handed back
+)
 
 type poison struct{ error }
 
@@ -72,7 +76,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
-	queue := make(chan jetstream.Msg, c.Batch)
+	queue := make(chan taken, 2*c.Batch)
 	stop := context.AfterFunc(ctx, msgs.Drain)
 	defer stop()
 	go func() {
@@ -86,7 +90,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 				b.log.Warn("consumer", "consumer", c.Name, "error", err)
 				continue
 			}
-			queue <- m
+			queue <- taken{m, time.Now()}
 		}
 	}()
 	// What was begun is finished after ctx ends, in bounded time; but at once
@@ -100,6 +104,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	})
 	defer deposed()
 	returned := 0
+	pace := pace{most: c.Batch, now: min(c.Batch, firstBatch)}
 	var next time.Time // before which no batch starts
 	for first := range queue {
 		select {
@@ -113,22 +118,16 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 			continue
 		}
 		next = time.Now().Add(c.Every)
-		batch := []jetstream.Msg{first}
-		for len(batch) < c.Batch {
-			select {
-			case m, ok := <-queue:
-				if ok {
-					batch = append(batch, m)
-					continue
-				}
-			default:
-			}
-			break
+		batch := gather(queue, first, pace.now)
+		if len(batch) == 0 {
+			continue
 		}
-		b.handle(work, c, batch)
-		if len(batch) == c.Batch {
+		began := time.Now()
+		again := b.handle(work, c, batch)
+		if len(batch) == pace.now {
 			next = time.Time{}
 		}
+		pace.note(len(batch), again == len(batch), time.Since(began))
 	}
 	if returned > 0 {
 		b.log.Info("handed back what was taken in advance", "consumer", c.Name, "messages", returned)
@@ -137,9 +136,59 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	return nil
 }
 
-// handle runs one batch and settles each of its messages.
-func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) {
-	ctx, cancel := context.WithTimeout(ctx, ackWait-5*time.Second)
+// taken is a message with when it was taken from the server.
+type taken struct {
+	jetstream.Msg
+	at time.Time
+}
+
+// old reports whether the server is about to hand the message out again: what
+// is done with it now would be done twice.
+func (t taken) old() bool { return time.Since(t.at) > ackWait-handleTimeout/2 }
+
+// gather returns the first message and what else waits, at most so many,
+// without those that are old.
+func gather(queue <-chan taken, first taken, most int) []jetstream.Msg {
+	var batch []jetstream.Msg
+	for t, ok := first, true; ok; {
+		if !t.old() {
+			batch = append(batch, t.Msg)
+		}
+		if len(batch) == most {
+			break
+		}
+		select {
+		case t, ok = <-queue:
+		default:
+			ok = false
+		}
+	}
+	return batch
+}
+
+const (
+	firstBatch = 32              // messages: nothing is known of the store yet
+	slowBatch  = 4 * time.Second // for a batch: well under ackWait, and under what a process is given to stop
+)
+
+// pace is how many messages are handled together: fewer when the store is slow.
+type pace struct{ most, now int }
+
+// note takes in how long a batch took, and whether all of it failed.
+func (p *pace) note(n int, failed bool, took time.Duration) {
+	switch {
+	case failed || took > slowBatch:
+		p.now = max(min(p.now, n)/2, 1)
+	case took < slowBatch/4:
+		p.now = min(2*p.now, p.most)
+	}
+}
+
+// handle runs one batch and settles each of its messages. It returns how many
+// will be tried again.
+func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) int {
+	settling := ctx
+	ctx, cancel := context.WithTimeout(ctx, handleTimeout)
 	defer cancel()
 	batch := make([]Delivery, len(msgs))
 	for i, m := range msgs {
@@ -156,6 +205,8 @@ func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) {
 			errs[i] = one[0]
 		}
 	}
+	settling, stop := context.WithTimeout(settling, settleTimeout)
+	defer stop()
 	var g errgroup.Group
 	g.SetLimit(16)
 	retried := make([]error, len(msgs))
@@ -165,14 +216,16 @@ func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) {
 			err = errs[i]
 		}
 		g.Go(func() error {
-			retried[i] = b.settle(ctx, c, m, batch[i], err)
+			retried[i] = b.settle(settling, c, m, batch[i], err)
 			return nil
 		})
 	}
 	_ = g.Wait()
-	if again := slices.DeleteFunc(retried, func(err error) bool { return err == nil }); len(again) > 0 {
+	again := slices.DeleteFunc(retried, func(err error) bool { return err == nil })
+	if len(again) > 0 {
 		b.log.Warn("messages will be tried again", "consumer", c.Name, "messages", len(again), "of", len(msgs), "error", again[0])
 	}
+	return len(again)
 }
 
 // protect calls the handler and turns a panic into a Poison error, so that

@@ -444,7 +444,7 @@ func TestNothingTypedIsLostWhenTheServerGoesAway(t *testing.T) {
 	b.fill("#site_name", "Demo desk in the library")
 	b.choose("when", "now")
 	b.fill("#narrative", story)
-	p.kill(t)
+	p.Kill()
 	b.do("send into nothing", cdp.Click(css(".app-send")), cdp.WaitVisible(css("[data-trouble] [role=alert], [data-trouble][role=alert]")))
 	b.look("report-not-sent")
 	if kept := js[string](b, `document.querySelector('#narrative').value`); kept != story {

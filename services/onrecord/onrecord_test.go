@@ -121,7 +121,7 @@ func TestNothingReceivedIsLostOrDoubledByAKill(t *testing.T) {
 		case <-time.After(60 * time.Second):
 			t.Fatal("the reports were not received in time")
 		}
-		p.kill(t)
+		p.Kill()
 		wg.Wait()
 	}
 
@@ -461,7 +461,7 @@ func TestAFullDiskPromisesNothing(t *testing.T) {
 		break
 	}
 	select {
-	case <-p.exited: // it cannot write any more, and says so
+	case <-p.Exited: // it cannot write any more, and says so
 	case <-time.After(60 * time.Second):
 		t.Fatalf("the program did not notice the full disk\n%s", p.printed())
 	}

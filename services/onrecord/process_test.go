@@ -52,23 +52,12 @@ func runTests(m *testing.M) int {
 
 // process is a running onrecord.
 type process struct {
-	cmd    *exec.Cmd
-	url    string
-	dir    string
-	exited chan struct{}
-	err    error          // of Wait, after exited is closed
-	output runtest.Output // everything it printed, both streams
+	*runtest.Process
+	url string
+	dir string
 }
 
-// last returns the last n lines of text.
-func last(text string, n int) string {
-	lines := strings.Split(text, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-func (p *process) printed() string {
-	return p.output.String()
-}
+func (p *process) printed() string { return p.Output.String() }
 
 var addressLine = regexp.MustCompile(`On Record is at\s+(https?://\S+)`)
 
@@ -86,8 +75,8 @@ func (p *process) awaitReady(t *testing.T) {
 	t.Helper()
 	eventually(t, func() error {
 		select {
-		case <-p.exited:
-			t.Fatalf("the program ended: %v\n%s", p.err, p.printed())
+		case <-p.Exited:
+			t.Fatalf("the program ended: %v\n%s", p.Err, p.printed())
 		default:
 		}
 		found := addressLine.FindStringSubmatch(p.printed())
@@ -105,32 +94,7 @@ func (p *process) awaitReady(t *testing.T) {
 
 func launch(t *testing.T, dir string, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{cmd: cmd, dir: dir, exited: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.output, &p.output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.exited)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-p.exited
-		if t.Failed() {
-			t.Logf("the program printed in the end:\n%s", last(p.printed(), 40))
-		}
-	})
-	return p
-}
-
-// kill ends the process as a power cut of the process would: nothing is flushed.
-func (p *process) kill(t *testing.T) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	<-p.exited
+	return &process{Process: runtest.Launch(t, cmd), dir: dir}
 }
 
 // stopTime is well under what a stop waits for requests in hand. The tests'
@@ -140,20 +104,20 @@ const stopTime = 8 * time.Second
 // stop ends the process as a supervisor does and fails unless it ends cleanly.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	started := time.Now()
 	select {
-	case <-p.exited:
+	case <-p.Exited:
 	case <-time.After(40 * time.Second):
 		t.Fatalf("the program did not stop\n%s", p.printed())
 	}
 	if took := time.Since(started); took > stopTime {
 		t.Errorf("stopping took %v with nothing in hand", took)
 	}
-	if p.err != nil {
-		t.Fatalf("the program ended with %v\n%s", p.err, p.printed())
+	if p.Err != nil {
+		t.Fatalf("the program ended with %v\n%s", p.Err, p.printed())
 	}
 }
 

@@ -104,7 +104,7 @@ func invite(ctx context.Context, service *reporting.Service, address net.Addr, s
 	}
 	token, err := service.SetupToken(ctx)
 	if err == nil && token != "" {
-		_, err = fmt.Fprintf(out, "Create the first administrator: %s://%s/setup?token=%s\n", scheme, address, token)
+		_, err = fmt.Fprintf(out, "Create the first administrator, by the newest of these links: %s://%s/setup?token=%s\n", scheme, address, token)
 	}
 	return err
 }

@@ -1,0 +1,46 @@
+package bus
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func TestASlowStoreGetsSmallerBatches(t *testing.T) {
+	p := pace{most: 512, now: 512}
+	for _, c := range []struct {
+		n      int
+		failed bool
+		took   time.Duration
+		want   int
+	}{
+		{512, false, 100 * time.Millisecond, 512},
+		{512, false, 5 * time.Second, 256},
+		{100, false, 5 * time.Second, 50}, // a small one was slow already
+		{50, false, 2 * time.Second, 50},
+		{50, true, time.Millisecond, 25}, // all of it failed
+		{25, false, time.Millisecond, 50},
+		{1, true, time.Millisecond, 1},
+		{1, true, time.Millisecond, 1}, // never none
+	} {
+		if p.note(c.n, c.failed, c.took); p.now != c.want {
+			t.Errorf("after %+v: %d together, want %d", c, p.now, c.want)
+		}
+	}
+}
+
+func TestWhatTheServerIsAboutToHandOutAgainIsLeft(t *testing.T) {
+	queue := make(chan taken, 4)
+	old, fresh := time.Now().Add(-ackWait), time.Now()
+	queue <- taken{at: fresh}
+	queue <- taken{at: old}
+	queue <- taken{at: fresh}
+	queue <- taken{at: fresh}
+	if got := gather(queue, taken{at: old}, 2); len(got) != 2 || len(queue) != 1 {
+		t.Errorf("gathered %d, %d are left, want 2 and 1", len(got), len(queue))
+	}
+	if got := gather(make(chan taken), taken{at: old}, 2); len(got) != 0 {
+		t.Errorf("gathered %v of old ones", []jetstream.Msg(got))
+	}
+}

@@ -1,0 +1,449 @@
+package apart
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/mongotest"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/reporting/reporting"
+)
+
+const (
+	clients   = 3
+	pause     = 400 * time.Millisecond // of each client between two reports: the MongoDB-compatible server is slow
+	someMore  = 12                     // reports received between two blows
+	patience  = 2 * time.Minute
+	takenOver = 30 * time.Second // the most that another instance may take
+)
+
+// phones file reports at any instance of intake, again and again until each is
+// received, as phones do.
+type phones struct {
+	t *testing.T
+
+	mu       sync.Mutex
+	intakes  []string
+	received map[string]string // receipts by id
+	last     time.Time         // when one was received
+	gap      time.Duration     // the longest time without one
+	stop     bool
+	wg       sync.WaitGroup
+}
+
+func (p *phones) run() {
+	for range clients {
+		p.wg.Go(func() {
+			for !p.stopped() {
+				p.file()
+				<-time.After(pause)
+			}
+		})
+	}
+}
+
+func (p *phones) stopped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stop
+}
+
+// end lets every report that was begun be received, and returns how many were.
+func (p *phones) end() int {
+	p.mu.Lock()
+	p.stop = true
+	p.mu.Unlock()
+	p.wg.Wait()
+	return p.count()
+}
+
+func (p *phones) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.received)
+}
+
+// some waits until some more reports were received.
+func (p *phones) some() {
+	p.t.Helper()
+	want := p.count() + someMore
+	eventually(p.t, patience, func() error {
+		if p.t.Failed() {
+			p.t.FailNow()
+		}
+		if n := p.count(); n < want {
+			return fmt.Errorf("%d of %d reports were received", n, want)
+		}
+		return nil
+	})
+}
+
+// longest returns the longest time without a receipt since it was last asked.
+func (p *phones) longest() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gap := p.gap
+	p.gap, p.last = 0, time.Now()
+	return gap
+}
+
+func (p *phones) file() {
+	id := uuid.Must(uuid.NewV7()).String()
+	body := fmt.Sprintf(`{"id":%q,"site":"unlisted","site_name":"Demo office","occurred_at":%q,"kind":"abuse","channel":"in_person","target":"any_staff",
+		"narrative":"a man at the front desk shouted at me and threw a chair"}`, id, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339))
+	for deadline := time.Now().Add(patience); ; <-time.After(50 * time.Millisecond) {
+		p.mu.Lock()
+		at := p.intakes[rand.IntN(len(p.intakes))]
+		p.mu.Unlock()
+		receipt, err := p.try(at, body)
+		if err == nil {
+			p.mu.Lock()
+			p.received[id] = receipt
+			p.gap, p.last = max(p.gap, time.Since(p.last)), time.Now()
+			p.mu.Unlock()
+			return
+		}
+		if errors.Is(err, errRefused) || time.Now().After(deadline) {
+			p.t.Errorf("a report was not received: %v", err)
+			return
+		}
+	}
+}
+
+// errRefused is an answer that sending again does not change.
+var errRefused = errors.New("refused")
+
+func (p *phones) try(at, body string) (receipt string, err error) {
+	res, err := client.Post(at+"/api/v1/reports", "application/json", strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", err
+	}
+	var answer struct{ Receipt string }
+	switch {
+	case res.StatusCode/100 == 4:
+		return "", fmt.Errorf("%w: %d %s", errRefused, res.StatusCode, raw)
+	case res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("%d %s", res.StatusCode, raw)
+	case json.Unmarshal(raw, &answer) != nil || answer.Receipt == "":
+		return "", fmt.Errorf("no receipt in %s", raw)
+	}
+	return answer.Receipt, nil
+}
+
+// browser is somebody who signed in, with the cookie they hold.
+type browser struct {
+	t      *testing.T
+	cookie string
+}
+
+// post sends a form and keeps the cookie that comes back.
+func (b *browser) post(address string, form url.Values) {
+	b.t.Helper()
+	b.send(address, "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
+}
+
+// importSite adds a site by a file.
+func (b *browser) importSite(at *instance, id string) {
+	b.t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	file, err := w.CreateFormFile("file", "sites.csv")
+	if err == nil {
+		_, err = fmt.Fprintf(file, "id,name,kind,postcode,region,employer,staff\n%s,Demo Office,jobcentre,ZZ1 1AA,Demo Region,Demo Department,9\n", id)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		b.t.Fatal(err)
+	}
+	b.send(at.url+"/sites/", w.FormDataContentType(), &body)
+}
+
+func (b *browser) send(address, contentType string, body io.Reader) {
+	b.t.Helper()
+	req, err := http.NewRequest("POST", address, body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Cookie", b.cookie)
+	res, err := client.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusSeeOther {
+		body, _ := io.ReadAll(res.Body)
+		b.t.Fatalf("POST %s: %d %s", address, res.StatusCode, body)
+	}
+	for _, c := range res.Cookies() {
+		if strings.Contains(c.Name, "session") {
+			b.cookie = c.Name + "=" + c.Value
+		}
+	}
+}
+
+// total returns this year's figure as an instance of reporting shows it.
+func (b *browser) total(at string) (int, error) {
+	now := time.Now()
+	req, err := http.NewRequest("GET", fmt.Sprintf("%s/api/v1/figures?from=%s&to=%s", at, now.AddDate(0, -1, 0).Format("2006-01"), now.Format("2006-01")), nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Cookie", b.cookie)
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%d %s %w", res.StatusCode, raw, err)
+	}
+	var figures struct{ Months []struct{ Total int } }
+	if err := json.Unmarshal(raw, &figures); err != nil {
+		return 0, err
+	}
+	sum := 0
+	for _, m := range figures.Months {
+		sum += m.Total
+	}
+	return sum, nil
+}
+
+var setupLink = regexp.MustCompile(`setup\?token=(\S+)`)
+
+// setUp makes an administrator and a rep at one instance, and returns them,
+// signed in there.
+func setUp(t *testing.T, at *instance) (admin, rep *browser) {
+	t.Helper()
+	const password = "a long demo password"
+	admin, rep = &browser{t: t}, &browser{t: t}
+	admin.post(at.url+"/setup", url.Values{"token": {at.Await(setupLink)}, "name": {"Demo Administrator"}, "password": {password}, "again": {password}})
+	admin.post(at.url+"/people/", url.Values{"name": {"Demo Rep"}, "role": {"rep"}, "scope": {"every"}, "password": {password}})
+	rep.post(at.url+"/sign-in/", url.Values{"name": {"Demo Rep"}, "password": {password}})
+	return admin, rep
+}
+
+// knowsSite returns nil when an instance of intake offers a site.
+func knowsSite(at *instance, id string) error {
+	code, body, err := get(at.url + "/api/v1/sites")
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK || !strings.Contains(body, `"`+id+`"`) {
+		return fmt.Errorf("%d %s: there is no %s", code, body, id)
+	}
+	return nil
+}
+
+// Two instances of each service on a cluster of three NATS servers: an intake,
+// a classifier, the instance of reporting that leads and the server that holds
+// the stream's lead are killed one after another while reports come in. Every
+// report that was received is counted, once.
+func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
+	began := time.Now()
+	c := planCluster(t)
+	nodes := c.launch()
+	database := mongotest.Start(t) + "onrecord"
+	c.apply("--max-stream", "128")
+	t.Logf("the stream stands after %v", time.Since(began).Round(time.Millisecond))
+
+	reporting1 := c.service("reporting", "--database", database)
+	eventually(t, patience, reporting1.ready)
+	reporting2 := c.service("reporting", "--database", database)
+	intake1, intake2 := c.service("intake"), c.service("intake")
+	classifier1, classifier2 := c.service("classifier"), c.service("classifier")
+	for _, i := range []*instance{reporting2, intake1, intake2, classifier1, classifier2} {
+		eventually(t, patience, i.ready)
+	}
+	admin, rep := setUp(t, reporting2) // only the newest link works
+	if n, err := rep.total(reporting1.url); err != nil || n != 0 {
+		t.Fatalf("who signed in at one instance is not known at the other: %d %v", n, err)
+	}
+	admin.importSite(reporting1, "demo-north")
+	for _, i := range []*instance{intake1, intake2} {
+		eventually(t, patience, func() error { return knowsSite(i, "demo-north") })
+	}
+	t.Logf("everything is ready after %v", time.Since(began).Round(time.Millisecond))
+
+	p := &phones{t: t, intakes: []string{intake1.url, intake2.url}, received: make(map[string]string), last: time.Now()}
+	p.run()
+	p.some()
+
+	intake1.Kill()
+	p.some()
+	t.Logf("an intake was killed: at most %v without a receipt", p.longest().Round(time.Millisecond))
+
+	classifier1.Kill()
+	p.some()
+
+	var active *instance
+	eventually(t, takenOver, func() (err error) {
+		active, err = leader(reporting1, reporting2)
+		return err
+	})
+	other := reporting1
+	if active == reporting1 {
+		other = reporting2
+	}
+	p.longest()
+	active.Kill()
+	killed := time.Now()
+	if _, err := rep.total(other.url); err != nil {
+		t.Errorf("the other instance does not serve pages meanwhile: %v", err)
+	}
+	eventually(t, takenOver, func() error {
+		_, err := leader(other)
+		return err
+	})
+	t.Logf("the leading reporting was killed: another led after %v", time.Since(killed).Round(10*time.Millisecond))
+	p.some()
+
+	name := streamLeader(t, c)
+	p.longest()
+	nodes[name].Kill()
+	p.some()
+	t.Logf("%s, which led the stream, was killed: at most %v without a receipt", name, p.longest().Round(time.Millisecond))
+
+	received := p.end()
+	ended := time.Now()
+	eventually(t, patience, func() error {
+		if n, err := rep.total(other.url); err != nil || n != received {
+			return fmt.Errorf("%d reports were received, %d are counted: %v", received, n, err)
+		}
+		return nil
+	})
+	eventually(t, patience, func() error { return classified(t, c, received) })
+	t.Logf("%d reports were received, counted once and read; the last %v after it was received", received, time.Since(ended).Round(time.Millisecond))
+	recount(t, c, database, received)
+	admin.importSite(other, "demo-south") // also after a server of NATS is gone
+	eventually(t, patience, func() error { return knowsSite(intake2, "demo-south") })
+	for _, receipt := range p.received { // one is enough: what is asked is the way, not each of them
+		followUp(t, intake2, receipt)
+		break
+	}
+	for _, i := range []*instance{other, intake2, classifier2} {
+		if strings.Contains(strings.ToLower(i.Output.String()), "permissions violation") {
+			t.Errorf("%s lacks a permission:\n%s", i.name, i.Output.String())
+		}
+	}
+}
+
+// streamLeader returns which server leads the stream.
+func streamLeader(t *testing.T, c *cluster) string {
+	t.Helper()
+	var name string
+	eventually(t, patience, func() error {
+		s, err := stream(t, c)
+		if err != nil {
+			return err
+		}
+		info, err := s.Info(t.Context())
+		if err == nil {
+			name = info.Cluster.Leader
+		}
+		return err
+	})
+	return name
+}
+
+func stream(t *testing.T, c *cluster) (jetstream.Stream, error) {
+	t.Helper()
+	_, nc := c.connect(t, "admin")
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return js.Stream(t.Context(), bus.StreamReports)
+}
+
+// classified returns nil when the stream holds a classification of each report.
+func classified(t *testing.T, c *cluster, want int) error {
+	t.Helper()
+	s, err := stream(t, c)
+	if err != nil {
+		return err
+	}
+	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(bus.TypeClassified+".>"))
+	if err != nil {
+		return err
+	}
+	if n := len(info.State.Subjects); n != want {
+		return fmt.Errorf("%d of %d reports were read", n, want)
+	}
+	return nil
+}
+
+// recount holds the figures against the incidents, with a reporting of its own.
+func recount(t *testing.T, c *cluster, database string, want int) {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(masterKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.NewKeyring(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assets, err := web.LoadAssets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := c.connect(t, "reporting")
+	s, err := reporting.New(t.Context(), reporting.Config{Database: database, Bus: b, Keyring: ring, Assets: assets, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	v, err := s.Verify(t.Context(), func(int, int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Incidents != want || len(v.Differences) > 0 || len(v.Unsettled) > 0 {
+		t.Errorf("recounted %d incidents, want %d; differences: %q, unsettled: %q", v.Incidents, want, v.Differences, v.Unsettled)
+	}
+}
+
+// followUp asks an intake about a receipt.
+func followUp(t *testing.T, at *instance, receipt string) {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"receipt": receipt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, patience, func() error {
+		res, err := client.Post(at.url+"/api/v1/follow-up", "application/json", bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		raw, err := io.ReadAll(res.Body)
+		if err == nil && (res.StatusCode != http.StatusOK || !bytes.Contains(raw, []byte(`"status"`))) {
+			err = errors.New(res.Status + " " + string(raw))
+		}
+		return err
+	})
+}
