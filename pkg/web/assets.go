@@ -63,9 +63,18 @@ func LoadAssets() (*Assets, error) {
 		if err != nil {
 			return nil, fmt.Errorf("front-end manifest: %w", err)
 		}
-		a.files[name] = &asset{contentType: mime.TypeByExtension(path.Ext(name)), raw: raw}
+		a.files[name] = &asset{contentType: contentType(name), raw: raw}
 	}
 	return a, nil
+}
+
+// Raw returns a built asset's content, for what is served under a name of its
+// own. It is an error to ask for one that was not built.
+func (a *Assets) Raw(name string) ([]byte, error) {
+	if _, err := a.URL(name); err != nil {
+		return nil, err
+	}
+	return a.files[a.names[name]].raw, nil
 }
 
 // URL returns the path under which a logical asset is served. It is an error
@@ -76,6 +85,14 @@ func (a *Assets) URL(name string) (string, error) {
 		return "", fmt.Errorf("no front-end asset %q", name)
 	}
 	return "/assets/" + hashed, nil
+}
+
+// contentType knows a manifest's type, which not every system's table has.
+func contentType(name string) string {
+	if path.Ext(name) == ".webmanifest" {
+		return "application/manifest+json"
+	}
+	return mime.TypeByExtension(path.Ext(name))
 }
 
 // serve answers GET /assets/:file. Names carry a hash of the content, so the

@@ -33,6 +33,12 @@ func Language(c *fiber.Ctx) words.Language {
 	return words.Of(strings.TrimSpace(first))
 }
 
+// InLanguage returns a page for nobody in particular, in a language, to be
+// given to Execute. Path is its address.
+func InLanguage(l words.Language, path string) Page {
+	return Page{Language: l, Other: otherLanguage(l, path)}
+}
+
 // chooseLanguage is GET /language/:language: it keeps the choice and goes back
 // to the page. It is a link, so that it works without script; all it changes
 // is in which language its own reader reads.

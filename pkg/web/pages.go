@@ -32,10 +32,11 @@ type Page struct {
 	Data    any
 
 	// Filled by Render.
-	Viewer   Principal
-	Nav      []NavLink
-	Language words.Language
-	Other    *Translation // of the page, where it has one
+	Viewer     Principal
+	Nav        []NavLink
+	Stylesheet string
+	Language   words.Language
+	Other      *Translation // of the page, where it has one
 }
 
 // Translation is the way to a page in another language.
@@ -50,18 +51,30 @@ type NavLink struct {
 	Current bool
 }
 
+// Readers are whom pages are for.
+type Readers struct {
+	stylesheet string
+	languages  []words.Language
+}
+
+// The readers there are. Staff work in English. Reporters read English and
+// Welsh, on a phone that should load no more than they need.
+var (
+	Staff     = Readers{"app.css", []words.Language{words.English}}
+	Reporters = Readers{"report.css", []words.Language{words.English, words.Welsh}}
+)
+
 // Pages renders a service's templates inside the one layout.
 type Pages struct {
+	stylesheet string
 	byLanguage map[words.Language]map[string]*template.Template
 }
 
 // NewPages parses every *.html of templates, each with the layout, the
 // components and the service's own partials/*.html, and fails for one that does
-// not define "content". The pages are in English, and in whichever other
-// languages are named: their templates say what they say through t. Asset
-// names are checked at the first rendering; services render every page in a
-// test.
-func NewPages(assets *Assets, templates fs.FS, others ...words.Language) (*Pages, error) {
+// not define "content". What reporters read is said through t. Asset names are
+// checked at the first rendering; services render every page in a test.
+func NewPages(assets *Assets, templates fs.FS, readers Readers) (*Pages, error) {
 	base, err := template.New("layout.html").
 		Funcs(template.FuncMap{"asset": assets.URL, "dict": dict, "link": link, "t": say(words.English)}).
 		ParseFS(ownTemplates, "templates/layout.html", "templates/components.html")
@@ -79,8 +92,8 @@ func NewPages(assets *Assets, templates fs.FS, others ...words.Language) (*Pages
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{byLanguage: make(map[words.Language]map[string]*template.Template)}
-	for _, language := range append([]words.Language{words.English}, others...) {
+	p := &Pages{readers.stylesheet, make(map[words.Language]map[string]*template.Template)}
+	for _, language := range readers.languages {
 		byName := make(map[string]*template.Template)
 		p.byLanguage[language] = byName
 		for _, name := range names {
@@ -127,7 +140,7 @@ func (p *Pages) Execute(name string, page Page) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("no page %q in %q", name, page.Language)
 	}
-	page.Nav = Navigation(page.Language, page.Viewer, page.Section)
+	page.Nav, page.Stylesheet = Navigation(page.Language, page.Viewer, page.Section), p.stylesheet
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, "layout.html", page); err != nil {
 		return nil, fmt.Errorf("page %s: %w", name, err)

@@ -19,8 +19,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/compress"
 	"github.com/valyala/fasthttp"
-
-	"github.com/onrecord/onrecord/pkg/words"
 )
 
 // Limits on requests.
@@ -70,7 +68,7 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := NewPages(cfg.Assets, templates, words.Welsh)
+	pages, err := NewPages(cfg.Assets, templates, Reporters)
 	if err != nil {
 		return nil, err
 	}

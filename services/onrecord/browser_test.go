@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,13 +26,21 @@ const stepTime = 20 * time.Second
 
 // browser is a tab of a real Chromium. Any error on its console fails the test.
 type browser struct {
-	t   *testing.T
-	ctx context.Context
+	t    *testing.T
+	ctx  context.Context
+	kill context.CancelFunc // ends the whole browser at once
+	taps int                // on tiles so far
 }
 
 type css = cdp.CSS
 
 func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	return openBrowserIn(t, t.TempDir())
+}
+
+// openBrowserIn opens a browser with a profile, which may have been another's.
+func openBrowserIn(t *testing.T, profile string, flags ...cdp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path := os.Getenv("CHROMIUM")
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -48,13 +55,20 @@ func openBrowser(t *testing.T) *browser {
 	// Chromium now and then dies at its very start on a busy machine.
 	var err error
 	for range 3 {
-		if b.ctx, err = startChromium(t, path); err == nil {
+		if b.ctx, b.kill, err = startChromium(t, path, profile, flags); err == nil {
 			break
 		}
 	}
 	if err != nil {
 		t.Fatalf("start Chromium: %v", err)
 	}
+	b.watch()
+	return b
+}
+
+// watch makes a new tab a phone's, and has errors on its console fail the test.
+func (b *browser) watch() {
+	b.t.Helper()
 	b.do("start", cdp.EmulateViewport(390, 844, cdp.EmulateScale(2), cdp.EmulateMobile, cdp.EmulateTouch))
 	var mu sync.Mutex
 	var complaints []string
@@ -64,41 +78,56 @@ func openBrowser(t *testing.T) *browser {
 				return
 			}
 			// Chromium reports every answer of 4xx and 5xx as an error of the console.
-			if (m.Type == "error" || m.IsException()) && !strings.Contains(m.Text, "Failed to load resource") {
+			// Over plain HTTP it says so of a header that it only honours over HTTPS.
+			said := strings.Contains(m.Text, "Failed to load resource") || strings.Contains(m.Text, "Cross-Origin-Opener-Policy header has been ignored")
+			if (m.Type == "error" || m.IsException()) && !said {
 				mu.Lock()
 				complaints = append(complaints, m.String())
 				mu.Unlock()
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	b.t.Cleanup(func() {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, c := range complaints {
-			t.Errorf("console: %s", c)
+			b.t.Errorf("console: %s", c)
 		}
 	})
-	return b
+}
+
+// tab opens another tab of the same browser.
+func (b *browser) tab() *browser {
+	b.t.Helper()
+	ctx, cancel := cdp.NewContext(b.ctx)
+	b.t.Cleanup(cancel)
+	other := &browser{t: b.t, ctx: ctx, kill: b.kill}
+	if err := cdp.Do(ctx); err != nil { // the first call's context is the tab's life
+		b.t.Fatalf("open a tab: %v", err)
+	}
+	other.watch()
+	return other
 }
 
 // startChromium starts a browser that ends with the test. The first call with
 // its context starts it, and that context is the browser's life.
-func startChromium(t *testing.T, path string) (context.Context, error) {
-	opts := append(cdp.DefaultExecAllocatorOptions[:], cdp.ExecPath(path), cdp.UserDataDir(t.TempDir()), cdp.NoSandbox, cdp.DisableGPU,
+func startChromium(t *testing.T, path, profile string, flags []cdp.ExecAllocatorOption) (context.Context, context.CancelFunc, error) {
+	opts := append(cdp.DefaultExecAllocatorOptions[:], cdp.ExecPath(path), cdp.UserDataDir(profile), cdp.NoSandbox, cdp.DisableGPU,
 		cdp.Flag("disable-quic", true), cdp.Flag("disable-component-update", true), cdp.Flag("no-first-run", true))
+	opts = append(opts, flags...)
 	if fonts, err := phoneFonts(t); err == nil {
 		opts = append(opts, cdp.Env("FONTCONFIG_FILE="+fonts))
 	}
-	allocator, cancel := cdp.NewExecAllocator(context.Background(), opts...)
-	t.Cleanup(cancel)
+	allocator, kill := cdp.NewExecAllocator(context.Background(), opts...)
+	t.Cleanup(kill)
 	ctx, cancel := cdp.NewContext(allocator)
 	t.Cleanup(cancel)
 	if err := cdp.Do(ctx); err != nil {
-		return nil, err
+		return nil, kill, err
 	}
 	alive, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
-	return ctx, cdp.Do(alive, cdp.Navigate("data:text/html,<h1>alive</h1>"), cdp.WaitVisible(css("h1")))
+	return ctx, kill, cdp.Do(alive, cdp.Navigate("data:text/html,<h1>alive</h1>"), cdp.WaitVisible(css("h1")))
 }
 
 // phoneFonts writes a font configuration in which the system's font is that of
@@ -159,6 +188,7 @@ func (b *browser) open(url string) {
 // choose taps the tile of a radio.
 func (b *browser) choose(name, value string) {
 	b.t.Helper()
+	b.taps++
 	b.do("choose "+name+" "+value, cdp.Tap(css(fmt.Sprintf(`input[name=%q][value=%q]`, name, value))))
 }
 
@@ -294,13 +324,17 @@ func TestFromTheFirstStartToTheFigure(t *testing.T) {
 	b.look("report-errors")
 
 	b.open(p.url + "/report/")
+	before := b.taps
 	b.choose("kind", "attempted_assault")
 	b.choose("channel", "in_person")
 	b.choose("site", "demo-north")
 	b.choose("when", "now")
-	b.fill("#narrative", story)
+	b.do("type a sentence", cdp.SendKeys(css("#narrative"), story)) // the tap into the box is the phone’s own
 	b.picture("report-filled")
-	b.do("send", cdp.Click(css(".app-send")), cdp.WaitVisible(css(".app-code")))
+	b.do("send", cdp.Tap(css(".app-send")), cdp.WaitVisible(css(".app-code")))
+	if taps := b.taps - before + 1; taps > 5 {
+		t.Errorf("a receipt took %d taps and a sentence, want five", taps)
+	}
 	sent := time.Now()
 	receipt := receiptCode.FindString(strings.Join(strings.Fields(js[string](b, `document.querySelector('.app-code').textContent`)), ""))
 	if receipt == "" {
@@ -418,41 +452,6 @@ func TestFilingWithoutScript(t *testing.T) {
 	b.picture("received-no-script")
 	rep := apiToken(t, dir, "rep")
 	b.do("reload the receipt", cdp.Reload(), cdp.WaitVisible(css(".app-code")))
-	eventually(t, func() error {
-		if n := len(incidents(t, p.url, rep, "").Incidents); n != 1 {
-			return fmt.Errorf("%d incidents", n)
-		}
-		return nil
-	})
-}
-
-// The server goes away under somebody's hands: what was typed stays, says so,
-// and is filed once when the server is back.
-func TestNothingTypedIsLostWhenTheServerGoesAway(t *testing.T) {
-	dir := t.TempDir()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
-	p := start(t, dir, "--listen", addr)
-	b := openBrowser(t)
-	b.open(p.url + "/report/")
-	b.choose("kind", "abuse")
-	b.choose("site", "unlisted")
-	b.fill("#site_name", "Demo desk in the library")
-	b.choose("when", "now")
-	b.fill("#narrative", story)
-	p.Kill()
-	b.do("send into nothing", cdp.Click(css(".app-send")), cdp.WaitVisible(css("[data-trouble] [role=alert], [data-trouble][role=alert]")))
-	b.look("report-not-sent")
-	if kept := js[string](b, `document.querySelector('#narrative').value`); kept != story {
-		t.Errorf("the words were not kept: %q", kept)
-	}
-	p = start(t, dir, "--listen", addr)
-	b.do("try again", cdp.Click(css(".app-send")), cdp.WaitVisible(css(".app-code")))
-	rep := apiToken(t, dir, "rep")
 	eventually(t, func() error {
 		if n := len(incidents(t, p.url, rep, "").Incidents); n != 1 {
 			return fmt.Errorf("%d incidents", n)

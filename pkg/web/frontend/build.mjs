@@ -3,6 +3,7 @@
 // above embeds dist.
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { Resvg, initWasm } from '@resvg/resvg-wasm'
 import { build, transform } from 'esbuild'
 import * as sass from 'sass'
 
@@ -26,11 +27,43 @@ async function script (name, format) {
   emit(name, outputFiles[0].contents)
 }
 
-const { css } = sass.compile('src/scss/app.scss', { loadPaths: ['node_modules'], style: 'compressed', quietDeps: true })
-emit('app.css', (await transform(css, { loader: 'css', minify: true, target })).code)
-emit('icon.svg', readFileSync('static/icon.svg'))
+// png draws the icon in a size. One that phones cut into a shape of their own
+// has no round corners, and everything well inside.
+function png (name, size, svg) {
+  emit(name, new Resvg(svg, { fitTo: { mode: 'width', value: size } }).render().asPng())
+}
+
+for (const name of ['app', 'report']) {
+  const { css } = sass.compile(`src/scss/${name}.scss`, { loadPaths: ['node_modules'], style: 'compressed', quietDeps: true })
+  emit(`${name}.css`, (await transform(css, { loader: 'css', minify: true, target })).code)
+}
 await script('boot.js', 'iife')
 await script('app.js', 'esm')
+await script('worker.js', 'iife')
+
+await initWasm(readFileSync('node_modules/@resvg/resvg-wasm/index_bg.wasm'))
+const icon = readFileSync('static/icon.svg', 'utf8')
+const whole = icon.replace(' rx="14"', '')
+emit('icon.svg', icon)
+png('icon-180.png', 180, whole)
+png('icon-192.png', 192, icon)
+png('icon-512.png', 512, whole)
+const kept = name => `/assets/${manifest[name]}`
+emit('app.webmanifest', JSON.stringify({
+  name: 'On Record',
+  short_name: 'On Record',
+  id: '/report/',
+  start_url: '/report/',
+  scope: '/',
+  display: 'standalone',
+  background_color: '#ffffff',
+  theme_color: '#0b4f57',
+  icons: [
+    { src: kept('icon.svg'), sizes: 'any', type: 'image/svg+xml' },
+    { src: kept('icon-192.png'), sizes: '192x192', type: 'image/png' },
+    { src: kept('icon-512.png'), sizes: '512x512', type: 'image/png', purpose: 'any maskable' }
+  ]
+}))
 writeFileSync('dist/manifest.json', JSON.stringify(manifest, null, 1) + '\n')
 
 // What an earlier build left is removed last, so that a Go build beside this

@@ -32,13 +32,15 @@ type Response struct {
 	Body string
 }
 
-// Document parses the body as HTML.
+// Document parses the body as HTML, without what stands in templates: that is
+// no part of the page until script puts it there.
 func (r Response) Document(tb testing.TB) *goquery.Document {
 	tb.Helper()
 	doc, err := goquery.NewDocumentFromReader(strings.NewReader(r.Body))
 	if err != nil {
 		tb.Fatal(err)
 	}
+	doc.Find("template").Remove()
 	return doc
 }
 

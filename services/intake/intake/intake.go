@@ -16,7 +16,6 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
-	"github.com/onrecord/onrecord/pkg/words"
 )
 
 // Limits on what intake does at once.
@@ -51,6 +50,7 @@ type Service struct {
 	now       func() time.Time
 	producer  string
 	secure    bool
+	assets    *web.Assets
 	pages     *web.Pages
 	directory atomic.Pointer[directory]
 	inFlight  chan struct{}
@@ -66,12 +66,13 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := web.NewPages(cfg.Assets, files, words.Welsh)
+	pages, err := web.NewPages(cfg.Assets, files, web.Reporters)
 	if err != nil {
 		return nil, err
 	}
 	return &Service{
 		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure,
+		assets:    cfg.Assets,
 		pages:     pages,
 		inFlight:  make(chan struct{}, maxInFlight),
 		followUps: newFollowUpLimiter(cfg.Bus, cfg.Keyring, cfg.Log.With("category", "intake")),

@@ -18,6 +18,8 @@ import (
 // formVersion says by which questions a report was made. Change it with them.
 const formVersion = "report/2"
 
+const anonymous = string(incident.ContactAnonymous)
+
 // tiledSites is the most sites that are shown as tiles; more are a list.
 const tiledSites = 6
 
@@ -156,7 +158,7 @@ func newReportPage(l words.Language, form filing.Form, kept bool, sites *directo
 	p.When.Need = say("Select when it happened.")
 	p.askWhere(say, sites, errs)
 	p.MoreOpen = form.FiledFor+form.DaysUnable+form.PeopleAffected+form.Employer+form.ContactName+form.ContactDetails != "" ||
-		form.Contact != string(incident.ContactAnonymous) ||
+		form.Contact != anonymous ||
 		errs.For("filed_for")+errs.For("people_affected")+errs.For("days_unable")+errs.For("employer")+errs.For("contact") != ""
 	return p
 }
@@ -206,7 +208,7 @@ func (s *Service) showReport(c *fiber.Ctx) error {
 // script replaces by one it makes itself.
 func newForm() (filing.Form, error) {
 	id, err := uuid.NewV7()
-	return filing.Form{ID: id.String(), Version: formVersion, Contact: string(incident.ContactAnonymous)}, err
+	return filing.Form{ID: id.String(), Version: formVersion, Contact: anonymous}, err
 }
 
 func (s *Service) renderReport(c *fiber.Ctx, status int, sites *directory, form filing.Form, kept bool, errs web.Errors) error {
@@ -227,6 +229,9 @@ func (s *Service) fileForm(c *fiber.Ctx) error {
 		return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
 	}
 	form := filing.ReadForm(values)
+	if err := s.checkPerson(c, form); err != nil {
+		return err
+	}
 	r, err := s.file(c.UserContext(), filing.FromForm(form, s.now()))
 	if err != nil {
 		return s.refuseForm(c, form, err)

@@ -125,7 +125,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := web.NewPages(cfg.Assets, own)
+	pages, err := web.NewPages(cfg.Assets, own, web.Staff)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type Form struct {
 	FiledFor, Control, Told              string
 	Exposure, Closeness                  string
 	Language                             string // hidden: the page's
+	Person                               string // who wrote it, as the phone knows them; "" for nobody
 	Contact, ContactName, ContactDetails string
 }
 
@@ -54,7 +55,7 @@ func ReadForm(v url.Values) Form {
 		Hurt: v.Get("hurt"), Narrative: v.Get("narrative"),
 		DaysUnable: v.Get("days_unable"), PeopleAffected: v.Get("people_affected"), Employer: v.Get("employer"),
 		FiledFor: v.Get("filed_for"), Control: v.Get("control"), Told: v.Get("manager_told"),
-		Exposure: v.Get("exposure"), Closeness: v.Get("exposure_closeness"), Language: v.Get("language"),
+		Exposure: v.Get("exposure"), Closeness: v.Get("exposure_closeness"), Language: v.Get("language"), Person: v.Get("person"),
 		Contact: v.Get("contact"), ContactName: v.Get("contact_name"), ContactDetails: v.Get("contact_details"),
 	}
 }

@@ -1,23 +1,23 @@
 import { ErrorSummary } from 'govuk-frontend'
 import { element } from './dom.js'
 
-// showErrors puts the server's messages where the server's own page would:
-// in a summary at the top and beside each field, whose id is the field's name.
+// showErrors puts messages where the server's own page would: in a summary at
+// the top and beside each field, whose id is the field's name.
 export function showErrors (form, errors) {
   clearErrors(form)
   const list = element('ul', { className: 'govuk-list govuk-error-summary__list' })
   for (const { field, message } of errors) {
     const control = document.getElementById(field)
     list.append(element('li', {}, control ? element('a', { href: '#' + field }, message) : message))
-    if (control && !document.getElementById(field + '-error')) mark(control, field, message)
+    if (control && !document.getElementById(field + '-error')) mark(form, control, field, message)
   }
   const summary = element('div', { className: 'govuk-error-summary', 'data-module': 'govuk-error-summary' },
     element('div', { role: 'alert' },
-      element('h2', { className: 'govuk-error-summary__title' }, 'There is a problem'),
+      element('h2', { className: 'govuk-error-summary__title' }, form.dataset.problem),
       element('div', { className: 'govuk-error-summary__body' }, list)))
   slot().replaceWith(summary)
   new ErrorSummary(summary) // eslint-disable-line no-new -- moves the focus there
-  document.title = 'Error: ' + document.title.replace(/^Error: /, '')
+  document.title = form.dataset.error + ' ' + document.title
 }
 
 // clearErrors takes away every message, whoever put it there.
@@ -33,16 +33,16 @@ export function clearErrors (form) {
   for (const name of ['govuk-form-group--error', 'govuk-input--error', 'govuk-textarea--error', 'govuk-select--error']) {
     form.querySelectorAll('.' + name).forEach(e => e.classList.remove(name))
   }
-  document.title = document.title.replace(/^Error: /, '')
+  document.title = document.title.replace(form.dataset.error + ' ', '')
 }
 
 const slot = () => document.querySelector('[data-errors], .govuk-error-summary')
 
-function mark (control, field, message) {
+function mark (form, control, field, message) {
   const group = control.closest('.govuk-form-group')
   group.classList.add('govuk-form-group--error')
   const text = element('p', { className: 'govuk-error-message', id: field + '-error' },
-    element('span', { className: 'govuk-visually-hidden' }, 'Error:'), ' ' + message)
+    element('span', { className: 'govuk-visually-hidden' }, form.dataset.error), ' ' + message)
   const several = control.closest('.app-tiles, .govuk-date-input') // one question, several controls
   const described = several ? control.closest('fieldset') : control
   ;(several || control).before(text)

@@ -4,7 +4,8 @@ const most = 6 // tiles shown at once
 
 // sitePicker turns a long <select> of sites into a field to type in and radio
 // tiles of what matches: native radios need no combobox, which phones' screen
-// readers handle badly. "Somewhere else" is always there.
+// readers handle badly. "Somewhere else" is always there. What it returns
+// chooses a site.
 export default function sitePicker (select) {
   const options = [...select.options].filter(o => o.value)
   const elsewhere = options.find(o => o.value === 'unlisted')
@@ -14,7 +15,7 @@ export default function sitePicker (select) {
 
   const find = element('input', { className: 'govuk-input', type: 'text', autocomplete: 'off', spellcheck: false, 'aria-describedby': select.getAttribute('aria-describedby') || '' })
   const count = element('p', { className: 'govuk-hint app-find__count', role: 'status' })
-  const tiles = element('div', { className: 'app-tiles app-tiles--sites app-find', role: 'radiogroup', 'aria-label': 'Places' })
+  const tiles = element('div', { className: 'app-tiles app-tiles--sites app-find', role: 'radiogroup', 'aria-label': select.labels[0].textContent })
   tiles.addEventListener('change', e => { chosen = e.target.value })
 
   const tile = ({ id, name }, i) => {
@@ -32,16 +33,11 @@ export default function sitePicker (select) {
     const shown = [...found.slice(0, most), { id: 'unlisted', name: elsewhere.text }]
     tiles.replaceChildren(...shown.map((s, i) => tile(s, i + 1)))
     clearTimeout(announce)
-    announce = setTimeout(() => { count.textContent = find.value.trim() ? sayHowMany(found.length) : '' }, 400)
+    announce = setTimeout(() => { count.textContent = find.value.trim() ? (found.length ? found.length > most ? select.dataset.many : select.dataset.found : select.dataset.none).replace('%d', found.length) : '' }, 400)
   }
   find.addEventListener('input', draw)
   find.id = select.id // the label and the error link now lead here
   select.replaceWith(find, count, tiles)
   draw()
-}
-
-function sayHowMany (n) {
-  if (n > most) return `${n} places match. Type more to narrow it down.`
-  if (n > 0) return n === 1 ? '1 place matches.' : `${n} places match.`
-  return 'No place matches. Check the spelling, or choose “Somewhere else”.'
+  return site => { chosen = site; draw() }
 }

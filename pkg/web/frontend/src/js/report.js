@@ -1,127 +1,262 @@
+import { all, get, put, remove } from './db.js'
 import { element } from './dom.js'
 import { clearErrors, showErrors } from './errors.js'
 import { receiptCode, uuidv7 } from './ids.js'
+import { flush, isDead, request } from './outbox.js'
+import { clock, isOpen } from './phone.js'
 import sitePicker from './picker.js'
+import { isMine, person, recall, remember } from './who.js'
 
-const patience = 45000 // ms to wait for an answer on one bar of signal
+const patience = 8e3 // to wait before showing what is kept instead
+const pause = 400 // after typing, before it is kept
+const silent = ['id', 'receipt', 'pressed_at', 'sent_at', 'form_version', 'language', 'site', 'contact']
 
-// report makes the form quicker and safer to send: questions appear when they
-// apply, "Just now" and "today" are those of the tap, and nothing typed is lost when
-// sending fails. Without it the form posts as any other.
-export default function report (form) {
+// report makes the form quicker and safe: questions appear when they apply,
+// "Just now" and "today" are those of the tap, what is typed is kept on the
+// phone as it is typed, and the report is kept before it is sent. show is
+// called with the id of a report that was; known resolves when it is known who
+// writes. Without script the form posts as any other.
+export default function report (form, show, known) {
   const field = form.elements
   const button = form.querySelector('.app-send')
-  const trouble = form.querySelector('[data-trouble]')
   const sendLabel = button.textContent
+  const trouble = form.querySelector('[data-trouble]')
+  const kept = form.hasAttribute('data-kept') // by the server, with an id of its own
+  let keeps = true // this phone can keep a copy
+  let touched = false
   let sending = false
-  let sent = false
+  let saving
+  let row = {
+    id: kept ? field.id.value : uuidv7(),
+    receipt: (kept && field.receipt.value) || receiptCode(),
+    person: '',
+    at: Date.now(),
+    state: 'draft',
+    fields: [],
+    photos: [],
+    adds: [],
+    errors: [],
+    tries: 0,
+    next: 0
+  }
+  field.id.value = row.id
+  field.receipt.value = row.receipt
 
   const select = form.querySelector('select[data-site-picker]')
-  if (select) sitePicker(select)
+  const chooseSite = select && sitePicker(select)
+  const usual = new URLSearchParams(location.search).get('site') || recall('site')
+  if (usual && !kept) set('site', usual)
+  count(form.querySelector('[data-maxlength]'))
+  reveal()
+  const ready = begin().catch(cannotKeep)
 
-  // The id and the receipt are made here, so that sending again after a lost
-  // answer is the same report. A page that comes back from the server keeps its own.
-  const begin = () => {
-    field.id.value = uuidv7()
-    field.receipt.value = receiptCode()
-  }
-  if (!form.hasAttribute('data-kept')) begin()
-
-  const closed = () => form.querySelectorAll('[data-reveal]:not(.is-open)')
-  const reveal = () => {
-    const answers = new FormData(form)
-    for (const part of form.querySelectorAll('[data-reveal]')) {
-      const [name, values] = part.dataset.reveal.split('=')
-      part.classList.toggle('is-open', values.split('|').includes(answers.get(name)))
-    }
-  }
   form.addEventListener('change', e => {
     if (e.target.name === 'when') field.pressed_at.value = new Date().toISOString()
     reveal()
   })
-  reveal()
-
-  // Coming back after sending finds the page as it was left: begin anew.
-  addEventListener('pageshow', e => {
-    if (!e.persisted || !sent) return
-    sent = false
-    button.textContent = sendLabel
-    form.reset()
-    begin()
-    reveal()
-    say()
-  })
+  for (const event of ['input', 'change']) {
+    form.addEventListener(event, () => {
+      touched = true
+      clearTimeout(saving)
+      saving = setTimeout(save, pause)
+    })
+  }
+  addEventListener('pagehide', () => { if (saving) save() })
+  addEventListener('pageshow', e => { if (e.persisted) location.reload() })
 
   form.addEventListener('submit', async e => {
     e.preventDefault()
     if (sending) return
+    clearErrors(form)
+    trouble.replaceChildren()
+    const missing = check()
+    if (missing.length) return showErrors(form, missing)
     sending = true
     button.setAttribute('aria-disabled', 'true')
-    button.textContent = 'Sending…'
+    button.textContent = button.dataset.sending
     let again = sendLabel
     try {
       again = await send()
     } finally {
       sending = false
       button.removeAttribute('aria-disabled')
-      button.textContent = again
+      button.textContent = again || sendLabel
     }
   })
 
-  // send returns what the button says afterwards.
+  // begin goes on with the report named in the address, or else with the newest
+  // draft that no other tab has open, unless somebody has begun already.
+  async function begin () {
+    const rows = (await all()).filter(r => isMine(r) && !isDead(r))
+    form.querySelector('[data-waiting]').hidden = !rows.some(r => r.state !== 'draft')
+    const wanted = location.hash.slice(1)
+    if (kept || wanted === 'new') return
+    const open = rows.filter(r => wanted ? r.id === wanted && isOpen(r) : r.state === 'draft')
+    for (const r of open.sort((a, b) => b.changed - a.changed)) {
+      if (touched) return
+      if (await claim(r.id)) return goOn(r)
+    }
+  }
+
+  function goOn (r) {
+    row = r
+    for (const [name, value] of r.fields) set(name, value)
+    reveal()
+    const note = form.querySelector('[data-draft]')
+    note.querySelector('time').textContent = clock(r.changed)
+    note.hidden = false
+    const [clear, another] = note.querySelectorAll('button')
+    clear.onclick = async () => { stop(); await remove(r.id); afresh() }
+    another.onclick = async () => { await save(); afresh() }
+    if (r.pressed) clear.remove()
+    if (r.errors.length) showErrors(form, r.errors)
+  }
+
+  function set (name, value) {
+    const control = field[name]
+    if (name === 'site' && chooseSite) chooseSite(value)
+    else if (control && control.type !== 'file') control.value = value
+  }
+
+  function afresh () {
+    location.replace('/report/#new')
+    location.reload()
+  }
+
+  function reveal () {
+    const answers = new FormData(form)
+    for (const part of form.querySelectorAll('[data-reveal]')) {
+      const [name, values] = part.dataset.reveal.split('=')
+      part.classList.toggle('is-open', values.split('|').includes(answers.get(name)))
+    }
+  }
+
+  // typed returns every answer; asked without those to questions that do not show.
+  const typed = () => [...new FormData(form)].filter(([, value]) => typeof value === 'string')
+  function asked () {
+    const hidden = [...form.querySelectorAll('[data-reveal]:not(.is-open) [name]')].map(control => control.name)
+    return typed().filter(([name]) => !hidden.includes(name))
+  }
+
+  // check returns what must be answered and was not.
+  function check () {
+    const answers = Object.fromEntries(asked())
+    if (answers.kind === 'unknown') answers.kind = ''
+    answers.kind ||= answers.narrative
+    const missing = []
+    for (const part of form.querySelectorAll('[data-need]')) {
+      const { field: names, need: message } = part.dataset
+      const empty = names.split(' ').find(name => !answers[name]?.trim())
+      if (empty && !part.closest('[data-reveal]:not(.is-open)')) missing.push({ field: empty, message })
+    }
+    return missing
+  }
+
+  function stop () {
+    clearTimeout(saving)
+    saving = 0
+  }
+
+  // save keeps what is typed. Nothing typed is nothing to keep.
+  async function save () {
+    await ready
+    stop()
+    if (sending || !keeps) return
+    const fields = typed()
+    if (row.state === 'draft' && !row.pressed && !row.photos.length && !fields.some(([name, value]) => value && !silent.includes(name))) return
+    if (!row.changed) {
+      claim(row.id)
+      await whose()
+    }
+    row = { ...row, fields, changed: Date.now() }
+    await put(row).catch(cannotKeep)
+  }
+
+  // whose notes who writes the report, as soon as that is known.
+  async function whose () {
+    await Promise.race([known, later(patience / 4)])
+    row.person = person()
+  }
+
+  function cannotKeep () {
+    keeps = false
+    form.querySelector('[data-direct]').hidden = false
+  }
+
+  // send keeps the report and then sends it; it returns what the button says
+  // afterwards. On a phone that keeps nothing it is only sent.
   async function send () {
+    await ready
+    if (!row.changed) await whose()
+    stop()
+    const { site } = Object.fromEntries(asked())
+    if (site !== 'unlisted') remember('site', site)
+    row = { ...row, fields: asked(), language: field.language.value, state: 'waiting', pressed: true, changed: Date.now(), errors: [], trouble: 0, next: 0 }
+    if (keeps) await put(row).catch(cannotKeep)
+    if (!keeps) return direct()
+    navigator.storage?.persist?.().catch(() => {})
+    navigator.serviceWorker?.getRegistration('/report/').then(r => r?.sync?.register('outbox')).catch(() => {})
+    await Promise.race([flush(row.id), later(patience)])
+    const now = await get(row.id)
+    if (now?.state === 'held' && now.errors.length) {
+      row = now
+      return showErrors(form, row.errors)
+    }
+    show(row.id)
+  }
+
+  // direct sends without keeping a copy, and says so.
+  async function direct () {
     field.sent_at.value = new Date().toISOString()
     let answer
     try {
-      answer = await post(form.action, filled())
+      answer = await request(form.action, new URLSearchParams(asked()), 'same-origin', { Accept: 'application/json' })
     } catch {
-      say('Not sent yet', 'There was no answer. Everything you typed is still on this page: keep it open and try again when you have signal. It will not be counted twice.')
-      return 'Try again'
+      return say('network')
     }
-    if (answer.ok) {
-      sent = true
-      location.assign('/report/received')
-      return 'Sending…'
-    }
+    if (answer.ok) return location.assign('/report/received')
     const problem = await answer.json().catch(() => ({}))
-    if (answer.status === 422 && problem.errors) {
-      say()
-      showErrors(form, problem.errors)
-      return sendLabel
-    }
-    if (answer.status === 409) {
-      const first = field.receipt.value
-      begin()
-      say('This was already received', `A report was received from this page before you changed it. Its receipt code is ${first}. To file what is here now as another report, send it again.`)
-      return 'Send as another report'
-    }
-    say('Not sent yet', (problem.detail || 'Something went wrong.') + ' Everything you typed is still on this page.')
-    return 'Try again'
+    if (answer.status === 422 && problem.errors) return showErrors(form, problem.errors)
+    if (answer.status !== 409) return say('server')
+    const label = say('twin', field.receipt.value)
+    row.id = field.id.value = uuidv7()
+    row.receipt = field.receipt.value = receiptCode()
+    return label
   }
 
-  // filled returns the answers, without those to questions that do not show.
-  function filled () {
-    const answers = new URLSearchParams(new FormData(form))
-    for (const part of closed()) part.querySelectorAll('[name]').forEach(control => answers.delete(control.name))
-    return answers
-  }
-
-  function say (heading, text) {
-    clearErrors(form)
-    trouble.replaceChildren()
-    if (!heading) return
-    const box = element('div', { className: 'app-trouble', role: 'alert', tabIndex: -1 }, element('h2', {}, heading), element('p', {}, text))
-    trouble.append(box)
+  function say (what, receipt) {
+    const box = document.getElementById('trouble-' + what).content.firstElementChild.cloneNode(true)
+    box.querySelectorAll('[data-put]').forEach(e => { e.textContent = receipt })
+    trouble.replaceChildren(box)
     box.focus()
+    return box.dataset.again
   }
 }
 
-async function post (url, body) {
-  const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(), patience)
-  try {
-    return await fetch(url, { method: 'POST', body, headers: { Accept: 'application/json' }, signal: limit.signal })
-  } finally {
-    clearTimeout(timer)
+const later = ms => new Promise(resolve => setTimeout(resolve, ms))
+
+// claim resolves to whether a draft is this tab's, for as long as it is open.
+const claim = id => new Promise(resolve => navigator.locks
+  ? navigator.locks.request('draft ' + id, { ifAvailable: true }, lock => { resolve(!!lock); return lock && new Promise(() => {}) })
+  : resolve(true))
+
+// count says how many characters are left when they begin to run out.
+function count (box) {
+  const note = document.getElementById(box.id + '-info')
+  const most = box.dataset.maxlength
+  const usual = note.textContent
+  const live = element('span', { className: 'govuk-visually-hidden', role: 'status' })
+  note.after(live)
+  let announce
+  const draw = () => {
+    const left = most - box.value.length
+    const few = left < most / 4
+    note.textContent = few ? box.dataset[left < 0 ? 'over' : 'left'].replace('%d', Math.abs(left)) : usual
+    note.classList.toggle('govuk-error-message', left < 0)
+    clearTimeout(announce)
+    announce = setTimeout(() => { live.textContent = few ? note.textContent : '' }, 1000)
   }
+  box.addEventListener('input', draw)
+  draw()
 }
+

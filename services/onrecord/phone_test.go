@@ -1,0 +1,463 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	cdproto "github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/storage"
+	cdp "github.com/chromedp/chromedp"
+)
+
+// openOnPhone opens the form and waits until the phone has kept it.
+func (b *browser) openOnPhone(url string) {
+	b.t.Helper()
+	b.open(url + "/report/")
+	eventually(b.t, func() error {
+		if !js[bool](b, `navigator.serviceWorker.controller?.state === 'activated'`) {
+			return fmt.Errorf("the phone has not kept the page")
+		}
+		return nil
+	})
+}
+
+// fillIn answers what is needed and writes a sentence.
+func (b *browser) fillIn(words string) {
+	b.t.Helper()
+	b.choose("kind", "abuse")
+	b.choose("site", "demo-north")
+	b.choose("when", "now")
+	b.fill("#narrative", words)
+}
+
+// send taps the button and waits for what is said about the report.
+func (b *browser) send() {
+	b.t.Helper()
+	b.do("send", cdp.Tap(css(".app-send")), cdp.WaitVisible(css(".app-state")))
+}
+
+// shows waits until the page says all of these, or fails.
+func (b *browser) shows(words ...string) {
+	b.t.Helper()
+	eventually(b.t, func() error {
+		got := strings.ToLower(b.text())
+		for _, w := range words {
+			if !strings.Contains(got, strings.ToLower(w)) {
+				return fmt.Errorf("%q is not on the page:\n%s", w, got)
+			}
+		}
+		return nil
+	})
+}
+
+func (b *browser) tap(selector string) {
+	b.t.Helper()
+	b.do("tap "+selector, cdp.WaitVisible(css(selector)), cdp.Click(css(selector)))
+}
+
+// code returns the receipt code on the page.
+func (b *browser) code() string {
+	b.t.Helper()
+	code := receiptCode.FindString(js[string](b, `document.querySelector('.app-code')?.textContent ?? ''`))
+	if code == "" {
+		b.t.Fatalf("no receipt code on the page:\n%s", b.text())
+	}
+	return code
+}
+
+// rows returns what the phone keeps, as JSON.
+func (b *browser) rows() string {
+	b.t.Helper()
+	return js[string](b, `new Promise((resolve, reject) => { const r = indexedDB.open('onrecord'); r.onerror = reject
+		r.onsuccess = () => { const q = r.result.transaction('reports').objectStore('reports').getAll(); q.onsuccess = () => { r.result.close(); resolve(JSON.stringify(q.result)) } } })`)
+}
+
+// wantIncidents waits until a rep sees as many, and fails for one more.
+func wantIncidents(t *testing.T, p *process, rep string, want int) {
+	t.Helper()
+	eventually(t, func() error {
+		if n := len(incidents(t, p.url, rep, "").Incidents); n != want {
+			return fmt.Errorf("%d incidents, want %d", n, want)
+		}
+		return nil
+	})
+}
+
+// phoneKit is a program with sites, a wire to it and a rep's token.
+func phoneKit(t *testing.T) (dir string, p *process, w *wire, rep string) {
+	t.Helper()
+	dir = t.TempDir()
+	p = start(t, dir)
+	mustOnrecord(t, demoSites, "sites", "import", "--data-dir", dir, "-")
+	return dir, p, newWire(t, p), apiToken(t, dir, "rep")
+}
+
+// opening is how long the form may take to open without signal.
+const opening = 500 * time.Millisecond
+
+// Somebody files where there is no signal, the phone dies, and it is filed once.
+func TestFilingWithoutSignal(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	profile := t.TempDir()
+	b := openBrowserIn(t, profile)
+	b.openOnPhone(w.url)
+
+	w.set(cut)
+	best := time.Hour
+	for range 5 {
+		b.open(w.url + "/report/")
+		took := time.Duration(js[float64](b, `performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd`) * float64(time.Millisecond))
+		if best = min(best, took); best <= opening {
+			break
+		}
+	}
+	t.Logf("the form opened without signal in %v", best)
+	if best > opening {
+		t.Errorf("the form opens without signal in %v, want %v at most", best, opening)
+	}
+	b.look("report-no-signal")
+	if page := js[string](b, `fetch('/report/').then(r => r.text())`); strings.Contains(page, `name="id" value="0`) || receiptCode.MatchString(page) || !strings.Contains(page, `name="id" value=""`) {
+		t.Error("the page that the phone keeps holds an id or a receipt")
+	}
+
+	// What is typed is there again.
+	b.fillIn(story)
+	eventually(t, func() error {
+		if !strings.Contains(b.rows(), story) {
+			return fmt.Errorf("nothing was kept: %s", b.rows())
+		}
+		return nil
+	})
+	b.open(w.url + "/report/")
+	b.do("the note about it", cdp.WaitVisible(css("[data-draft]")))
+	if got := js[string](b, `document.querySelector('#narrative').value + document.querySelector('[name=kind]:checked').value + document.querySelector('[name=pressed_at]').value.slice(0, 2)`); got != story+"abuse20" {
+		t.Errorf("the draft came back as %q", got)
+	}
+	b.look("report-draft")
+
+	b.send()
+	b.shows("kept on this phone", "not yet", "receipt code")
+	if got := b.text(); strings.Contains(got, "Report received") {
+		t.Errorf("the page says what is not so:\n%s", got)
+	}
+	b.look("phone-waiting")
+	code := b.code()
+
+	b.kill()
+	b = openBrowserIn(t, profile)
+	b.open(w.url + "/report/")
+	b.do("a link to what is kept", cdp.WaitVisible(css("[data-waiting]")))
+	b.open(w.url + "/report/phone/")
+	b.shows("kept on this phone")
+	if again := b.code(); again != code {
+		t.Errorf("the code was %s and is %s", code, again)
+	}
+
+	w.set(whole)
+	b.shows("Report received", "done:\nin your safety reps’ list")
+	wantIncidents(t, p, rep, 1)
+	if got := b.rows(); strings.Contains(got, story) || !strings.Contains(got, code) {
+		t.Errorf("after it was registered the phone keeps %s", got)
+	}
+	b.look("phone-registered")
+	b.tap(`[data-do="keep"]`)
+	b.shows("until you sign out")
+
+	// A rep reads it, and the phone says so when it is looked at again.
+	id := incidents(t, p.url, rep, "").Incidents[0].ID
+	etag := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", "Authorization", "Bearer "+rep).header.Get("ETag")
+	if a := mustCall(t, "POST", p.url+"/api/v1/incidents/"+id+"/acknowledge", "", "Authorization", "Bearer "+rep, "If-Match", etag); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	b.open(w.url + "/report/phone/")
+	b.shows("done:\nread by a safety rep")
+	b.look("phone-read")
+	if a := mustCall(t, "POST", p.url+"/api/v1/follow-up", `{"receipt":"`+code+`"}`, "Content-Type", "application/json"); a.status != 200 {
+		t.Errorf("the code that the phone made is not known: %d %s", a.status, a.body)
+	}
+}
+
+// The answer is lost on the way, twice: nobody can tell whether it arrived, the
+// page says so, and it is counted once.
+func TestAnAnswerThatIsLost(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowser(t)
+	b.openOnPhone(w.url)
+	b.fillIn(story)
+	w.set(oneWay)
+	b.send()
+	b.shows("kept on this phone", "it may have arrived")
+	if js[bool](b, `!!document.querySelector('[data-do="edit"]')`) {
+		t.Error("what may have arrived can still be changed")
+	}
+	b.look("phone-unsure")
+	wantIncidents(t, p, rep, 1)
+	b.fill("#more", "Demo addition: it was the chair by the window.")
+	b.tap(`[data-do="add"]`)
+	b.shows("what you added is still on this phone")
+	if got := b.rows(); !strings.Contains(got, "chair by the window") {
+		t.Errorf("the addition was not kept: %s", got)
+	}
+	w.set(whole)
+	b.tap(`[data-do="send"]`)
+	b.shows("Report received")
+	wantIncidents(t, p, rep, 1)
+	if a := mustCall(t, "POST", p.url+"/api/v1/follow-up", `{"receipt":"`+b.code()+`"}`, "Content-Type", "application/json"); a.status != 200 {
+		t.Errorf("the code that the phone made is not known: %d %s", a.status, a.body)
+	}
+}
+
+// The server refuses what only a person can mend: the report stays, is mended
+// on the phone, and is filed once.
+func TestAReportThatMustBeChanged(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowser(t)
+	b.openOnPhone(w.url)
+	w.set(cut)
+	b.choose("kind", "threat")
+	b.choose("site", "demo-north")
+	b.choose("when", "day")
+	tomorrow := time.Now().AddDate(0, 0, 2)
+	b.fill("#day", fmt.Sprint(tomorrow.Day()))
+	b.fill("#month", fmt.Sprint(int(tomorrow.Month())))
+	b.fill("#year", fmt.Sprint(tomorrow.Year()))
+	b.fill("#narrative", story)
+	b.send()
+	b.shows("kept on this phone")
+	w.set(whole)
+	b.tap(`[data-do="send"]`)
+	b.shows("something must be changed", "must be in the past")
+	b.look("phone-held")
+	b.tap(`[data-do="edit"]`)
+	b.do("the form with what is wrong", cdp.WaitVisible(css(".govuk-error-summary")))
+	if kept := js[string](b, `document.querySelector('#narrative').value`); kept != story {
+		t.Errorf("the words were not kept: %q", kept)
+	}
+	b.look("report-held")
+	b.choose("when", "now")
+	b.send()
+	b.shows("Report received", "done:\nin your safety reps’ list")
+	wantIncidents(t, p, rep, 1)
+}
+
+// A phone that several people use: what one of them wrote is neither seen nor
+// sent by another, and whoever signs out says what becomes of it.
+func TestAPhoneThatIsShared(t *testing.T) {
+	dir, p, w, rep := phoneKit(t)
+	for _, name := range []string{"demo-rep", "demo-other"} {
+		mustOnrecord(t, "demo password of somebody\n", "user", "add", "--data-dir", dir, "--role", "rep", name)
+	}
+	b := openBrowser(t)
+	b.signIn(w.url, "demo-rep", "demo password of somebody")
+	b.openOnPhone(w.url)
+	b.do("the page knows who is there", cdp.WaitVisible(css(`.app-nav a[href="/incidents/"]`)))
+	w.set(cut)
+	b.fillIn(story)
+	b.send()
+	b.shows("kept on this phone")
+	code := b.code()
+
+	// The session ends before there is signal.
+	b.do("end the session", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		_, err := cdp.Call(ctx, network.ClearBrowserCookies, cdproto.Empty{})
+		return err
+	}))
+	w.set(whole)
+	b.tap(`[data-do="send"]`)
+	b.shows("sign in to send it")
+	b.look("phone-sign-in")
+
+	// Somebody else signs in: it is not theirs.
+	b.signIn(w.url, "demo-other", "demo password of somebody")
+	b.open(w.url + "/report/phone/")
+	b.shows("reports of somebody else wait")
+	if got := b.text(); strings.Contains(got, code) {
+		t.Errorf("somebody else is shown the report:\n%s", got)
+	}
+	b.look("phone-somebody-else")
+	if n := len(incidents(t, p.url, rep, "").Incidents); n != 0 {
+		t.Fatalf("%d reports went in another’s name", n)
+	}
+	b.open(w.url + "/incidents/")
+	b.signOut()
+
+	b.signIn(w.url, "demo-rep", "demo password of somebody")
+	w.set(cut)
+	b.open(w.url + "/report/")
+	b.fillIn("Demo report: the second one of the same person.")
+	b.send()
+	w.set(whole)
+	b.open(w.url + "/report/phone/")
+	b.shows("Report received")
+	wantIncidents(t, p, rep, 2)
+
+	// Signing out with something unsent asks first.
+	const unsent = "Demo report: the third one, which is not finished."
+	b.open(w.url + "/report/#new")
+	b.fillIn(unsent)
+	eventually(t, func() error {
+		if !strings.Contains(b.rows(), unsent) {
+			return fmt.Errorf("nothing was kept: %s", b.rows())
+		}
+		return nil
+	})
+	b.open(w.url + "/incidents/")
+	b.do("sign out", cdp.Click(css(".app-sign-out button")), cdp.WaitVisible(css(`[data-leave]`)))
+	b.look("phone-signing-out")
+	b.tap(`[data-leave="keep"]`)
+	b.do("signed out", cdp.WaitVisible(css(`a[href="/sign-in/"], #password`)))
+	b.open(w.url + "/report/")
+	if got := js[string](b, `document.querySelector('#narrative').value`); got != "" || !strings.Contains(b.rows(), unsent) {
+		t.Errorf("after signing out the form holds %q", got)
+	}
+	b.signIn(w.url, "demo-rep", "demo password of somebody")
+	b.open(w.url + "/report/")
+	b.do("the draft is there again", cdp.WaitVisible(css("[data-draft]")))
+	b.open(w.url + "/incidents/")
+	b.do("sign out", cdp.Click(css(".app-sign-out button")), cdp.WaitVisible(css(`[data-leave]`)))
+	b.tap(`[data-leave="drop"]`)
+	b.tap(`[data-leave="drop"]`)
+	b.do("signed out", cdp.WaitVisible(css(`a[href="/sign-in/"], #password`)))
+	if strings.Contains(b.rows(), unsent) {
+		t.Error("what was to be deleted is still on the phone")
+	}
+	wantIncidents(t, p, rep, 2)
+}
+
+// Two tabs are two reports, each filed once, whichever of them sends.
+func TestTwoTabs(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	one := openBrowser(t)
+	one.openOnPhone(w.url)
+	two := one.tab()
+	two.open(w.url + "/report/")
+	w.set(cut)
+	for n, b := range []*browser{one, two} {
+		words := fmt.Sprintf("Demo report of tab %d: shouted at the desk.", n)
+		b.fillIn(words)
+		eventually(t, func() error {
+			if !strings.Contains(b.rows(), words) {
+				return fmt.Errorf("nothing was kept: %s", b.rows())
+			}
+			return nil
+		})
+	}
+	one.send()
+	two.send()
+	if one.code() == two.code() {
+		t.Fatal("both tabs have one report")
+	}
+	two.wantText("the other one", "also on this phone")
+	two.look("phone-several")
+	w.set(whole)
+	for _, b := range []*browser{one, two} {
+		b.tap(`[data-do="send"]`)
+	}
+	one.shows("Report received")
+	two.shows("Report received")
+	wantIncidents(t, p, rep, 2)
+}
+
+// A phone that cannot keep anything says so and sends straight away.
+func TestAPhoneThatCannotKeepACopy(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowser(t)
+	b.do("a private window of the kind that stores nothing", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		_, err := cdp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `Object.defineProperty(window, 'indexedDB', {value: {open () { throw new DOMException('', 'SecurityError') }}})`})
+		return err
+	}))
+	b.open(w.url + "/report/")
+	b.do("it says so", cdp.WaitVisible(css("[data-direct]")))
+	b.look("report-no-storage")
+	b.fillIn(story)
+	w.set(oneWay)
+	b.do("send into nothing", cdp.Tap(css(".app-send")), cdp.WaitVisible(css("[data-trouble] [role=alert]")))
+	b.look("report-not-sent")
+	if kept := js[string](b, `document.querySelector('#narrative').value`); kept != story {
+		t.Errorf("the words were not kept: %q", kept)
+	}
+	w.set(whole)
+	b.do("try again", cdp.Tap(css(".app-send")), cdp.WaitVisible(css("#receipt-code")))
+	wantIncidents(t, p, rep, 1)
+}
+
+// Storage is full: the same, noticed only when the report is to be kept.
+func TestAPhoneWhoseStorageIsFull(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowser(t)
+	b.openOnPhone(w.url)
+	none := 1000.0
+	b.do("fill the storage", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		_, err := cdp.Call(ctx, storage.OverrideQuotaForOrigin, storage.OverrideQuotaForOriginParams{Origin: w.url, QuotaSize: &none})
+		return err
+	}))
+	t.Log(js[string](b, `navigator.storage.estimate().then(e => JSON.stringify(e))`))
+	b.fillIn(story)
+	b.do("it says so", cdp.WaitVisible(css("[data-direct]")))
+	b.do("send", cdp.Tap(css(".app-send")), cdp.WaitVisible(css("#receipt-code")))
+	wantIncidents(t, p, rep, 1)
+}
+
+// Over plain HTTP a browser keeps no page; what is sent is kept all the same
+// while the page is open, and the page says that it must stay so.
+func TestNoSignalWithoutHTTPS(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowserIn(t, t.TempDir(), cdp.Flag("host-resolver-rules", "MAP phone.test 127.0.0.1"))
+	url := strings.Replace(w.url, "127.0.0.1", "phone.test", 1)
+	b.open(url + "/report/")
+	if js[bool](b, `isSecureContext || 'serviceWorker' in navigator`) {
+		t.Fatal("the browser takes this for a secure page")
+	}
+	b.fillIn(story)
+	w.set(cut)
+	b.send()
+	b.shows("kept on this phone", "keep this page open")
+	b.look("phone-insecure")
+	w.set(whole)
+	b.shows("Report received")
+	wantIncidents(t, p, rep, 1)
+}
+
+// Everything in Welsh, with and without signal, and back.
+func TestInWelsh(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowser(t)
+	b.openOnPhone(w.url)
+	b.tap("[data-language]")
+	b.do("the page in Welsh", cdp.WaitVisible(css(`html[lang=cy] h1`)))
+	eventually(t, func() error {
+		if !js[bool](b, `navigator.serviceWorker.controller?.state === 'activated'`) {
+			return fmt.Errorf("the phone has not kept the page in Welsh")
+		}
+		return nil
+	})
+	b.look("report-welsh")
+	b.do("send nothing", cdp.Tap(css(".app-send")), cdp.WaitVisible(css(".govuk-error-summary")))
+	b.wantText("mistakes in Welsh", "Mae problem", "Dewiswch ble y digwyddodd")
+	b.look("report-errors-welsh")
+	w.set(cut)
+	b.open(w.url + "/report/")
+	b.do("the kept page in Welsh", cdp.WaitVisible(css(`html[lang=cy] h1`)))
+	b.fillIn("Demo report: gwaeddodd arnaf wrth y ddesg.")
+	b.send()
+	b.shows("wedi’i gadw ar y ffôn hwn")
+	b.look("phone-waiting-welsh")
+	w.set(whole)
+	b.shows("Adroddiad wedi’i dderbyn", "wedi’i wneud:\nyn rhestr eich cynrychiolwyr diogelwch")
+	b.look("phone-registered-welsh")
+	wantIncidents(t, p, rep, 1)
+	for _, page := range []string{"/follow-up/", "/privacy/", "/accessibility/", "/nowhere/"} {
+		b.open(w.url + page)
+		b.do("in Welsh", cdp.WaitVisible(css(`html[lang=cy] h1`)))
+		b.look("page" + strings.ReplaceAll(strings.TrimSuffix(page, "/"), "/", "-") + "-welsh")
+	}
+	b.open(w.url + "/report/")
+	b.tap("[data-language]")
+	b.do("the page in English again", cdp.WaitVisible(css(`html[lang=en-GB] h1`)))
+}
