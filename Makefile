@@ -25,9 +25,14 @@ run: assets ## Start On Record on http://localhost:8080 with data in ./data
 demo: assets ## Start it on a fresh directory with two years of demo incidents
 	go run -ldflags '$(LDFLAGS)' ./services/onrecord demo $(ARGS)
 
+.PHONY: run-services
+run-services: build ## Start the three services by themselves, with NATS and a stand-in for MongoDB
+	GOWORK=off go -C $(FERRETDB) build -tags ferretdb_no_postgresql -o $(CURDIR)/bin/ferretdb .
+	go run ./deployments/local $(ARGS)
+
 .PHONY: build
 build: assets ## Build bin/onrecord, bin/intake, bin/classifier and bin/reporting
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ work
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./services/onrecord ./services/intake ./services/classifier ./services/reporting
 
 .PHONY: test
 test: assets browser ## Install what the tests need and run all of them (under 15 minutes on two cores)

@@ -321,6 +321,32 @@ func (f *File) each(ctx context.Context, fn func(line, size int, rec *record) er
 	})
 }
 
+// eachOf calls fn with the records of one kind alone. It trusts the file: each
+// has read all of it before.
+func (f *File) eachOf(ctx context.Context, kind string, fn func(rec *record) error) error {
+	prefix := []byte(`{"` + kind + `":`)
+	return f.rewind(func(r *reader, _ *header) error {
+		for {
+			line, err := r.line()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err == nil && bytes.HasPrefix(line, prefix) {
+				var rec record
+				if err = json.Unmarshal(line, &rec); err == nil {
+					err = fn(&rec)
+				}
+			}
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
 // Check reads all of the export and returns how much is in it. It refuses one
 // that is not whole, not as it was written, or whose totals are not those of
 // its incidents. Progress is called now and then with the incidents read and

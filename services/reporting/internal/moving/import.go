@@ -1,6 +1,7 @@
 package moving
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -269,23 +270,6 @@ func unlessStale(err error) error {
 	return err
 }
 
-// totals counts everything that moves.
-func totals(ctx context.Context, st store.Store) (t Totals, err error) {
-	count := func(rec record) error {
-		t.count(&rec)
-		return nil
-	}
-	if err := eachBeside(ctx, st, count); err != nil {
-		return t, err
-	}
-	return t, st.EachIncident(ctx, func(i *incident.Incident) error {
-		photos, err := st.PhotosOfIncident(ctx, i.ID)
-		t.Incidents++
-		t.Photos += len(photos)
-		return err
-	})
-}
-
 // verify recounts the store from its incidents and compares its figures and
 // how much it holds with the export.
 func (m *Importer) verify(ctx context.Context, f *File, want Totals, progress func(done, total int)) ([]string, error) {
@@ -297,18 +281,22 @@ func (m *Importer) verify(ctx context.Context, f *File, want Totals, progress fu
 	for _, month := range audited.Unsettled {
 		differ = append(differ, month.String()+" changed while it was recounted: something else works with this database")
 	}
-	held, err := totals(ctx, m.Store)
+	held := Totals{Incidents: audited.Incidents}
+	err = eachBeside(ctx, m.Store, func(rec record) error {
+		held.count(&rec)
+		return nil
+	})
 	if err != nil {
+		return nil, err
+	}
+	if held.Photos, err = m.photos(ctx, f, want); err != nil {
 		return nil, err
 	}
 	if held != want {
 		differ = append(differ, fmt.Sprintf("exported %+v, imported %+v", want, held))
 	}
 	counted := make(map[incident.Month]bool)
-	err = f.each(ctx, func(_, _ int, rec *record) error {
-		if rec.Month == nil {
-			return nil
-		}
+	err = f.eachOf(ctx, "Month", func(rec *record) error {
 		counted[rec.Month.Month] = true
 		lines, err := compareMonth(ctx, m.Store, rec.Month, "imported", "exported")
 		differ = append(differ, lines...)
@@ -319,4 +307,23 @@ func (m *Importer) verify(ctx context.Context, f *File, want Totals, progress fu
 	}
 	beyond, err := compareOthers(ctx, m.Store, counted, "imported", "exported")
 	return append(differ, beyond...), err
+}
+
+// photos counts the photos of the export that are in the store with the same
+// content.
+func (m *Importer) photos(ctx context.Context, f *File, want Totals) (found int, err error) {
+	if want.Photos == 0 {
+		return 0, nil
+	}
+	err = f.eachOf(ctx, "Photo", func(rec *record) error {
+		stored, err := m.Store.Photo(ctx, rec.Photo.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err == nil && bytes.Equal(stored.Sealed, rec.Photo.Sealed) {
+			found++
+		}
+		return err
+	})
+	return found, err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -19,10 +20,12 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/mongotest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/reporting/internal/audit"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector/projectortest"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
+	"github.com/onrecord/onrecord/services/reporting/internal/store/mongo"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/sqlite"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/storetest"
 )
@@ -159,7 +162,33 @@ func sameContents(t *testing.T, got, want map[string]string) {
 }
 
 func TestEverythingMoves(t *testing.T) {
-	k, target := busy(t), empty(t)
+	t.Run("to SQLite", func(t *testing.T) { testEverythingMoves(t, empty(t)) })
+	t.Run("to MongoDB", func(t *testing.T) { testEverythingMoves(t, emptyMongo(t)) })
+}
+
+// emptyMongo returns a store in a database of its own: of a real MongoDB when
+// there is one, else of the compatible server.
+func emptyMongo(tb testing.TB) store.Store {
+	tb.Helper()
+	uri := mongotest.Real()
+	if uri == "" {
+		uri = mongotest.Start(tb)
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		tb.Fatal("the server’s address cannot be read") // it may hold a password
+	}
+	u.Path = fmt.Sprintf("/onrecord_test_%d", time.Now().UnixNano())
+	st, err := mongo.Open(tb.Context(), u.String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = st.Close() })
+	return st
+}
+
+func testEverythingMoves(t *testing.T, target store.Store) {
+	k := busy(t)
 	file, exported := exportOf(t, k.Store, k.Keyring)
 	if len(exported.Differences) > 0 {
 		t.Fatalf("differences in a sound store: %q", exported.Differences)
@@ -174,6 +203,12 @@ func TestEverythingMoves(t *testing.T) {
 		t.Errorf("imported %+v, already %v", imported, already)
 	}
 	sameContents(t, contents(t, target), contents(t, k.Store))
+	back, again := exportOf(t, target, k.Keyring)
+	if again.Totals != want || len(again.Differences) > 0 {
+		t.Errorf("exported from there: %+v", again)
+	}
+	_, _, err = importInto(t, empty(t), k.Keyring, back)
+	must(t, err)
 	if err := CheckFinished(t.Context(), target); err != nil {
 		t.Error(err)
 	}

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if bin, err = os.MkdirTemp("", "onrecord-local-"); err == nil {
+			defer os.RemoveAll(bin)
+			err = build()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// bin is where the binaries are until the tests end.
+var bin string
+
+// build builds what the command runs.
+func build() error {
+	for _, b := range []struct {
+		dir, env string
+		args     []string
+	}{
+		{"../..", "GOWORK=", []string{"-o", bin + "/", "./services/intake", "./services/classifier", "./services/reporting", "./services/onrecord"}},
+		{"../ferretdb", "GOWORK=off", []string{"-tags", "ferretdb_no_postgresql", "-o", filepath.Join(bin, "ferretdb"), "."}},
+	} {
+		cmd := exec.Command("go", append([]string{"build"}, b.args...)...)
+		cmd.Dir, cmd.Env = b.dir, append(os.Environ(), b.env)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	}
+	return nil
+}
+
+// processes returns the ids of those that run a binary of the tests, by name.
+func processes(t *testing.T) map[string]int {
+	t.Helper()
+	found := make(map[string]int)
+	links, err := filepath.Glob("/proc/[0-9]*/exe")
+	must(t, err)
+	for _, link := range links {
+		path, err := os.Readlink(link)
+		if err != nil || filepath.Dir(path) != bin {
+			continue // it ended meanwhile, or is none of ours
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+		must(t, err)
+		found[filepath.Base(path)] = pid
+	}
+	return found
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, within time.Duration, check func() error) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(within); ; <-tick.C {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// local is the command, running.
+type local struct {
+	t      *testing.T
+	out    *runtest.Output
+	stop   context.CancelFunc
+	ended  chan error
+	client *http.Client
+}
+
+func launch(t *testing.T, dir string) *local {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	jar, err := cookiejar.New(nil)
+	must(t, err)
+	l := &local{t: t, out: &runtest.Output{}, stop: stop, ended: make(chan error, 1), client: &http.Client{Jar: jar, Timeout: time.Minute}}
+	go func() {
+		l.ended <- start(ctx, []string{"--listen", "127.0.0.1:0", "--bin", bin, "--data-dir", dir, "--nats-users", "../nats/users.conf"}, l.out, l.out)
+	}()
+	t.Cleanup(func() {
+		stop()
+		l.client.CloseIdleConnections()
+	})
+	eventually(t, 3*time.Minute, func() error {
+		select {
+		case err := <-l.ended:
+			t.Fatalf("it ended: %v\n%s", err, l.out.String())
+		default:
+		}
+		if !strings.Contains(l.out.String(), "Stop with Ctrl-C") {
+			return fmt.Errorf("it does not run:\n%s", l.out.String())
+		}
+		return nil
+	})
+	return l
+}
+
+// url returns the address that it printed.
+func (l *local) url() string {
+	return regexp.MustCompile(`On Record is at +(\S+)`).FindStringSubmatch(l.out.String())[1]
+}
+
+// end stops it as Ctrl-C does.
+func (l *local) end() {
+	l.t.Helper()
+	l.stop()
+	if err := <-l.ended; err != nil {
+		l.t.Errorf("it ended with %v", err)
+	}
+}
+
+// send posts a form or JSON and returns the page at the end of all redirects.
+func (l *local) send(path, contentType, body string, want int) string {
+	l.t.Helper()
+	res, err := l.client.Post(l.url()+path, contentType, strings.NewReader(body))
+	must(l.t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	must(l.t, err)
+	if res.StatusCode != want {
+		l.t.Fatalf("POST %s: %d, want %d: %s", path, res.StatusCode, want, text)
+	}
+	return string(text)
+}
+
+func (l *local) form(path string, fields ...string) string {
+	l.t.Helper()
+	form := make(url.Values)
+	for n := 0; n+1 < len(fields); n += 2 {
+		form.Set(fields[n], fields[n+1])
+	}
+	return l.send(path, "application/x-www-form-urlencoded", form.Encode(), http.StatusOK)
+}
+
+func (l *local) file() {
+	l.t.Helper()
+	report := fmt.Sprintf(`{"id":%q,"site":"unlisted","site_name":"Demo","occurred_at":%q,"narrative":"a man at the front desk threw a chair at the screen and shouted at me"}`,
+		uuid.Must(uuid.NewV7()), time.Now().Add(-time.Minute).UTC().Format(time.RFC3339))
+	l.send("/api/v1/reports", "application/json", report, http.StatusCreated)
+}
+
+// counted waits until this month's figure is n, all of them read by the machine.
+func (l *local) counted(n int) {
+	l.t.Helper()
+	month := time.Now().UTC().Add(-time.Minute).Format("2006-01")
+	eventually(l.t, time.Minute, func() error {
+		res, err := l.client.Get(l.url() + "/api/v1/figures?from=" + month + "&to=" + month)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		var figures struct {
+			Months []struct {
+				Total int
+				Cells []struct {
+					Count int
+					SetBy struct{ Machine int } `json:"set_by"`
+				}
+			}
+		}
+		if err := json.NewDecoder(res.Body).Decode(&figures); err != nil || res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%d %w", res.StatusCode, err)
+		}
+		read := 0
+		for _, c := range figures.Months[0].Cells {
+			read += c.SetBy.Machine
+		}
+		if figures.Months[0].Total != n || read != n {
+			return fmt.Errorf("counted %d, read by the machine %d, want %d: %+v", figures.Months[0].Total, read, n, figures)
+		}
+		return nil
+	})
+}
+
+const demoPassword = "correct horse battery"
+
+// As somebody who looks at the parts: starts them, makes the administrator and
+// a rep, files, sees it counted, stops, starts again, and files another.
+func TestThePartsRunAsInADeployment(t *testing.T) {
+	dir := t.TempDir()
+	l := launch(t, dir)
+	link := regexp.MustCompile(`http\S+/setup\?token=(\S+)`).FindStringSubmatch(l.out.String())
+	if link == nil {
+		t.Fatalf("no link for the first administrator:\n%s", l.out.String())
+	}
+	for _, page := range []string{"/", "/report/", "/sign-in/", "/privacy/", "/setup?token=" + link[1]} {
+		res, err := l.client.Get(l.url() + page)
+		must(t, err)
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d", page, res.StatusCode)
+		}
+	}
+	l.form("/setup", "token", link[1], "name", "Demo Administrator", "password", demoPassword, "again", demoPassword)
+	l.form("/people/", "name", "Demo Rep", "role", "rep", "scope", "every", "password", demoPassword)
+	l.file()
+	l.form("/sign-out")
+	l.form("/sign-in/", "name", "Demo Rep", "password", demoPassword)
+	l.counted(1)
+	l.end()
+
+	l = launch(t, dir)
+	if strings.Contains(l.out.String(), "/setup?token=") {
+		t.Error("a link for a first administrator, though there is one")
+	}
+	l.file()
+	l.form("/sign-in/", "name", "Demo Rep", "password", demoPassword)
+	l.counted(2)
+	l.end()
+}
+
+func TestAPartThatEndsEndsAllAndIsNamed(t *testing.T) {
+	l := launch(t, t.TempDir())
+	there := processes(t)
+	if len(there) != 4 {
+		t.Fatalf("these run: %v, want intake, classifier, reporting and ferretdb", there)
+	}
+	must(t, syscall.Kill(there["classifier"], syscall.SIGKILL))
+	select {
+	case err := <-l.ended:
+		if err == nil || !strings.Contains(err.Error(), "classifier ended by itself") {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("a part was killed and nobody noticed")
+	}
+	if left := processes(t); len(left) > 0 {
+		t.Errorf("parts are left running: %v", left)
+	}
+}
+
+func TestMistakesAreSaidBeforeAnythingStarts(t *testing.T) {
+	empty := t.TempDir()
+	for want, args := range map[string][]string{
+		"no arguments":      {"now"},
+		"make run-services": {"--bin", empty, "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--nats-users", "../nats/users.conf"},
+		"another":           {"--listen", "127.0.0.1:99999"},
+	} {
+		var out strings.Builder
+		if err := start(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want an error that says %q", args, err, want)
+		}
+	}
+}
