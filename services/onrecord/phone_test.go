@@ -10,6 +10,7 @@ import (
 	cdproto "github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/serviceworker"
 	"github.com/chromedp/cdproto/storage"
 	cdp "github.com/chromedp/chromedp"
 )
@@ -106,6 +107,14 @@ func TestFilingWithoutSignal(t *testing.T) {
 	profile := t.TempDir()
 	b := openBrowserIn(t, profile)
 	b.openOnPhone(w.url)
+
+	b.do("it can be installed", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		found, err := cdp.Call(ctx, page.GetInstallabilityErrors, cdproto.Empty{})
+		for _, e := range found.InstallabilityErrors {
+			t.Errorf("it cannot be installed: %s", e.ErrorID)
+		}
+		return err
+	}))
 
 	w.set(cut)
 	best := time.Hour
@@ -207,9 +216,66 @@ func TestAnAnswerThatIsLost(t *testing.T) {
 	b.tap(`[data-do="send"]`)
 	b.shows("Report received")
 	wantIncidents(t, p, rep, 1)
+	eventually(t, func() error {
+		if got := b.rows(); strings.Contains(got, "chair by the window") {
+			return fmt.Errorf("the addition is still on the phone: %s", got)
+		}
+		return nil
+	})
+	id := incidents(t, p.url, rep, "").Incidents[0].ID
+	if a := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", "Authorization", "Bearer "+rep); strings.Count(a.body, "chair by the window") != 1 {
+		t.Errorf("a rep does not see the addition once: %s", a.body)
+	}
 	if a := mustCall(t, "POST", p.url+"/api/v1/follow-up", `{"receipt":"`+b.code()+`"}`, "Content-Type", "application/json"); a.status != 200 {
 		t.Errorf("the code that the phone made is not known: %d %s", a.status, a.body)
 	}
+}
+
+// With the page closed, the worker sends in the background.
+func TestSendingInTheBackground(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowser(t)
+	b.openOnPhone(w.url)
+	registration := make(chan serviceworker.RegistrationID, 1)
+	go func() {
+		for e, err := range cdp.Events(b.ctx, serviceworker.WorkerRegistrationUpdated) {
+			if err != nil {
+				return
+			}
+			for _, r := range e.Registrations {
+				if strings.HasPrefix(r.ScopeURL, w.url) {
+					select {
+					case registration <- r.RegistrationID:
+					default:
+					}
+				}
+			}
+		}
+	}()
+	b.do("watch workers", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		_, err := cdp.Call(ctx, serviceworker.Enable, cdproto.Empty{})
+		return err
+	}))
+	w.set(cut)
+	b.fillIn(story)
+	b.send()
+	b.shows("kept on this phone")
+	b.do("leave", cdp.Navigate("about:blank"))
+	w.set(whole)
+	id := <-registration
+	eventually(t, func() error {
+		b.do("the browser finds that there is signal", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+			_, err := cdp.Call(ctx, serviceworker.DispatchSyncEvent, serviceworker.DispatchSyncEventParams{Origin: w.url, RegistrationID: id, Tag: "outbox"})
+			return err
+		}))
+		if n := len(incidents(t, p.url, rep, "").Incidents); n != 1 {
+			return fmt.Errorf("%d incidents", n)
+		}
+		return nil
+	})
+	b.open(w.url + "/report/phone/")
+	b.shows("Report received", "done:\nin your safety reps’ list")
+	wantIncidents(t, p, rep, 1)
 }
 
 // The server refuses what only a person can mend: the report stays, is mended

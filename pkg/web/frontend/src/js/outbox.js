@@ -19,12 +19,14 @@ export const isDead = (r, now = Date.now()) => r.state === 'draft'
   ? now - r.changed > draftLife
   : r.registeredAt && !r.keep && !r.adds.length && now - r.registeredAt > codeLife
 
+const isToSend = addition => !addition.refused
+
 // needsWork reports whether there is something to send or to ask.
-export const needsWork = r => r.state === 'waiting' || r.state === 'received' || (r.registeredAt && r.adds.length > 0)
+export const needsWork = r => r.state === 'waiting' || r.state === 'received' || (r.registeredAt && r.adds.some(isToSend))
 
 // flush sends and asks whatever is due, one thing after another; all of it when
 // a person says so, with the report first whose id is given. Two tabs, or a page
-// and the worker, take turns.
+// and the worker, take turns. It resolves to how many are not done with.
 export const flush = now => navigator.locks ? navigator.locks.request('outbox', () => run(now)) : run(now)
 
 async function run (now) {
@@ -35,6 +37,7 @@ async function run (now) {
       else if (needsWork(r) || (now && r.registeredAt)) await ask(r)
     }
   }
+  return (await all()).filter(needsWork).length
 }
 
 // soon returns when to try again: later after every attempt, and never the
@@ -73,8 +76,8 @@ function post (r) {
 // ask sends what was added to a report and learns where it stands.
 async function ask (r) {
   await change(r.id, { tries: r.tries + 1, next: soon(r.tries) })
-  const [addition] = r.adds
-  const answer = await request('/api/v1/follow-up', JSON.stringify({ receipt: r.receipt, addition }), 'omit', { 'Content-Type': 'application/json' }).catch(() => ({}))
+  const addition = r.adds.find(isToSend)
+  const answer = await request('/api/v1/follow-up', JSON.stringify({ receipt: r.receipt, addition: addition && { id: addition.id, what: 'words', text: addition.text } }), 'omit', { 'Content-Type': 'application/json' }).catch(() => ({}))
   if (answer.ok) {
     const { read } = await answer.json()
     return change(r.id, now => ({
@@ -86,6 +89,9 @@ async function ask (r) {
       tries: 0,
       next: 0
     }))
+  }
+  if (addition && [400, 409, 422].includes(answer.status)) { // a person must look at it
+    return change(r.id, now => ({ adds: now.adds.map(a => a.id === addition.id ? { ...a, refused: true } : a), next: 0 }))
   }
   // Received, and not in the list for long: say it again, which counts once.
   if (answer.status === 404 && r.tries % 4 === 3 && r.fields.length) await post(r).catch(() => {})

@@ -43,18 +43,19 @@ export default function phone (root) {
     sync ? 'sync' : 'no-sync',
     self.isSecureContext ? 'secure' : 'insecure',
     navigator.clipboard && r.state !== 'held' && r.state !== 'draft' && 'copy',
-    r.adds.length > 0 && 'added',
+    r.adds.some(a => !a.refused) && 'added',
+    r.adds.some(a => a.refused) && 'refusal',
     r.registeredAt && (r.keep ? 'kept' : 'leaves')
   ])
 
-  const wordsOf = r => ({ ...r, time: clock(r.at, { weekday: 'short' }), leaves: clock((r.registeredAt || 0) + 600e3), errors: r.errors.map(e => e.message).join(' ') })
+  const wordsOf = r => ({ ...r, time: clock(r.at, { weekday: 'short' }), leaves: clock((r.registeredAt || 0) + 600e3), errors: r.errors.map(e => e.message).join(' '), refused: r.adds.filter(a => a.refused).map(a => a.text).join(' ') })
 
   async function draw () {
     const rows = (await all().catch(() => [])).filter(r => !isDead(r)).sort((a, b) => b.changed - a.changed)
     const mine = rows.filter(isMine)
     const leaving = location.hash === '#leaving'
     const head = leaving ? undefined : mine.find(r => r.id === location.hash.slice(1)) || mine[0]
-    const next = JSON.stringify([leaving, head?.id, person(), rows.map(r => [...flagsOf(r), r.errors])])
+    const next = JSON.stringify([leaving, head?.id, person(), rows.map(r => [...flagsOf(r), r.errors, r.adds])])
     schedule(rows)
     if (root.hidden || next === drawn || root.contains(document.activeElement?.closest('textarea'))) return
     const first = !drawn

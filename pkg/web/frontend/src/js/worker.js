@@ -26,4 +26,5 @@ self.addEventListener('fetch', e => {
   if (kept) e.respondWith(caches.match(kept).then(page => page || fetch(e.request)))
 })
 
-self.addEventListener('sync', e => e.waitUntil(flush(true)))
+// A browser tries again later when this fails.
+self.addEventListener('sync', e => e.waitUntil(flush(true).then(left => { if (left) throw left })))
