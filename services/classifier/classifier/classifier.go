@@ -16,6 +16,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/seal"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/classifier/internal/reading"
 )
 
@@ -92,6 +93,9 @@ func (s *Service) Check(ctx context.Context) error { return s.Bus.Check(ctx, nee
 func (s *Service) Run(ctx context.Context) error {
 	if err := s.Bus.Await(ctx, need); err != nil {
 		return nil // ctx is done
+	}
+	if err := s.Bus.AnswerFirst(ctx, bus.SubjectFirstFiled, onrecordv1.FirstCopy); err != nil {
+		return err
 	}
 	s.Log.Info("reading reports", "model", s.Reader.Version())
 	return s.Bus.Consume(ctx, bus.Consumer{

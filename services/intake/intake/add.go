@@ -78,7 +78,7 @@ func (s *Service) publishAddition(ctx context.Context, reportID string, a *filin
 	case err != nil:
 		return added{}, err
 	case ack.Duplicate:
-		return s.firstAddition(ctx, subject, event)
+		return s.firstAddition(ctx, reportID, event)
 	}
 	s.log.Debug("addition received", "trace", e.GetTrace())
 	return added{a.ID, atSecond(now), false}, nil
@@ -86,13 +86,13 @@ func (s *Service) publishAddition(ctx context.Context, reportID string, a *filin
 
 // firstAddition compares an addition with the one that the stream holds under
 // its id.
-func (s *Service) firstAddition(ctx context.Context, subject string, event *onrecordv1.ReportAdded) (added, error) {
-	stored, err := s.bus.Get(ctx, subject)
+func (s *Service) firstAddition(ctx context.Context, reportID string, event *onrecordv1.ReportAdded) (added, error) {
+	told, err := s.bus.First(ctx, bus.SubjectFirstAdded, reportID, event.GetAdditionId())
 	if err != nil {
 		return added{}, errAddition.Retry(publishTimeout).Because(err)
 	}
 	var e onrecordv1.Envelope
-	if err := proto.Unmarshal(stored.Data, &e); err != nil {
+	if err := proto.Unmarshal(told, &e); err != nil {
 		return added{}, fmt.Errorf("the stored addition cannot be read: %w", err)
 	}
 	if !hmac.Equal(e.GetReportAdded().GetDigest(), event.GetDigest()) {

@@ -115,7 +115,7 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 // When that has just been erased the answer is fault.Unavailable: nothing is
 // promised, and what is sent again later is dropped by its tombstone.
 func (s *Service) first(ctx context.Context, f *filing.Filing, digest []byte) (received, error) {
-	stored, err := s.bus.Get(ctx, bus.Subject(bus.TypeFiled, f.ID))
+	told, err := s.bus.First(ctx, bus.SubjectFirstFiled, f.ID)
 	if fault.KindOf(err) == fault.NotFound {
 		return received{}, errBusy.Retry(publishTimeout).Because(err)
 	}
@@ -123,7 +123,7 @@ func (s *Service) first(ctx context.Context, f *filing.Filing, digest []byte) (r
 		return received{}, err
 	}
 	var e onrecordv1.Envelope
-	if err := proto.Unmarshal(stored.Data, &e); err != nil {
+	if err := proto.Unmarshal(told, &e); err != nil {
 		return received{}, fmt.Errorf("the stored report cannot be read: %w", err)
 	}
 	if !hmac.Equal(e.GetReportFiled().GetDigest(), digest) {

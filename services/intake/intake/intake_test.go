@@ -72,6 +72,11 @@ func startOn(tb testing.TB, b *bus.Bus, sites ...*onrecordv1.Site) *program {
 	if err := b.UpdateDirectory(tb.Context(), func() ([]byte, error) { return data, nil }); err != nil {
 		tb.Fatal(err)
 	}
+	for _, asked := range []string{bus.SubjectFirstFiled, bus.SubjectFirstAdded} { // as classifier and reporting do
+		if err := b.AnswerFirst(tb.Context(), asked, onrecordv1.FirstCopy); err != nil {
+			tb.Fatal(err)
+		}
+	}
 	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
 	if err != nil {
 		tb.Fatal(err)

@@ -2,6 +2,7 @@ package apart
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -54,6 +55,44 @@ func TestTheStreamIsAppliedByTheAdministratorAlone(t *testing.T) {
 		t.Errorf("a service finds nothing wrong: %v", err)
 	}
 	t.Run("forbidden", func(t *testing.T) { forbidden(t, c) })
+	t.Run("others' reports", func(t *testing.T) { othersReports(t, c) })
+}
+
+// Intake stores a crowd of reports, whose batches are atomic, and is told of
+// one whose id it knows. It reads none, neither by an id nor by a pattern.
+func othersReports(t *testing.T, c *cluster) {
+	b, nc := c.connect(t, "intake")
+	var wg sync.WaitGroup
+	for i := range 120 {
+		wg.Go(func() {
+			subject := bus.Subject(bus.TypeFiled, fmt.Sprintf("report-%d", i))
+			if _, err := b.Publish(t.Context(), bus.Event{Subject: subject, ID: subject, Data: []byte("sealed words")}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, user := range []string{"classifier", "reporting"} {
+		other, _ := c.connect(t, user)
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := other.AnswerFirst(ctx, bus.SubjectFirstFiled, func([]byte) ([]byte, error) { return []byte(user), nil }); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 20*time.Second, func() error { // the one before may answer a last time
+			told, err := b.First(t.Context(), bus.SubjectFirstFiled, "report-7")
+			if err == nil && string(told) != user {
+				err = fmt.Errorf("%s tells intake %q", user, told)
+			}
+			return err
+		})
+		cancel()
+	}
+	for _, subject := range []string{"onrecord.v1.report.filed.report-7", "onrecord.v1.report.filed.*", "onrecord.v1.report.filed.>", "onrecord.v1.report.>"} {
+		reply, err := nc.Request("$JS.API.DIRECT.GET.REPORTS."+subject, nil, 300*time.Millisecond)
+		if err == nil {
+			t.Errorf("intake may read %s: %d bytes", subject, len(reply.Data))
+		}
+	}
 }
 
 // connect returns the bus of a user, and its connection.
@@ -111,14 +150,14 @@ func forbidden(t *testing.T, c *cluster) {
 			"onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.filed.r1.more",
 			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.CREATE.REPORTS.mine.onrecord.v1.report.filed.*",
 			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.reporting",
-			"$JS.API.DIRECT.GET.REPORTS", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
+			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.filed.r1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
 			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "$KV.onrecord_sign_ins.x", "_INBOX.reporting.x",
 			"$JS.API.CONSUMER.CREATE.KV_onrecord_sign_ins.mine", "$JS.API.STREAM.INFO.KV_onrecord_sign_ins",
 		}, everybody...), []string{">", "onrecord.>", "onrecord.v1.report.filed.*", "onrecord.v1.follow-up.status", "_INBOX.>", "_INBOX.reporting.>", "_INBOX.classifier.>", "$JS.ACK.>", "$KV.>"}},
 		{"classifier", append([]string{
 			"onrecord.v1.report.filed.r1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
 			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.RESET.REPORTS.classifier",
-			"$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.filed.r1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
+			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.added.r1.a1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
 			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "_INBOX.intake.x",
 		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "_INBOX.intake.>", "$KV.>"}},
 		{"reporting", append([]string{

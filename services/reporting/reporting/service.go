@@ -24,6 +24,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/audit"
 	"github.com/onrecord/onrecord/services/reporting/internal/casework"
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
@@ -172,8 +173,8 @@ func checkMasterKey(ctx context.Context, st store.Store, k *seal.Keyring) error 
 // for what was missed.
 const directoryEvery = time.Minute
 
-// Run waits until there is a stream. Then every instance answers follow-up
-// questions and keeps to the site directory, and the one that leads consumes
+// Run waits until there is a stream. Then every instance answers
+// intake’s questions and keeps to the site directory, and the one that leads consumes
 // the stream, publishes the directory and audits, until ctx is done or one of
 // them fails.
 func (s *Service) Run(ctx context.Context) error {
@@ -185,7 +186,7 @@ func (s *Service) Run(ctx context.Context) error {
 		lead = func(ctx context.Context) error { return s.bus.Lead(ctx, bus.LeaseProjector, s.takeOver) }
 	}
 	return run.Parts(ctx, s.log,
-		run.Part{Name: "follow-up answers", Run: s.answerFollowUps},
+		run.Part{Name: "answers to intake", Run: s.answerIntake},
 		run.Part{Name: "site directory", Run: s.keepDirectory},
 		run.Part{Name: "lead", Run: lead},
 		run.Part{Name: "store", Run: s.watchStore},
@@ -259,8 +260,11 @@ func (s *Service) watchStore(ctx context.Context) error {
 // Findings returns what the self-checks of this process have found so far.
 func (s *Service) Findings() []check.Finding { return s.standing.Findings() }
 
-func (s *Service) answerFollowUps(ctx context.Context) error {
-	if err := s.follow.Serve(ctx, s.bus); err != nil {
+func (s *Service) answerIntake(ctx context.Context) error {
+	err := errors.Join(s.follow.Serve(ctx, s.bus),
+		s.bus.AnswerFirst(ctx, bus.SubjectFirstFiled, onrecordv1.FirstCopy),
+		s.bus.AnswerFirst(ctx, bus.SubjectFirstAdded, onrecordv1.FirstCopy))
+	if err != nil {
 		return err
 	}
 	<-ctx.Done()
