@@ -39,7 +39,7 @@ const (
 	MaxMessageSize = 256 << 10        // bytes of one event
 	PoisonTries    = 5                // deliveries before an unreadable message is quarantined
 	ackWait        = 30 * time.Second // longer than the slowest batch
-	maxAckPending  = 1024             // bounds the redelivery storm after a crash
+	maxAckPending  = 2048             // bounds the redelivery storm after a crash
 	maxClassifying = 8 * 1024         // of the classifier: what one instance took in advance leaves enough for the others
 	dedupeWindow   = 2 * time.Minute  // held in memory; the per-subject rule below has no window and costs none
 )

@@ -34,10 +34,11 @@ func NewReader() Reader { return reading.Embedded() }
 func LabelRules() string { return reading.LabelRules() }
 
 // Reports are read together, so that their classifications share a write to
-// disk; a lone report is read at once.
+// disk; a lone report is read at once. Under load the classification must not
+// come long after its report: then reporting writes both at once.
 const (
 	batchSize  = 1000
-	batchEvery = 200 * time.Millisecond
+	batchEvery = 50 * time.Millisecond
 )
 
 // sampleOneIn is the share of confident readings that a person checks anyway.

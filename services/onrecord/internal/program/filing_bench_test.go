@@ -54,7 +54,7 @@ func BenchmarkFiling(b *testing.B) {
 
 // filer returns what files one round of reports at a whole program.
 func filer(b *testing.B, clients, reports int) func() bench.Round {
-	k := open(b)
+	k := openWith(b, 8<<30)
 	var token reporting.CreatedToken
 	k.do(program.OpTokenCreate, reporting.NewToken{Role: "rep"}, &token)
 	sites, csv := bench.MadeUpSites()

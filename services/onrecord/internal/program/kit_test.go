@@ -30,7 +30,13 @@ type kit struct {
 // open opens a program on a fresh directory. Nothing runs yet.
 func open(tb testing.TB) *kit {
 	tb.Helper()
-	p, err := program.Open(tb.Context(), program.Config{DataDir: tb.TempDir(), MaxStore: 256 << 20, Threshold: 5, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	return openWith(tb, 256<<20)
+}
+
+// openWith is open with so many bytes for the stream.
+func openWith(tb testing.TB, maxStore int64) *kit {
+	tb.Helper()
+	p, err := program.Open(tb.Context(), program.Config{DataDir: tb.TempDir(), MaxStore: maxStore, Threshold: 5, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	batchSize  = 512
+	batchSize  = 1024
 	batchEvery = 250 * time.Millisecond // longer than the classifier's: under load a report and its classification are one write
 	sweepEvery = time.Second
 	// staleTries is how often a batch is begun again when another instance
