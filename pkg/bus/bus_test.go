@@ -455,6 +455,36 @@ func TestPublishAllStoresEachAndKnowsDuplicates(t *testing.T) {
 	}
 }
 
+// A full stream refuses an event with the code that it has for a duplicate.
+func TestAFullStreamStoresNothingAndSaysSo(t *testing.T) {
+	b, _, stop := open(t, t.TempDir())
+	defer stop()
+	if err := b.Apply(t.Context(), bus.Settings{Replicas: 1, MaxBytes: 64 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	b.StagesInMemory() // batches of two and more, staged on disk here
+	big := strings.Repeat("x", 4<<10)
+	stored := 0
+	for {
+		ack, err := b.Publish(t.Context(), event(fmt.Sprintf("r%d", stored), big))
+		if err != nil {
+			break
+		}
+		if ack.Duplicate || stored > 16 {
+			t.Fatalf("event %d: ack=%+v, want it stored or refused", stored, ack)
+		}
+		stored++
+	}
+	for i, err := range b.PublishAll(t.Context(), []bus.Event{event("a", big), event("r0", big), event("b", big)}) {
+		if known := i == 1; known != (err == nil) || !known && fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("event %d: err=%v", i, err)
+		}
+	}
+	if ack := publish(t, b, "r0", big); !ack.Duplicate {
+		t.Error("what it holds is not known as a duplicate any more")
+	}
+}
+
 func TestTailShowsTheLastEventsInOrder(t *testing.T) {
 	b := bustest.New(t)
 	tail := func(last int) (got string) {

@@ -32,11 +32,19 @@ const (
 	stagedInMemory = 2
 )
 
-// API error codes of JetStream that say the subject already holds its event.
+// Answers of JetStream that say the subject already holds its event. The code
+// of the first is that of everything the store refuses, a full stream too.
 const (
-	errMaxPerSubject    = jetstream.ErrorCode(10077)
+	errNotStored        = jetstream.ErrorCode(10077)
+	holdsOne            = "maximum messages per subject exceeded"
 	errWrongLastSubject = jetstream.ErrorCode(10071)
 )
+
+func isDuplicate(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == errNotStored && api.Description == holdsOne || api.ErrorCode == errWrongLastSubject)
+}
 
 // group gathers events that wait for a commit.
 type group struct {
@@ -194,8 +202,7 @@ func (c *commit) settle(err error) {
 // publishOne stores one event by itself.
 func (b *Bus) publishOne(ctx context.Context, c *commit) error {
 	ack, err := b.js.PublishMsg(ctx, c.message(), jetstream.WithExpectStream(StreamReports))
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == errMaxPerSubject || api.ErrorCode == errWrongLastSubject) {
+	if isDuplicate(err) {
 		c.ack.Duplicate = true
 		return nil
 	}
