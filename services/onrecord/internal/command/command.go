@@ -56,7 +56,7 @@ func Main(ctx context.Context, env Env) int {
 
 // isMistake knows cobra's own complaints by their words: they have no type.
 func isMistake(err error) bool {
-	return errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag")
+	return errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag") || strings.HasPrefix(err.Error(), "accepts ")
 }
 
 // explain returns an error in words for an operator, with every field's
