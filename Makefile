@@ -28,7 +28,8 @@ demo: assets ## Start it on a fresh directory with two years of demo incidents
 .PHONY: run-services
 run-services: build ## Start the three services by themselves, with NATS and a stand-in for MongoDB
 	GOWORK=off go -C $(FERRETDB) build -tags ferretdb_no_postgresql -o $(CURDIR)/bin/ferretdb .
-	go run ./deployments/local $(ARGS)
+	go build -o bin/run-services ./deployments/local
+	exec bin/run-services $(ARGS)
 
 .PHONY: build
 build: assets ## Build bin/onrecord, bin/intake, bin/classifier and bin/reporting
