@@ -63,7 +63,7 @@ func open(t *testing.T, dir string) (*bus.Bus, *nats.Conn, func()) {
 
 func openServer(t *testing.T, dir string) (*bus.Bus, *nats.Conn, *embedded.Server) {
 	t.Helper()
-	srv, err := embedded.Start(embedded.Options{Dir: dir, Key: "test", MaxStore: 1 << 30})
+	srv, err := embedded.Start(embedded.Options{Dir: dir, Key: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

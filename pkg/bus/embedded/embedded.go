@@ -9,14 +9,20 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/onrecord/onrecord/pkg/failpoint"
 )
 
 // Options say where the stream lives and how it is protected.
 type Options struct {
-	Dir      string // JetStream's directory
-	Key      string // encrypts the stream at rest; required
-	MaxStore int64  // bytes of disk the streams may use in all
+	Dir string // JetStream's directory
+	Key string // encrypts the stream at rest; required
 }
+
+// maxStore bounds nothing: each stream and bucket has a limit of its own. Were
+// it the sum of these, a stream that was made with a larger one could not be
+// opened to be given a smaller.
+const maxStore = 1 << 50
 
 // Server is a running in-process NATS server.
 type Server struct {
@@ -37,11 +43,11 @@ func Start(o Options) (*Server, error) {
 		NoLog:              true,
 		JetStream:          true,
 		StoreDir:           o.Dir,
-		SyncAlways:         true,
+		SyncAlways:         !failpoint.Unsafe(),
 		JetStreamKey:       o.Key,
 		JetStreamCipher:    server.AES,
 		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  o.MaxStore,
+		JetStreamMaxStore:  maxStore,
 		MaxPayload:         1 << 20,
 	})
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/services/onrecord/internal/control"
@@ -174,7 +174,7 @@ func (s *shared) logger() *slog.Logger {
 func (s *shared) programConfig() program.Config {
 	return program.Config{
 		DataDir: s.dataDir, MasterKey: s.key, MasterKeyFile: s.keyFile, MaxStore: s.maxStoreMB << 20,
-		Threshold: s.threshold, Log: s.logger(), Now: time.Now,
+		Threshold: s.threshold, Log: s.logger(), Now: failpoint.Now,
 	}
 }
 

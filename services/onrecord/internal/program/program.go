@@ -18,6 +18,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/embedded"
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/classifier/classifier"
@@ -72,6 +73,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Hit(failpoint.BootKey)
 	lost, err := p.lostParts()
 	if err != nil {
 		return nil, err
@@ -80,16 +82,18 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream")), MaxStore: cfg.MaxStore})
+	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream"))})
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Hit(failpoint.BootStream)
 	if p.conn, err = p.stream.Connect("onrecord"); err != nil {
 		return nil, err
 	}
 	if p.bus, err = bus.New(p.conn, cfg.Log); err != nil {
 		return nil, err
 	}
+	known := p.truncated(ctx)
 	if err = p.bus.Apply(ctx, bus.Settings{Replicas: 1, MaxBytes: cfg.MaxStore / 2}); err != nil {
 		return nil, err
 	}
@@ -106,13 +110,15 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err = p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
 		return nil, err
 	}
+	failpoint.Hit(failpoint.BootTopology)
 	p.reporting, err = reporting.New(ctx, reporting.Config{
 		Database: p.dir.Database(), Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now,
-		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true,
+		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true, Known: known,
 	})
 	if err != nil {
 		return nil, unusable(err)
 	}
+	failpoint.Hit(failpoint.BootStore)
 	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, Reader: p.reader()})
 	if err != nil {
 		return nil, err

@@ -120,6 +120,25 @@ func (p *Program) mayBeginAnew(ctx context.Context) error {
 	return nil
 }
 
+// truncated tells of a stream that ends before what its consumers have had,
+// which Apply is about to mend by replaying it.
+func (p *Program) truncated(ctx context.Context) []check.Finding {
+	h, err := p.bus.Health(ctx)
+	if err != nil {
+		return nil // there is none yet
+	}
+	for _, c := range h.Consumers {
+		if c.Ahead(h) {
+			f := check.Alarmf("stream_truncated",
+				"If you have a backup of the stream from before, restore it to a new directory and compare. Look for a failing disk.",
+				"The stream ends at %d and its consumers have had %d: it lost its end. What had been counted is safe, and the rest is replayed.", h.LastSeq, c.Delivered)
+			p.cfg.Log.Error("self-check", "code", f.Code, "finding", f.What, "next", f.Next)
+			return []check.Finding{f}
+		}
+	}
+	return nil
+}
+
 // unusable explains why the database could not be opened.
 func unusable(err error) error {
 	var f check.Finding

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
@@ -146,6 +147,7 @@ func (w *work) store(ctx context.Context) ([]*incident.Incident, error) {
 		if err != nil {
 			return nil, err
 		}
+		failpoint.Hit(failpoint.IncidentStored)
 		for _, reportID := range c.settled { // only now that the incident holds them
 			if err := w.tx.DropPending(ctx, reportID); err != nil {
 				return nil, err

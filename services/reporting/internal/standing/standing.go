@@ -34,13 +34,16 @@ const (
 	walkRetries = 3
 )
 
-// Config is what a Checker needs. Every field is required.
+// Config is what a Checker needs. Every field but Known is required.
 type Config struct {
 	Store store.Store
 	Bus   *bus.Bus
 
 	// Apply takes an event that the store lacks into it, or puts it aside.
 	Apply func(ctx context.Context, d bus.Delivery) error
+
+	// Known is what was found before there was a Checker.
+	Known []check.Finding
 
 	Log *slog.Logger
 	Now func() time.Time
@@ -70,7 +73,7 @@ type progress struct {
 
 // New returns a Checker.
 func New(c Config) *Checker {
-	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, log: c.Log.With("category", "self-check"), now: c.Now, progress: make(map[string]progress)}
+	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, log: c.Log.With("category", "self-check"), now: c.Now, lost: c.Known, progress: make(map[string]progress)}
 }
 
 // Findings returns what is wrong as far as the last checks saw it.
@@ -81,16 +84,27 @@ func (c *Checker) Findings() []check.Finding {
 }
 
 // Run looks every few seconds and walks the whole stream at once and every
-// hour, until ctx is done. It returns an error when only a restart mends what
+// hour, until ctx is done, and looks a last time. It returns an error when only a restart mends what
 // it found.
 func (c *Checker) Run(ctx context.Context) error {
-	looks, walks := time.NewTicker(lookEvery), time.NewTicker(walkEvery)
-	defer looks.Stop()
+	walks := time.NewTicker(walkEvery)
 	defer walks.Stop()
+	defer func() { _ = c.Look(context.WithoutCancel(ctx)) }() // so that the next process knows where the stream ended
 	if err := c.Look(ctx); err != nil {
 		return err
 	}
-	c.tryWalk(ctx)
+	for {
+		c.tryWalk(ctx)
+		if err := c.lookUntil(ctx, walks.C); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// lookUntil looks every few seconds until it is time to walk, or ctx is done.
+func (c *Checker) lookUntil(ctx context.Context, walk <-chan time.Time) error {
+	looks := time.NewTicker(lookEvery)
+	defer looks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -99,8 +113,8 @@ func (c *Checker) Run(ctx context.Context) error {
 			if err := c.Look(ctx); err != nil {
 				return err
 			}
-		case <-walks.C:
-			c.tryWalk(ctx)
+		case <-walk:
+			return nil
 		}
 	}
 }
@@ -310,7 +324,7 @@ func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 		return err
 	}
 	w := &walk{c: c}
-	err = c.bus.Walk(ctx, ackFloor(h), func(p bus.Place) error {
+	unreadable, err := c.bus.Walk(ctx, ackFloor(h), func(p bus.Place) error {
 		if w.done++; w.done%10_000 == 0 {
 			progress(w.done)
 		}
@@ -333,6 +347,11 @@ func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 		found = append(found, check.Alarmf("events_missing",
 			"Run “onrecord doctor” again; if it stays, keep a copy of the data directory and ask for help.",
 			"%d events of the stream are not in the store and could not be taken in: %v", w.missing, w.cause))
+	}
+	if unreadable > 0 {
+		found = append(found, check.Alarmf("stream_unreadable",
+			"Look for a failing disk, and make a backup now.",
+			"%d events of the stream cannot be read any more. What of them had been counted is safe.", unreadable))
 	}
 	c.mu.Lock()
 	c.walked = found
