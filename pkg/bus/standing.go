@@ -17,6 +17,7 @@ type Health struct {
 	Created           time.Time // when the stream was made
 	FirstSeq, LastSeq uint64
 	Messages          uint64
+	Damaged           int // events that the server could not read when it started, and gave up
 	Bytes, MaxBytes   int64
 	Settings          error // nil while they are those of this version; else each that differs
 	Consumers         []ConsumerHealth
@@ -49,6 +50,9 @@ func (b *Bus) Health(ctx context.Context) (Health, error) {
 		Created: info.Created, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Messages: info.State.Msgs,
 		Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes,
 		Settings: sameStream(info.Config),
+	}
+	if info.State.Lost != nil {
+		h.Damaged = len(info.State.Lost.Msgs)
 	}
 	for _, want := range consumerConfigs() {
 		c := ConsumerHealth{Name: want.Durable}

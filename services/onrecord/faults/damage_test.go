@@ -77,7 +77,7 @@ func damaged(t *trial) {
 			received[id] = w
 		}
 		t.check(p, token, received, received, expectations{within: 30 * time.Second,
-			findings: []string{"stream_truncated", "stream_replaced", "stream_unreadable", "events_missed"}})
+			findings: []string{"stream_truncated", "stream_replaced", "stream_unreadable", "stream_damaged", "events_missed"}})
 		p.kill()
 	}
 }

@@ -189,6 +189,11 @@ func streamFindings(h bus.Health) []check.Finding {
 			"Put them back as a new installation makes them; the README names them under “Decisions”.",
 			"The stream’s settings are not those this version needs: %v.", h.Settings))
 	}
+	if h.Damaged > 0 {
+		found = append(found, check.Alarmf("stream_damaged",
+			"Look for a failing disk, and make a backup now.",
+			"%d events of the stream were damaged and are gone from it. What of them had been counted is safe.", h.Damaged))
+	}
 	if h.MaxBytes > 0 {
 		use := float64(h.Bytes) / float64(h.MaxBytes)
 		next := "Give it more room with --max-store, and have backups made (--backup-dir): words that a backup holds leave the stream in time."
@@ -315,8 +320,8 @@ func ForgetStream(ctx context.Context, st store.Store) error {
 	return st.SetMeta(ctx, seenFact, raw)
 }
 
-// Walk holds every acknowledged event of the stream against the store, in
-// memory that does not grow with the stream. What the store lacks is taken in
+// Walk reads every event of the stream and holds those that were acknowledged
+// against the store, in memory that does not grow with the stream. What the store lacks is taken in
 // and told. Progress is called now and then with the events done.
 func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 	h, err := c.bus.Health(ctx)
@@ -324,7 +329,11 @@ func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 		return err
 	}
 	w := &walk{c: c}
-	unreadable, err := c.bus.Walk(ctx, ackFloor(h), func(p bus.Place) error {
+	due := ackFloor(h)
+	unreadable, err := c.bus.Walk(ctx, h.LastSeq, func(p bus.Place) error {
+		if p.Seq > due {
+			return nil // it is still to be handed on; whether it can be read is known already
+		}
 		if w.done++; w.done%10_000 == 0 {
 			progress(w.done)
 		}
