@@ -18,6 +18,7 @@ type Health struct {
 	FirstSeq, LastSeq uint64
 	Messages          uint64
 	Damaged           int // events that the server could not read when it started, and gave up
+	Deleted           int // events between the first and the last that are gone, for whatever reason
 	Bytes, MaxBytes   int64
 	Settings          error // nil while they are those of this version; else each that differs
 	Consumers         []ConsumerHealth
@@ -47,7 +48,7 @@ func (b *Bus) Health(ctx context.Context) (Health, error) {
 	}
 	info := stream.CachedInfo()
 	h := Health{
-		Created: info.Created, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Messages: info.State.Msgs,
+		Created: info.Created, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Messages: info.State.Msgs, Deleted: info.State.NumDeleted,
 		Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes,
 		Settings: sameStream(info.Config),
 	}
@@ -101,6 +102,17 @@ func sameConsumer(want, got jetstream.ConsumerConfig) error {
 	return errors.Join(wrong...)
 }
 
+// errConsumerStore is JetStream's answer when a consumer's state on disk cannot
+// be read.
+const errConsumerStore = jetstream.ErrorCode(10012)
+
+// IsDamagedConsumer reports whether an error of Apply says that the state of a
+// consumer on disk is damaged.
+func IsDamagedConsumer(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errConsumerStore
+}
+
 // Place is where an event stands in the stream, without what it holds.
 type Place struct {
 	Subject string
@@ -119,6 +131,7 @@ func (b *Bus) Walk(ctx context.Context, last uint64, fn func(Place) error) (unre
 		return 0, err
 	}
 	next, last := h.FirstSeq, min(last, h.LastSeq)
+	stopped := false
 	pass := func(to uint64) error {
 		n, err := b.countUnreadable(ctx, next, to)
 		unreadable, next = unreadable+n, to
@@ -134,13 +147,18 @@ func (b *Bus) Walk(ctx context.Context, last uint64, fn func(Place) error) (unre
 				return errStop
 			}
 			next = e.Seq + 1
-			if err := fn(Place{e.Subject, e.Seq, e.At}); err != nil || next <= last {
+			err := fn(Place{e.Subject, e.Seq, e.At})
+			stopped = errors.Is(err, errStop)
+			if err != nil || next <= last {
 				return err
 			}
 			return errStop
 		})
 		if err != nil && !errors.Is(err, errIdle) {
 			return unreadable, err
+		}
+		if stopped {
+			return unreadable, nil
 		}
 		if next <= last { // nothing that can be read is left
 			return unreadable, pass(last + 1)

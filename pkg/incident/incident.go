@@ -177,6 +177,7 @@ const (
 	ActionMessaged     Action = "messaged"             // to the reporter
 	ActionAsked        Action = "asked"                // the reporter a question
 	ActionUnreadable   Action = "unreadable"
+	ActionErased       Action = "erased"
 )
 
 // RoleReporter is the Role of whoever holds a report's receipt.

@@ -60,7 +60,7 @@ var rules = []rule{
 	// Only the one-machine program sees every service.
 	{"services/onrecord", []string{"services/onrecord/"}},
 	{"services/onrecord/internal", []string{"pkg/", "proto/", "services/onrecord/internal", "services/intake/intake", "services/classifier/classifier", "services/reporting/reporting",
-		"github.com/gofiber/fiber/v2", "github.com/gofrs/flock", "github.com/google/uuid", "github.com/mdp/qrterminal/v3", "github.com/nats-io/nats.go",
+		"filippo.io/age", "github.com/gofiber/fiber/v2", "github.com/gofrs/flock", "github.com/google/uuid", "github.com/mdp/qrterminal/v3", "github.com/nats-io/nats.go",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/valyala/fasthttp", "github.com/VictoriaMetrics/metrics", "golang.org/x/term", "google.golang.org/protobuf"}},
 }
 

@@ -5,6 +5,8 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -84,6 +86,12 @@ func (s *Server) Check() error {
 		}
 	}
 	return fmt.Errorf("embedded NATS: %s %s", h.Status, h.Error)
+}
+
+// RemoveDamaged removes what is on disk of a consumer that the server could not
+// open. It must not be one that the server has.
+func (s *Server) RemoveDamaged(stream, consumer string) error {
+	return os.RemoveAll(filepath.Join(s.ns.StoreDir(), "$G", "streams", stream, "obs", consumer))
 }
 
 // Stop shuts the server down and waits until its files are closed.

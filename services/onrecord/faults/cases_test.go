@@ -13,6 +13,7 @@ var cases = []faultCase{
 	{name: "R11", what: "the same report again and again", short: 1, run: again},
 	{name: "R12", what: "what nobody can read", short: 1, run: poison},
 	{name: "R13", what: "damaged files", short: 1, run: damaged},
+	{name: "R14", what: "old databases, lost streams, backups put back", short: 1, run: restored},
 	{name: "R15", what: "clocks that are wrong, edges of months", short: 1, run: clocks},
 	{name: "R16", what: "random histories against a plain count", short: 1, needs: []string{"go"}, run: histories},
 	{name: "R18", what: "a backlog while the database stands", short: 1, alone: true, run: backlog},

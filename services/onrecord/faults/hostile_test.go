@@ -76,6 +76,15 @@ func again(t *trial) {
 	}
 	t.count(func(y *tally) { y.received += len(received) })
 	t.check(p, token, received, received, expectations{})
+	// One is erased: it stays counted, and does not come back.
+	erased := reports[0]
+	receipt := strings.Split(strings.SplitAfter(receipts[erased.id], `"receipt":"`)[1], `"`)[0]
+	t.must(program, "erase", receipt, "--yes", "--data-dir", dir)
+	if a, err := fileReport(p.url, erased); err != nil || a.status != http.StatusConflict || !strings.Contains(a.body, `"erased"`) {
+		t.wrong("an erased report again: %d %v", a.status, err)
+	}
+	delete(received, erased.id)
+	t.check(p, token, received, received, expectations{unread: 1})
 }
 
 // poison sends what nobody can read, by HTTP and on the stream: it is refused,

@@ -22,6 +22,7 @@ const (
 	applied outcome = "applied"
 	known   outcome = "known"   // it was applied before: nothing changed
 	waiting outcome = "waiting" // kept until its report arrives
+	erased  outcome = "erased"  // it came back after its report was erased: dropped
 )
 
 // work is the incidents of one batch: each is loaded once and written once.
@@ -46,6 +47,14 @@ func (w *work) apply(ctx context.Context, ev event) (outcome, error) {
 	c, err := w.load(ctx, ev.reportID)
 	if err != nil {
 		return "", err
+	}
+	if c == nil {
+		if gone, err := w.p.buried(ctx, w.tx, ev.reportID); gone || err != nil {
+			return erased, err
+		}
+	}
+	if c != nil && len(c.WrappedKey) == 0 && ev.kind == bus.TypeFiled {
+		return erased, nil
 	}
 	if ev.kind == bus.TypeFiled {
 		return w.file(ctx, c, ev)

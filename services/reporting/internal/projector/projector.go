@@ -182,6 +182,9 @@ func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 	}
 	for n, ev := range events {
 		eventsTotal(ev.kind, string(outcomes[n])).Inc()
+		if outcomes[n] == erased {
+			p.forgetAgain(ctx, ev.reportID)
+		}
 		if ev.kind == bus.TypeFiled && outcomes[n] == applied {
 			visibleSeconds.Update(p.now().Sub(ev.At).Seconds())
 		}

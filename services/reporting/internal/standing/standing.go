@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -129,6 +130,8 @@ func (c *Checker) tryWalk(ctx context.Context) {
 // the one that was seen before, its consumers, and the quarantine. It returns
 // an error when only a restart mends what it found.
 func (c *Checker) Look(ctx context.Context) error {
+	erasing.Lock()
+	defer erasing.Unlock()
 	h, err := c.bus.Health(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -273,6 +276,8 @@ func (c *Checker) quarantined(ctx context.Context) ([]check.Finding, error) {
 type seen struct {
 	Created time.Time `json:"created"`
 	LastSeq uint64    `json:"last_seq"`
+	Deleted int       `json:"deleted,omitempty"` // between the first and the last
+	Erased  int       `json:"erased,omitempty"`  // of those, as far as somebody asked for it
 }
 
 // compareSeen holds the stream against what was seen of it before, and keeps
@@ -288,8 +293,12 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 			return nil, err
 		}
 	}
-	now := seen{h.Created, h.LastSeq}
-	if now.Created.Equal(before.Created) && now.LastSeq == before.LastSeq {
+	erased, err := erasedSoFar(ctx, c.store)
+	if err != nil {
+		return nil, err
+	}
+	now := seen{h.Created, h.LastSeq, h.Deleted, erased}
+	if now.Created.Equal(before.Created) && now.LastSeq == before.LastSeq && now.Deleted == before.Deleted {
 		return nil, nil
 	}
 	var lost []check.Finding
@@ -302,12 +311,48 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 	case now.LastSeq < before.LastSeq:
 		lost = append(lost, check.Alarmf("stream_truncated", next,
 			"The stream ends at %d and was seen at %d: it lost its end. What had been counted is safe.", now.LastSeq, before.LastSeq))
+	case now.Deleted-before.Deleted > now.Erased-before.Erased:
+		lost = append(lost, check.Alarmf("stream_damaged", "Look for a failing disk, and make a backup now. "+next,
+			"%d events are gone from the stream that nobody erased. What of them had been counted is safe.", now.Deleted-before.Deleted-(now.Erased-before.Erased)))
 	}
 	raw, err := json.Marshal(now)
 	if err != nil {
 		return lost, err
 	}
 	return lost, c.store.SetMeta(ctx, seenFact, raw)
+}
+
+// erasing keeps looks apart from erasures of the same process, which change
+// what a look compares.
+var erasing sync.Mutex
+
+const erasedFact = "stream_erased"
+
+// EraseReport removes every event about a report from the stream, and notes it
+// so that they are not taken for lost.
+func EraseReport(ctx context.Context, st store.Store, b *bus.Bus, reportID string) error {
+	erasing.Lock()
+	defer erasing.Unlock()
+	before, err := erasedSoFar(ctx, st)
+	if err != nil {
+		return err
+	}
+	n, err := b.EraseReport(ctx, reportID)
+	if n > 0 {
+		err = errors.Join(err, st.SetMeta(ctx, erasedFact, []byte(strconv.Itoa(before+n))))
+	}
+	return err
+}
+
+func erasedSoFar(ctx context.Context, st store.Store) (int, error) {
+	raw, err := st.Meta(ctx, erasedFact)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(raw))
 }
 
 // ForgetStream makes the next look take the stream for the right one, as after
