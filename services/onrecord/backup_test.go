@@ -91,7 +91,7 @@ func TestABackupBringsEverythingBack(t *testing.T) {
 	release()
 	saved := backUp(t, dir, to)
 	fileMany(t, p, "after", 3)
-	p.kill(t)
+	p.Kill()
 
 	key := filepath.Join(dir, "master.key")
 	for name, c := range map[string]struct {
@@ -254,7 +254,7 @@ func TestOldBackupsGoAndUnfinishedOnesAreNone(t *testing.T) {
 			done <- err
 		}()
 		<-time.After(time.Duration(40+n*120) * time.Millisecond) // the moment is the experiment
-		p.kill(t)
+		p.Kill()
 		if err := <-done; err != nil { // or it was quicker
 			if _, err := os.Stat(unfinished); !errors.Is(err, fs.ErrNotExist) {
 				t.Error("an unfinished backup has a name")

@@ -9,6 +9,8 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/reporting/internal/casework"
+	"github.com/onrecord/onrecord/services/reporting/internal/fold"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
 	"github.com/onrecord/onrecord/services/reporting/internal/standing"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
@@ -104,19 +106,24 @@ func (s *Service) Erase(ctx context.Context, id string) error {
 	return nil
 }
 
-// EraseAgain does an erasure again in a store that was restored from before it:
-// its tombstones are kept, and its incident is erased where it is there.
-func (s *Service) EraseAgain(ctx context.Context, e Erasure) error {
-	for _, t := range e.Tombstones {
-		if err := projector.Bury(ctx, s.store, t); err != nil {
-			return err
+// EraseAgain does erasures again in a database that was restored from before
+// them: their tombstones are kept, and their incidents are erased where they
+// are there.
+func (d Database) EraseAgain(ctx context.Context, all []Erasure) error {
+	return d.with(ctx, func(st store.Store) error {
+		cases := casework.New(casework.Config{Store: st, Folder: fold.New(), Keyring: d.Keyring, SiteKnown: func(string) bool { return false }, Now: time.Now})
+		for _, e := range all {
+			for _, t := range e.Tombstones {
+				if err := projector.Bury(ctx, st, t); err != nil {
+					return err
+				}
+			}
+			if err := cases.Erase(ctx, e.Incident, operator); err != nil && fault.KindOf(err) != fault.NotFound {
+				return err
+			}
 		}
-	}
-	err := s.Erase(ctx, e.Incident)
-	if fault.KindOf(err) == fault.NotFound {
 		return nil
-	}
-	return err
+	})
 }
 
 // TombstoneOf returns what would be left of the report that a subject of the

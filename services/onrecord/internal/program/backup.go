@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,8 +91,15 @@ func backupPath(to string, now time.Time) (string, error) {
 }
 
 func (p *Program) writeBackup(ctx context.Context, path string, progress func(string)) (made BackedUp, covered uint64, err error) {
-	// The name says whose it is: what a killed process left is removed here.
-	unfinished := fmt.Sprintf(".unfinished-%x-", sha256.Sum256([]byte(p.dir.Path())))[:24] + "-"
+	src := source{p.bus, p.ring, p.reporting.Export, p.cfg.Now, p.cfg.Log}
+	return src.make(ctx, path, p.dir.Path(), p.checkBackup, progress)
+}
+
+// make makes a backup in a file that gets its name once it is on disk and was
+// checked. Whose it is says the name of what is not finished yet: what a killed
+// process left of the same is removed.
+func (src source) make(ctx context.Context, path, whose string, check func(context.Context, string) error, progress func(string)) (made BackedUp, covered uint64, err error) {
+	unfinished := fmt.Sprintf(".unfinished-%x-", sha256.Sum256([]byte(whose)))[:24] + "-"
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), unfinished+"*"))
 	for _, old := range left {
 		err = errors.Join(err, os.RemoveAll(old))
@@ -107,12 +116,12 @@ func (p *Program) writeBackup(ctx context.Context, path string, progress func(st
 			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}()
-	end, covered, err := p.writeArchive(ctx, f, progress)
+	end, covered, err := src.write(ctx, f, progress)
 	if err = errors.Join(err, f.Sync()); err != nil {
 		return made, 0, fmt.Errorf("backup: %w", err)
 	}
 	progress("checking it: restoring into a temporary directory and recounting")
-	if err = p.checkBackup(ctx, f.Name()); err != nil {
+	if err = check(ctx, f.Name()); err != nil {
 		return made, 0, err
 	}
 	info, err := f.Stat()
@@ -129,8 +138,19 @@ func (p *Program) writeBackup(ctx context.Context, path string, progress func(st
 	return BackedUp{File: path, Bytes: info.Size(), Incidents: end.Incidents, Events: end.Events}, covered, errors.Join(dir.Sync(), dir.Close(), f.Close())
 }
 
-func (p *Program) writeArchive(ctx context.Context, f *os.File, progress func(string)) (end backup.End, covered uint64, err error) {
-	h, err := p.bus.Health(ctx)
+// source is what a backup is made of.
+type source struct {
+	bus    *bus.Bus
+	ring   *seal.Keyring
+	export func(ctx context.Context, write func(line []byte) error) (reporting.Moved, error)
+	now    func() time.Time
+	log    *slog.Logger
+}
+
+// write writes a backup and returns what is in it, and up to where its database
+// covers the stream.
+func (src source) write(ctx context.Context, f io.Writer, progress func(string)) (end backup.End, covered uint64, err error) {
+	h, err := src.bus.Health(ctx)
 	if err != nil {
 		return end, 0, err
 	}
@@ -139,19 +159,19 @@ func (p *Program) writeArchive(ctx context.Context, f *os.File, progress func(st
 			covered = c.AckFloor
 		}
 	}
-	w, err := backup.NewWriter(f, p.ring, backup.Begin{By: "onrecord/" + run.Version, MadeAt: p.cfg.Now().UTC(), Created: h.Created, Covered: covered})
+	w, err := backup.NewWriter(f, src.ring, backup.Begin{By: "onrecord/" + run.Version, MadeAt: src.now().UTC(), Created: h.Created, Covered: covered})
 	if err != nil {
 		return end, 0, err
 	}
 	progress("copying the database")
-	if _, err = p.reporting.Export(ctx, func(line []byte) error { return errors.Join(w.Lines(line), ctx.Err()) }); err != nil {
+	if _, err = src.export(ctx, func(line []byte) error { return errors.Join(w.Lines(line), ctx.Err()) }); err != nil {
 		return end, 0, err
 	}
-	if h, err = p.bus.Health(ctx); err != nil {
+	if h, err = src.bus.Health(ctx); err != nil {
 		return end, 0, err
 	}
 	copied := uint64(0)
-	err = p.bus.Copy(ctx, h.LastSeq, func(e bus.Stored) error {
+	err = src.bus.Copy(ctx, h.LastSeq, func(e bus.Stored) error {
 		if copied++; copied%20_000 == 0 {
 			progress(fmt.Sprintf("copied %d of %d events of the stream", copied, h.Messages))
 		}
@@ -161,7 +181,7 @@ func (p *Program) writeArchive(ctx context.Context, f *os.File, progress func(st
 		return end, 0, err
 	}
 	if copied < h.Messages {
-		p.cfg.Log.Error("events of the stream could not be read and are not in the backup; what of them had been counted is", "events", h.Messages-copied)
+		src.log.Error("events of the stream could not be read and are not in the backup; what of them had been counted is", "events", h.Messages-copied)
 	}
 	end, err = w.Close()
 	return end, covered, err
@@ -170,7 +190,11 @@ func (p *Program) writeArchive(ctx context.Context, f *os.File, progress func(st
 // checkBackup restores a backup in a process of its own, so that neither its
 // memory nor its metrics are this one's.
 func (p *Program) checkBackup(ctx context.Context, path string) error {
-	self := p.cfg.Backups.Program
+	_, file := p.Paths()
+	return checkBackup(ctx, path, p.cfg.Backups.Program, p.cfg.MasterKey, file)
+}
+
+func checkBackup(ctx context.Context, path, self, key, keyFile string) error {
 	if self == "" {
 		var err error
 		if self, err = os.Executable(); err != nil {
@@ -179,10 +203,10 @@ func (p *Program) checkBackup(ctx context.Context, path string) error {
 	}
 	cmd := exec.CommandContext(ctx, self, "restore", "--check", path)
 	cmd.Env = append(os.Environ(), run.EnvName("config")+"=", run.EnvName("data-dir")+"=", run.EnvName("master-key-file")+"=", run.EnvName("master-key")+"=")
-	if _, key := p.Paths(); p.cfg.MasterKey == "" {
-		cmd.Args = append(cmd.Args, "--master-key-file", key)
+	if key == "" {
+		cmd.Args = append(cmd.Args, "--master-key-file", keyFile)
 	} else {
-		cmd.Env = append(cmd.Env, run.EnvName("master-key")+"="+p.cfg.MasterKey)
+		cmd.Env = append(cmd.Env, run.EnvName("master-key")+"="+key)
 	}
 	// It ends with this process, however that ends. The system ties that to the
 	// thread that starts it.
@@ -408,13 +432,14 @@ func restoreInto(ctx context.Context, cfg Config, ring *seal.Keyring, file strin
 	if err = p.Close(); err != nil {
 		return r, err
 	}
-	if err := importExport(ctx, cfg, p.dir.Database(), ring, export, progress); err != nil {
+	database := reporting.Database{Name: p.dir.Database(), Keyring: ring, Log: cfg.Log}
+	if err := importExport(ctx, database, export, erased, progress); err != nil {
 		return r, err
 	}
 	if p, err = Open(ctx, cfg); err != nil {
 		return r, err
 	}
-	err = p.replay(ctx, file, erased, end.Events, progress)
+	err = replay(ctx, p.bus, p.ring, file, erased, end.Events, progress)
 	if err == nil {
 		r.Incidents, err = p.settle(ctx, end.Incidents, progress)
 	}
@@ -441,16 +466,17 @@ func unpackExport(ctx context.Context, file, dir string, ring *seal.Keyring) (pa
 	return path, b, e, errors.Join(err, out.Close())
 }
 
-// importExport puts the export into the database and removes its file.
-func importExport(ctx context.Context, cfg Config, database string, ring *seal.Keyring, path string, progress func(string)) error {
+// importExport puts the export into the database, removes its file, and does
+// erasures again.
+func importExport(ctx context.Context, database reporting.Database, path string, erased []backup.Erased, progress func(string)) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	export, err := reporting.OpenExport(f, ring)
+	export, err := reporting.OpenExport(f, database.Keyring)
 	if err == nil {
 		var m reporting.Moved
-		m, err = reporting.Database{Name: database, Keyring: ring, Log: cfg.Log}.Import(ctx, export, func(step string, done, total int) {
+		m, err = database.Import(ctx, export, func(step string, done, total int) {
 			if done%1000 == 0 {
 				progress(fmt.Sprintf("%s %d of %d incidents", step, done, total))
 			}
@@ -459,21 +485,25 @@ func importExport(ctx context.Context, cfg Config, database string, ring *seal.K
 			err = fmt.Errorf("%d figures are not those of the backup: %s", len(m.Differences), strings.Join(m.Differences[:min(3, len(m.Differences))], "; "))
 		}
 	}
-	return errors.Join(err, f.Close(), os.Remove(path))
+	if err = errors.Join(err, f.Close(), os.Remove(path)); err != nil {
+		return err
+	}
+	again := make([]reporting.Erasure, len(erased))
+	for n, e := range erased {
+		again[n] = reporting.Erasure{Incident: e.Incident, Tombstones: e.Tombstones}
+	}
+	return database.EraseAgain(ctx, again)
 }
 
 const replayTogether = 256
 
 // replay publishes the backup's events, apart from those of reports that were
 // erased since. The consumers are new: they hand all of it out.
-func (p *Program) replay(ctx context.Context, file string, erased []backup.Erased, total int, progress func(string)) error {
+func replay(ctx context.Context, to *bus.Bus, ring *seal.Keyring, file string, erased []backup.Erased, total int, progress func(string)) error {
 	gone := make(map[string]bool)
 	for _, e := range erased {
 		for _, t := range e.Tombstones {
 			gone[t] = true
-		}
-		if err := p.reporting.EraseAgain(ctx, reporting.Erasure{Incident: e.Incident, Tombstones: e.Tombstones}); err != nil {
-			return err
 		}
 	}
 	in, err := os.Open(file)
@@ -484,15 +514,15 @@ func (p *Program) replay(ctx context.Context, file string, erased []backup.Erase
 	var batch []bus.Event
 	done := 0
 	flush := func() error {
-		err := errors.Join(p.bus.PublishAll(ctx, batch)...)
+		err := errors.Join(to.PublishAll(ctx, batch)...)
 		batch = batch[:0]
 		return err
 	}
-	_, _, err = backup.Read(ctx, in, p.ring, func([]byte) error { return nil }, func(e backup.Event) error {
+	_, _, err = backup.Read(ctx, in, ring, func([]byte) error { return nil }, func(e backup.Event) error {
 		if done++; done%20_000 == 0 {
 			progress(fmt.Sprintf("replayed %d of %d events", done, total))
 		}
-		if gone[reporting.TombstoneOf(p.ring, e.Subject)] {
+		if gone[reporting.TombstoneOf(ring, e.Subject)] {
 			return nil
 		}
 		if batch = append(batch, bus.Event{Subject: e.Subject, ID: e.Subject, Data: e.Data}); len(batch) < replayTogether {

@@ -72,7 +72,7 @@ func TestErasingTakesTheWordsAndLeavesTheCount(t *testing.T) {
 	if waiting, err := other.Store.Pending(t.Context(), r.ID); err != nil || len(waiting) > 0 {
 		t.Errorf("%d events wait for a report that never comes (%v)", len(waiting), err)
 	}
-	other.NewID() // that of the erased one
+	other.NewID()                                   // that of the erased one
 	other.Apply(other.Filed(other.Report("leeds"))) // others are not dropped
 	if n, err := other.Store.CountIncidents(t.Context(), all, 10); err != nil || n != 1 {
 		t.Errorf("%d incidents (%v), want one", n, err)
