@@ -4,6 +4,7 @@ package faults
 var cases = []faultCase{
 	{name: "R1", what: "kill -9 at every named place, twice", short: 1, run: everywhere},
 	{name: "R2", what: "kill -9 at random", short: 2, run: anywhere},
+	{name: "R3", what: "each service, and R8 a NATS server of three, killed apart", short: 0, alone: true, run: apart},
 	{name: "R4", what: "power cut", short: 2, needs: []string{"mkfs.xfs", "mkfs.ext4", "losetup"}, root: true, run: powerCuts},
 	{name: "R4-", what: "power cut with durability switched off: must lose", short: 1, needs: []string{"mkfs.xfs", "mkfs.ext4", "losetup"}, root: true, run: powerCutsUnsafe},
 	{name: "R5", what: "disk full: under everything, the stream, the database", short: 1, root: true, run: fullDisk},
