@@ -20,7 +20,7 @@ type Change struct {
 // String says what changes in a line.
 func (c Change) String() string { return c.What + " " + c.How }
 
-// Apply creates the stream, its consumers and the buckets, or brings them to
+// Apply creates the stream, its consumers, the buckets and the object store, or brings them to
 // what this version needs. It is the administrative step: services do not
 // call it.
 //
@@ -64,7 +64,32 @@ func (b *Bus) Plan(ctx context.Context, s Settings) ([]Change, error) {
 		}
 		changes = append(changes, c...)
 	}
-	return changes, nil
+	c, err := b.planPhotos(ctx, photosConfig(s))
+	if err != nil {
+		return nil, fmt.Errorf("object store %s: %w", ObjectsPhotos, err)
+	}
+	return append(changes, c...), nil
+}
+
+func (b *Bus) planPhotos(ctx context.Context, want jetstream.ObjectStoreConfig) ([]Change, error) {
+	what := "object store " + want.Bucket
+	apply := func(ctx context.Context) error {
+		_, err := b.js.CreateOrUpdateObjectStore(ctx, want)
+		return err
+	}
+	stream, err := b.js.Stream(ctx, "OBJ_"+want.Bucket)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return []Change{{what, "is created", apply}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	got := stream.CachedInfo().Config
+	how := becomes("num_replicas", max(got.Replicas, 1), want.Replicas) + becomes("max_bytes", got.MaxBytes, want.MaxBytes)
+	if how == "" {
+		return nil, nil
+	}
+	return []Change{{what, "is changed:" + how, apply}}, nil
 }
 
 // planStream also returns the stream as it is, nil when there is none.

@@ -176,8 +176,8 @@ const (
 	ActionContact      Action = "contact_changed"      // by the reporter: who may know who they are
 	ActionMessaged     Action = "messaged"             // to the reporter
 	ActionAsked        Action = "asked"                // the reporter a question
+	ActionOriginal     Action = "original_opened"      // of the photo whose number is To
 	ActionUnreadable   Action = "unreadable"
-	ActionErased       Action = "erased"
 )
 
 // RoleReporter is the Role of whoever holds a report's receipt.

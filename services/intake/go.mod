@@ -9,6 +9,8 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/onrecord/onrecord/pkg v0.0.0
 	github.com/onrecord/onrecord/proto v0.0.0
+	golang.org/x/image v0.48.0
+	golang.org/x/sync v0.24.0
 	google.golang.org/protobuf v1.36.12
 )
 
@@ -36,8 +38,7 @@ require (
 	github.com/valyala/histogram v1.2.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/sys v0.50.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 )
 

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/jpeg"
 	"io/fs"
+	"mime/multipart"
 	"net/http"
 	"os"
 	"os/exec"
@@ -200,10 +203,13 @@ func TestNobodysWordsLeak(t *testing.T) {
 	rep := apiToken(t, dir, "rep")
 	var errorsSeen strings.Builder
 	say := func(what string) string { return fmt.Sprintf("Demo %s%s shouted", canary, what) }
-	a, err := file(p.url, report(newID(), func(r map[string]any) {
+	// With a photo into which the camera wrote the word, kept as it came.
+	pictured, contentType := withPhoto(t, report(newID(), func(r map[string]any) {
+		r["keep_originals"] = true
 		r["narrative"], r["site_name"], r["employer"] = say("narrative"), canary+"site", canary+"employer"
 		r["contact"] = map[string]string{"choice": "rep_only", "name": canary + "name", "details": canary + "@example.org"}
-	}))
+	}), canary+"photo")
+	a, err := call("POST", p.url+"/api/v1/reports", pictured, "Content-Type", contentType)
 	if err != nil || a.status != http.StatusCreated {
 		t.Fatalf("%d %s %v", a.status, a.body, err)
 	}
@@ -230,7 +236,26 @@ func TestNobodysWordsLeak(t *testing.T) {
 		id, rev = l[0].ID, l[0].Rev
 		return nil
 	})
-	for action, body := range map[string]string{"note": `{"note":"` + say("note") + `"}`, "close": `{"fixed":false,"reason":"` + say("reason") + `"}`} {
+	var filed struct{ Receipt string }
+	if err := json.Unmarshal([]byte(a.body), &filed); err != nil {
+		t.Fatal(err)
+	}
+	added := fmt.Sprintf(`{"receipt":%q,"addition":{"id":%q,"what":"words","text":%q}}`, filed.Receipt, newID(), say("addition"))
+	if a := mustCall(t, "POST", p.url+"/api/v1/follow-up", added, "Content-Type", "application/json"); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	rep1 := []string{"Authorization", "Bearer " + rep}
+	eventually(t, func() error {
+		a := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", rep1...)
+		if !strings.Contains(a.body, say("addition")) || !strings.Contains(a.body, `"original"`) {
+			return errors.New("the addition or the photo is not there")
+		}
+		return nil
+	})
+	if a := mustCall(t, "POST", p.url+"/api/v1/incidents/"+id+"/photos/1/original", `{"reason":"`+say("why")+`"}`, append([]string{"Content-Type", "application/json"}, rep1...)...); !strings.Contains(a.body, canary+"photo") {
+		t.Fatal("the original does not hold the word")
+	}
+	for action, body := range map[string]string{"note": `{"note":"` + say("note") + `"}`, "message": `{"message":"` + say("message") + `"}`, "close": `{"fixed":false,"reason":"` + say("reason") + `"}`} {
 		var current struct{ Rev int }
 		getJSON(t, p.url+"/api/v1/incidents/"+id, rep, &current)
 		a := mustCall(t, "POST", p.url+"/api/v1/incidents/"+id+"/"+action, body,
@@ -492,4 +517,25 @@ func TestPressedFromEverySideItStaysWell(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// withPhoto returns a report with a photo that holds a comment, as a multipart
+// body and its content type.
+func withPhoto(t *testing.T, report, comment string) (body, contentType string) {
+	t.Helper()
+	var picture, b bytes.Buffer
+	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 64, 48)), nil); err != nil {
+		t.Fatal(err)
+	}
+	raw := append([]byte{0xff, 0xd8, 0xff, 0xfe, 0, byte(len(comment) + 2)}, comment...)
+	raw = append(raw, picture.Bytes()[2:]...)
+	w := multipart.NewWriter(&b)
+	part, err := w.CreateFormFile("photo", "photo.jpg")
+	if err == nil {
+		_, err = part.Write(raw)
+	}
+	if err = errors.Join(err, w.WriteField("report", report), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String(), w.FormDataContentType()
 }

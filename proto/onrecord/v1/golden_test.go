@@ -51,6 +51,15 @@ var messages = map[string]proto.Message{
 			FiledFor: "colleague", Control: "screen", ManagerTold: "yes", Exposure: "symptoms", ExposureCloseness: "close_long",
 			WrappedKey: []byte{7, 8}, SealedWords: []byte{9, 10}}},
 	},
+	"filed_photos": &onrecordv1.Envelope{
+		Type: "onrecord.v1.report.filed", Id: "01890a5d-ac96-774b-bcce-b302099a8061.filed",
+		Time: at("2026-11-27T12:00:00Z"), Producer: "intake/1.2.0", Trace: "7f1c9d",
+		Event: &onrecordv1.Envelope_ReportFiled{ReportFiled: &onrecordv1.ReportFiled{
+			ReportId: "01890a5d-ac96-774b-bcce-b302099a8061", ReceiptHash: []byte{1, 2, 3}, Digest: []byte{4, 5, 6}, TaxonomyVersion: "1",
+			Site: "demo-north", OccurredAt: at("2026-11-27T11:00:00Z"), OccurredPrecision: "exact", Kind: "abuse", ContactChoice: "anonymous",
+			WrappedKey: []byte{7, 8}, Photos: []*onrecordv1.Photo{{Object: "o1", Sha256: []byte{9}, Size: 200_000, Width: 1600, Height: 1200, ContentType: "image/jpeg",
+				Original: &onrecordv1.Photo{Object: "o2", Sha256: []byte{10}, Size: 3_000_000, Width: 4032, Height: 3024, ContentType: "image/png"}}}}},
+	},
 	"classified": &onrecordv1.Envelope{
 		Type: "onrecord.v1.report.classified", Id: "01890a5d-ac96-774b-bcce-b302099a8057.classified.lexicon-1",
 		Time: at("2026-11-21T12:00:01Z"), Producer: "classifier/1.0.0", Trace: "7f1c9a",

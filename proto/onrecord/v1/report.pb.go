@@ -277,7 +277,8 @@ type ReportFiled struct {
 	WrappedKey []byte `protobuf:"bytes,30,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
 	// ReportWords, sealed under that data key with the report id and the word
 	// "words" as associated data. Empty when there are no words at all.
-	SealedWords   []byte `protobuf:"bytes,31,opt,name=sealed_words,json=sealedWords,proto3" json:"sealed_words,omitempty"`
+	SealedWords   []byte   `protobuf:"bytes,31,opt,name=sealed_words,json=sealedWords,proto3" json:"sealed_words,omitempty"`
+	Photos        []*Photo `protobuf:"bytes,32,rep,name=photos,proto3" json:"photos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -487,6 +488,112 @@ func (x *ReportFiled) GetSealedWords() []byte {
 	return nil
 }
 
+func (x *ReportFiled) GetPhotos() []*Photo {
+	if x != nil {
+		return x.Photos
+	}
+	return nil
+}
+
+// Photo is a photo of a report. Its bytes wait in the object store, sealed under
+// the report's data key with the report id, the word "photo" and the object's
+// name as associated data.
+type Photo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The object's name.
+	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// SHA-256 of the picture itself.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Size   uint32 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// As it is shown, in pixels.
+	Width       uint32 `protobuf:"varint,4,opt,name=width,proto3" json:"width,omitempty"`
+	Height      uint32 `protobuf:"varint,5,opt,name=height,proto3" json:"height,omitempty"`
+	ContentType string `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// As it came, where the reporter keeps it as evidence.
+	Original      *Photo `protobuf:"bytes,7,opt,name=original,proto3" json:"original,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Photo) Reset() {
+	*x = Photo{}
+	mi := &file_onrecord_v1_report_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Photo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Photo) ProtoMessage() {}
+
+func (x *Photo) ProtoReflect() protoreflect.Message {
+	mi := &file_onrecord_v1_report_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Photo.ProtoReflect.Descriptor instead.
+func (*Photo) Descriptor() ([]byte, []int) {
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Photo) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *Photo) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *Photo) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Photo) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Photo) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Photo) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *Photo) GetOriginal() *Photo {
+	if x != nil {
+		return x.Original
+	}
+	return nil
+}
+
 // ReportWords is everything in a report that people wrote freely. It never
 // travels or rests unsealed.
 type ReportWords struct {
@@ -502,7 +609,7 @@ type ReportWords struct {
 
 func (x *ReportWords) Reset() {
 	*x = ReportWords{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[2]
+	mi := &file_onrecord_v1_report_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +621,7 @@ func (x *ReportWords) String() string {
 func (*ReportWords) ProtoMessage() {}
 
 func (x *ReportWords) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[2]
+	mi := &file_onrecord_v1_report_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +634,7 @@ func (x *ReportWords) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportWords.ProtoReflect.Descriptor instead.
 func (*ReportWords) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{2}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReportWords) GetNarrative() string {
@@ -594,7 +701,7 @@ type ReportClassified struct {
 
 func (x *ReportClassified) Reset() {
 	*x = ReportClassified{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[3]
+	mi := &file_onrecord_v1_report_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +713,7 @@ func (x *ReportClassified) String() string {
 func (*ReportClassified) ProtoMessage() {}
 
 func (x *ReportClassified) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[3]
+	mi := &file_onrecord_v1_report_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +726,7 @@ func (x *ReportClassified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportClassified.ProtoReflect.Descriptor instead.
 func (*ReportClassified) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{3}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReportClassified) GetReportId() string {
@@ -712,7 +819,7 @@ type Judgement struct {
 
 func (x *Judgement) Reset() {
 	*x = Judgement{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[4]
+	mi := &file_onrecord_v1_report_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +831,7 @@ func (x *Judgement) String() string {
 func (*Judgement) ProtoMessage() {}
 
 func (x *Judgement) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[4]
+	mi := &file_onrecord_v1_report_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +844,7 @@ func (x *Judgement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Judgement.ProtoReflect.Descriptor instead.
 func (*Judgement) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{4}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Judgement) GetValue() string {
@@ -772,7 +879,7 @@ type Probability struct {
 
 func (x *Probability) Reset() {
 	*x = Probability{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[5]
+	mi := &file_onrecord_v1_report_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +891,7 @@ func (x *Probability) String() string {
 func (*Probability) ProtoMessage() {}
 
 func (x *Probability) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[5]
+	mi := &file_onrecord_v1_report_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +904,7 @@ func (x *Probability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probability.ProtoReflect.Descriptor instead.
 func (*Probability) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{5}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Probability) GetValue() string {
@@ -832,7 +939,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[6]
+	mi := &file_onrecord_v1_report_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +951,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[6]
+	mi := &file_onrecord_v1_report_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +964,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{6}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Reason) GetStart() uint32 {
@@ -919,7 +1026,7 @@ type ReportAdded struct {
 
 func (x *ReportAdded) Reset() {
 	*x = ReportAdded{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[7]
+	mi := &file_onrecord_v1_report_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1038,7 @@ func (x *ReportAdded) String() string {
 func (*ReportAdded) ProtoMessage() {}
 
 func (x *ReportAdded) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[7]
+	mi := &file_onrecord_v1_report_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1051,7 @@ func (x *ReportAdded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAdded.ProtoReflect.Descriptor instead.
 func (*ReportAdded) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{7}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReportAdded) GetReportId() string {
@@ -1008,7 +1115,7 @@ type AddedWords struct {
 
 func (x *AddedWords) Reset() {
 	*x = AddedWords{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[8]
+	mi := &file_onrecord_v1_report_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1127,7 @@ func (x *AddedWords) String() string {
 func (*AddedWords) ProtoMessage() {}
 
 func (x *AddedWords) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[8]
+	mi := &file_onrecord_v1_report_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1140,7 @@ func (x *AddedWords) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddedWords.ProtoReflect.Descriptor instead.
 func (*AddedWords) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{8}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AddedWords) GetText() string {
@@ -1072,7 +1179,7 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	" \x01(\v2\x18.onrecord.v1.ReportFiledH\x00R\vreportFiled\x12L\n" +
 	"\x11report_classified\x18\v \x01(\v2\x1d.onrecord.v1.ReportClassifiedH\x00R\x10reportClassified\x12=\n" +
 	"\freport_added\x18\f \x01(\v2\x18.onrecord.v1.ReportAddedH\x00R\vreportAddedB\a\n" +
-	"\x05event\"\xef\x06\n" +
+	"\x05event\"\x9b\a\n" +
 	"\vReportFiled\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12!\n" +
 	"\freceipt_hash\x18\x02 \x01(\fR\vreceiptHash\x12\x16\n" +
@@ -1103,8 +1210,17 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\x12exposure_closeness\x18\x1c \x01(\tR\x11exposureCloseness\x12\x1f\n" +
 	"\vwrapped_key\x18\x1e \x01(\fR\n" +
 	"wrappedKey\x12!\n" +
-	"\fsealed_words\x18\x1f \x01(\fR\vsealedWordsB\x0e\n" +
-	"\f_days_unable\"\xb0\x01\n" +
+	"\fsealed_words\x18\x1f \x01(\fR\vsealedWords\x12*\n" +
+	"\x06photos\x18  \x03(\v2\x12.onrecord.v1.PhotoR\x06photosB\x0e\n" +
+	"\f_days_unable\"\xcc\x01\n" +
+	"\x05Photo\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\rR\x04size\x12\x14\n" +
+	"\x05width\x18\x04 \x01(\rR\x05width\x12\x16\n" +
+	"\x06height\x18\x05 \x01(\rR\x06height\x12!\n" +
+	"\fcontent_type\x18\x06 \x01(\tR\vcontentType\x12.\n" +
+	"\boriginal\x18\a \x01(\v2\x12.onrecord.v1.PhotoR\boriginal\"\xb0\x01\n" +
 	"\vReportWords\x12\x1c\n" +
 	"\tnarrative\x18\x01 \x01(\tR\tnarrative\x12\x1b\n" +
 	"\tsite_name\x18\x02 \x01(\tR\bsiteName\x12\x1a\n" +
@@ -1172,42 +1288,45 @@ func file_onrecord_v1_report_proto_rawDescGZIP() []byte {
 }
 
 var file_onrecord_v1_report_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_onrecord_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_onrecord_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_onrecord_v1_report_proto_goTypes = []any{
 	(Addition)(0),                 // 0: onrecord.v1.Addition
 	(*Envelope)(nil),              // 1: onrecord.v1.Envelope
 	(*ReportFiled)(nil),           // 2: onrecord.v1.ReportFiled
-	(*ReportWords)(nil),           // 3: onrecord.v1.ReportWords
-	(*ReportClassified)(nil),      // 4: onrecord.v1.ReportClassified
-	(*Judgement)(nil),             // 5: onrecord.v1.Judgement
-	(*Probability)(nil),           // 6: onrecord.v1.Probability
-	(*Reason)(nil),                // 7: onrecord.v1.Reason
-	(*ReportAdded)(nil),           // 8: onrecord.v1.ReportAdded
-	(*AddedWords)(nil),            // 9: onrecord.v1.AddedWords
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Photo)(nil),                 // 3: onrecord.v1.Photo
+	(*ReportWords)(nil),           // 4: onrecord.v1.ReportWords
+	(*ReportClassified)(nil),      // 5: onrecord.v1.ReportClassified
+	(*Judgement)(nil),             // 6: onrecord.v1.Judgement
+	(*Probability)(nil),           // 7: onrecord.v1.Probability
+	(*Reason)(nil),                // 8: onrecord.v1.Reason
+	(*ReportAdded)(nil),           // 9: onrecord.v1.ReportAdded
+	(*AddedWords)(nil),            // 10: onrecord.v1.AddedWords
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_onrecord_v1_report_proto_depIdxs = []int32{
-	10, // 0: onrecord.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	11, // 0: onrecord.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	2,  // 1: onrecord.v1.Envelope.report_filed:type_name -> onrecord.v1.ReportFiled
-	4,  // 2: onrecord.v1.Envelope.report_classified:type_name -> onrecord.v1.ReportClassified
-	8,  // 3: onrecord.v1.Envelope.report_added:type_name -> onrecord.v1.ReportAdded
-	10, // 4: onrecord.v1.ReportFiled.occurred_at:type_name -> google.protobuf.Timestamp
-	10, // 5: onrecord.v1.ReportFiled.pressed_at:type_name -> google.protobuf.Timestamp
-	5,  // 6: onrecord.v1.ReportClassified.kind:type_name -> onrecord.v1.Judgement
-	5,  // 7: onrecord.v1.ReportClassified.channel:type_name -> onrecord.v1.Judgement
-	5,  // 8: onrecord.v1.ReportClassified.target:type_name -> onrecord.v1.Judgement
-	5,  // 9: onrecord.v1.ReportClassified.second_channel:type_name -> onrecord.v1.Judgement
-	5,  // 10: onrecord.v1.ReportClassified.serious_threat:type_name -> onrecord.v1.Judgement
-	5,  // 11: onrecord.v1.ReportClassified.weapon:type_name -> onrecord.v1.Judgement
-	5,  // 12: onrecord.v1.ReportClassified.basis:type_name -> onrecord.v1.Judgement
-	6,  // 13: onrecord.v1.Judgement.probabilities:type_name -> onrecord.v1.Probability
-	7,  // 14: onrecord.v1.Judgement.reasons:type_name -> onrecord.v1.Reason
-	0,  // 15: onrecord.v1.ReportAdded.addition:type_name -> onrecord.v1.Addition
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	5,  // 2: onrecord.v1.Envelope.report_classified:type_name -> onrecord.v1.ReportClassified
+	9,  // 3: onrecord.v1.Envelope.report_added:type_name -> onrecord.v1.ReportAdded
+	11, // 4: onrecord.v1.ReportFiled.occurred_at:type_name -> google.protobuf.Timestamp
+	11, // 5: onrecord.v1.ReportFiled.pressed_at:type_name -> google.protobuf.Timestamp
+	3,  // 6: onrecord.v1.ReportFiled.photos:type_name -> onrecord.v1.Photo
+	3,  // 7: onrecord.v1.Photo.original:type_name -> onrecord.v1.Photo
+	6,  // 8: onrecord.v1.ReportClassified.kind:type_name -> onrecord.v1.Judgement
+	6,  // 9: onrecord.v1.ReportClassified.channel:type_name -> onrecord.v1.Judgement
+	6,  // 10: onrecord.v1.ReportClassified.target:type_name -> onrecord.v1.Judgement
+	6,  // 11: onrecord.v1.ReportClassified.second_channel:type_name -> onrecord.v1.Judgement
+	6,  // 12: onrecord.v1.ReportClassified.serious_threat:type_name -> onrecord.v1.Judgement
+	6,  // 13: onrecord.v1.ReportClassified.weapon:type_name -> onrecord.v1.Judgement
+	6,  // 14: onrecord.v1.ReportClassified.basis:type_name -> onrecord.v1.Judgement
+	7,  // 15: onrecord.v1.Judgement.probabilities:type_name -> onrecord.v1.Probability
+	8,  // 16: onrecord.v1.Judgement.reasons:type_name -> onrecord.v1.Reason
+	0,  // 17: onrecord.v1.ReportAdded.addition:type_name -> onrecord.v1.Addition
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_onrecord_v1_report_proto_init() }
@@ -1227,7 +1346,7 @@ func file_onrecord_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onrecord_v1_report_proto_rawDesc), len(file_onrecord_v1_report_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -31,7 +31,6 @@ type received struct {
 
 var (
 	errBusy = fault.New(fault.Unavailable, web.CodeBusy, "Many reports are coming in. Keep yours and send it again shortly.")
-	errGone = fault.New(fault.Conflict, "erased", "This report was received and has been erased since. It is counted, and its words are not kept again.")
 	errTwin = fault.New(fault.Conflict, "id_in_use", "Another report was filed with this id. The first one stays as it is.")
 )
 
@@ -45,7 +44,11 @@ func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) 
 		return received{}, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	limit := publishTimeout
+	if len(f.Photos) > 0 {
+		limit = photoTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r, err := s.publish(ctx, f)
 	outcome := "received"
@@ -89,6 +92,17 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 	if err != nil {
 		return received{}, err
 	}
+	if len(f.Photos) > 0 {
+		ask, cancel := context.WithTimeout(ctx, followUpTimeout)
+		r, err := s.first(ask, f, digest)
+		cancel()
+		if err == nil || fault.KindOf(err) == fault.Conflict {
+			return r, err // it is on disk already: its photos need no looking at
+		}
+		if err := s.storePhotos(ctx, f, event); err != nil {
+			return received{}, err
+		}
+	}
 	e := &onrecordv1.Envelope{
 		Type:     bus.TypeFiled,
 		Id:       f.ID + ".filed",
@@ -113,13 +127,12 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 }
 
 // first compares a filing with the report that the stream holds under its id.
-// When the stream remembers the id and holds nothing, the report was erased:
-// fault.Conflict. One that is sent so late that the stream has forgotten the id
-// is taken again, and dropped by its tombstone.
+// When that has just been erased the answer is fault.Unavailable: nothing is
+// promised, and what is sent again later is dropped by its tombstone.
 func (s *Service) first(ctx context.Context, f *filing.Filing, digest []byte) (received, error) {
 	told, err := s.bus.First(ctx, bus.SubjectFirstFiled, f.ID)
 	if fault.KindOf(err) == fault.NotFound {
-		return received{}, errGone.Because(err)
+		return received{}, errBusy.Retry(publishTimeout).Because(err)
 	}
 	if err != nil {
 		return received{}, err

@@ -20,11 +20,12 @@ import (
 
 // Limits on what intake does at once.
 const (
-	maxInFlight        = 512             // filings waiting for the stream
-	publishTimeout     = 5 * time.Second // for the stream to have a report on disk
-	followUpTimeout    = 3 * time.Second // for reporting to answer
-	followUpsPerClient = 10              // a minute
-	followUpsInAll     = 600             // a minute
+	maxInFlight        = 512              // filings waiting for the stream
+	publishTimeout     = 5 * time.Second  // for the stream to have a report on disk
+	photoTimeout       = 14 * time.Second // and for its photos to be looked at and stored before
+	followUpTimeout    = 3 * time.Second  // for reporting to answer
+	followUpsPerClient = 10               // a minute
+	followUpsInAll     = 600              // a minute
 )
 
 //go:embed templates
@@ -80,7 +81,7 @@ func New(cfg Config) (*Service, error) {
 }
 
 // need is what intake uses of the topology.
-var need = bus.Need{Buckets: []string{bus.BucketDirectory, bus.BucketFollowUps}}
+var need = bus.Need{Buckets: []string{bus.BucketDirectory, bus.BucketFollowUps}, Photos: true}
 
 // Run waits until there is a stream, follows the site directory until ctx is
 // done, and then returns nil. It returns an error when the directory cannot be

@@ -221,14 +221,10 @@ func (s *Service) renderReport(c *fiber.Ctx, status int, sites *directory, form 
 // fileForm is POST /report/: from a browser the answer is a page, from the
 // page's own script it is that of the API.
 func (s *Service) fileForm(c *fiber.Ctx) error {
-	if kind, _ := mediaType(c); kind != fiber.MIMEApplicationForm {
-		return fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
-	}
-	values, err := url.ParseQuery(string(c.Request().Body()))
+	form, err := readForm(c)
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
+		return err
 	}
-	form := filing.ReadForm(values)
 	if err := s.checkPerson(c, form); err != nil {
 		return err
 	}
@@ -245,6 +241,26 @@ func (s *Service) fileForm(c *fiber.Ctx) error {
 		return sendReceived(c, r)
 	}
 	return c.Redirect("/report/received", http.StatusSeeOther)
+}
+
+// readForm reads the form as it was sent, with photos or without.
+func readForm(c *fiber.Ctx) (filing.Form, error) {
+	malformed := fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.")
+	switch kind, params := mediaType(c); kind {
+	case fiber.MIMEApplicationForm:
+		values, err := url.ParseQuery(string(c.Request().Body()))
+		if err != nil {
+			return filing.Form{}, malformed.Because(err)
+		}
+		return filing.ReadForm(values), nil
+	case fiber.MIMEMultipartForm:
+		form, err := filing.ReadMultipartForm(c.Request().Body(), params["boundary"])
+		if err != nil {
+			return filing.Form{}, malformed.Because(err)
+		}
+		return form, nil
+	}
+	return filing.Form{}, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
 }
 
 // refuseForm shows the form again with everything that was typed, and what to

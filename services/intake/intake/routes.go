@@ -10,6 +10,9 @@ import (
 	"github.com/onrecord/onrecord/pkg/web"
 )
 
+// maxForm is the most bytes of a report with its photos.
+const maxForm = 32 << 20
+
 // Routes returns the route table: all of it is open to anyone, because filing
 // needs no account.
 func (s *Service) Routes() []web.Route {
@@ -24,7 +27,7 @@ func (s *Service) Routes() []web.Route {
 		get("/", redirect(http.StatusSeeOther, "/report/")),
 		get("/report", redirect(http.StatusMovedPermanently, "/report/")),
 		get("/report/", s.showReport),
-		post("/report/", web.MaxBody, s.fileForm),
+		post("/report/", maxForm, s.fileForm),
 		get("/report/received", s.showReceived),
 		get("/report/phone/", s.showPhone),
 		get("/report/shell", s.showShell),
@@ -35,7 +38,7 @@ func (s *Service) Routes() []web.Route {
 		post("/follow-up/", 0, s.followUpForm),
 		get("/privacy/", s.showWords("privacy", fault.Text("What we keep, and who reads it"))),
 		get("/accessibility/", s.showWords("accessibility", fault.Text("Accessibility"))),
-		post("/api/v1/reports", web.MaxBody, s.fileAPI),
+		post("/api/v1/reports", maxForm, s.fileAPI),
 		get("/api/v1/sites", s.sitesAPI),
 		post("/api/v1/follow-up", 0, s.followUpAPI),
 	}

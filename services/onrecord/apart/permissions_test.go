@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
 )
 
@@ -23,6 +24,7 @@ func TestTheStreamIsAppliedByTheAdministratorAlone(t *testing.T) {
 	if code, out := c.admin("--max-stream", "64", "--check"); code != run.ExitOK || !strings.Contains(out, "Everything is as this version needs it") {
 		t.Errorf("checked after it was applied: code=%d %s", code, out)
 	}
+	photos(t, c)
 	code, out := c.admin("--max-stream", "128", "--check")
 	if code != run.ExitFailed || !strings.Contains(out, "max_bytes 67108864 → 134217728") {
 		t.Errorf("checked with another size: code=%d %s", code, out)
@@ -95,6 +97,37 @@ func othersReports(t *testing.T, c *cluster) {
 	}
 }
 
+// photos takes a photo the way it goes: intake stores it, reporting reads,
+// finds and removes it.
+func photos(t *testing.T, c *cluster) {
+	t.Helper()
+	intake, _ := c.connect(t, "intake")
+	reporting, _ := c.connect(t, "reporting")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	sealed := make([]byte, 700<<10) // more than one chunk
+	if err := intake.PutPhoto(ctx, "r1.demo", sealed); err != nil {
+		t.Fatal(err)
+	}
+	if waiting, err := reporting.WaitingPhotos(ctx); err != nil || len(waiting) != 1 || waiting[0].Name != "r1.demo" {
+		t.Errorf("waiting=%v, %v", waiting, err)
+	}
+	if got, err := reporting.Photo(ctx, "r1.demo"); err != nil || len(got) != len(sealed) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	for range 2 { // the second finds nothing to do
+		if err := reporting.DropPhoto(ctx, "r1.demo"); err != nil {
+			t.Error(err)
+		}
+	}
+	if waiting, err := reporting.WaitingPhotos(ctx); err != nil || len(waiting) != 0 {
+		t.Errorf("waiting=%v, %v", waiting, err)
+	}
+	if _, err := reporting.Photo(ctx, "r1.demo"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a photo that was removed: %v", err)
+	}
+}
+
 // connect returns the bus of a user, and its connection.
 func (c *cluster) connect(t *testing.T, user string) (*bus.Bus, *nats.Conn) {
 	t.Helper()
@@ -153,19 +186,20 @@ func forbidden(t *testing.T, c *cluster) {
 			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.filed.r1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
 			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "$KV.onrecord_sign_ins.x", "_INBOX.reporting.x",
 			"$JS.API.CONSUMER.CREATE.KV_onrecord_sign_ins.mine", "$JS.API.STREAM.INFO.KV_onrecord_sign_ins",
+			"$JS.API.STREAM.PURGE.OBJ_onrecord_photos", "$JS.API.CONSUMER.CREATE.OBJ_onrecord_photos.mine",
 		}, everybody...), []string{">", "onrecord.>", "onrecord.v1.report.filed.*", "onrecord.v1.follow-up.status", "_INBOX.>", "_INBOX.reporting.>", "_INBOX.classifier.>", "$JS.ACK.>", "$KV.>"}},
 		{"classifier", append([]string{
 			"onrecord.v1.report.filed.r1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
 			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.RESET.REPORTS.classifier",
 			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.added.r1.a1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
-			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "_INBOX.intake.x",
+			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "_INBOX.intake.x", "$O.onrecord_photos.C.x", "$JS.API.DIRECT.GET.OBJ_onrecord_photos.$O.onrecord_photos.M.x",
 		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "_INBOX.intake.>", "$KV.>"}},
 		{"reporting", append([]string{
 			"onrecord.v1.report.filed.r1", "onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
 			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.classifier", "$JS.ACK.REPORTS.classifier.1.1.1.1.1",
 			"$KV.onrecord_follow_ups.x", "_INBOX.intake.x",
 		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "_INBOX.intake.>", "$KV.>"}},
-		{"admin", []string{"onrecord.v1.follow-up.status", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
+		{"admin", []string{"onrecord.v1.report.filed.r1", "onrecord.v1.report.classified.r1.m1", "onrecord.v1.follow-up.status", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
 			[]string{">", "onrecord.v1.report.>", "_INBOX.intake.>"}},
 	} {
 		t.Run(u.user, func(t *testing.T) {

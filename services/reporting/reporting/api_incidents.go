@@ -81,6 +81,7 @@ type incidentDetail struct {
 	Employer       string       `json:"employer,omitempty"`
 	WordsErased    bool         `json:"words_erased,omitempty"`
 	Words          []wordsItem  `json:"words"` // in the order of reports
+	Photos         []photoItem  `json:"photos"`
 	Reading        *readingItem `json:"reading"`
 	Timeline       []changeItem `json:"timeline"`
 }
@@ -189,8 +190,14 @@ func (s *Service) sendIncident(c *fiber.Ctx, i *incident.Incident) error {
 	if err != nil {
 		return err
 	}
+	photos, err := s.cases.Photos(c.UserContext(), i)
+	if err != nil {
+		return err
+	}
 	c.Set(fiber.HeaderETag, etag(i.Rev))
-	return c.JSON(detailOf(i, words, s.directory.Load()))
+	detail := detailOf(i, words, s.directory.Load())
+	detail.Photos = photoItems(photos)
+	return c.JSON(detail)
 }
 
 func detailOf(i *incident.Incident, words *casework.Words, sites *directory) incidentDetail {

@@ -53,6 +53,8 @@ func whatWasDone(c incident.Change) string {
 		return reporterSaid(c)
 	case incident.ActionContact:
 		return "The reporter changed who may know who they are"
+	case incident.ActionOriginal:
+		return "The original of photo " + c.To + " was opened"
 	case incident.ActionMessaged:
 		return "Message to the reporter"
 	case incident.ActionAsked:
@@ -61,8 +63,6 @@ func whatWasDone(c incident.Change) string {
 		return "Withdrawn by the reporter"
 	case incident.ActionUnreadable:
 		return "Arrived unreadable"
-	case incident.ActionErased:
-		return "Words erased"
 	}
 	return "Changed"
 }

@@ -25,6 +25,7 @@ type incidentPage struct {
 	NothingHappened      bool // a reporter says so
 	Title, Ref, Lede     string
 	Accounts             []account
+	Photos               []photoView
 	Marked               bool // some words are marked
 	Opinions             []opinionRow
 	Machine              *machineView
@@ -107,6 +108,10 @@ type formState struct {
 
 func (s *Service) renderIncident(c *fiber.Ctx, status int, i *incident.Incident, state formState, errs web.Errors) error {
 	words, readable := s.open(i)
+	photos, err := s.cases.Photos(c.UserContext(), i)
+	if err != nil {
+		return err
+	}
 	d := i.Dims()
 	sites := s.directory.Load()
 	page := incidentPage{
@@ -121,6 +126,7 @@ func (s *Service) renderIncident(c *fiber.Ctx, status int, i *incident.Incident,
 		MayClose: i.Status.IsOpen(), MayReopen: i.Status.IsClosed(),
 		Form: s.newForm(i, state, errs),
 	}
+	page.Photos = photosOf(i, photos, state, errs)
 	page.Accounts = accountsOf(i, words, readable)
 	for _, a := range page.Accounts {
 		for _, p := range a.Pieces {

@@ -33,6 +33,10 @@ func (s *Service) Routes() []web.Route {
 
 		{Method: get, Path: "/incidents/", Who: reps, Handler: s.listIncidents},
 		{Method: get, Path: "/incidents/:id", Who: reps, Handler: s.showIncident},
+		{Method: get, Path: "/incidents/:id/photos/:n", Who: reps, Handler: s.showPhoto},
+		{Method: post, Path: "/incidents/:id/photos/:n/original", Who: reps, Handler: s.openOriginal},
+		{Method: get, Path: "/api/v1/incidents/:id/photos/:n", Who: reps, Handler: s.showPhoto},
+		{Method: post, Path: "/api/v1/incidents/:id/photos/:n/original", Who: reps, Handler: s.openOriginalAPI},
 		{Method: get, Path: "/api/v1/incidents", Who: reps, Handler: s.listIncidentsAPI},
 		{Method: get, Path: "/api/v1/incidents/:id", Who: reps, Handler: s.getIncidentAPI},
 

@@ -4,6 +4,7 @@
 package filing
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strconv"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/intake/internal/photo"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
 )
 
@@ -20,6 +22,9 @@ type Filing struct {
 	incident.Report
 	Receipt receipt.Code // the zero Code when the phone brought none
 	SentAt  time.Time    // the phone's clock when it sent; zero when not said
+
+	Photos        [][]byte // as they came
+	KeepOriginals bool     // the photos as they came are kept as evidence
 
 	justNow bool              // it happened at the moment of sending, by the form's own word
 	unread  []fault.Field     // what could not be read at all
@@ -61,6 +66,13 @@ func (f *Filing) Digest(keys *seal.Keyring) []byte {
 			parts = append(parts, []byte(s))
 		}
 	}
+	if len(f.Photos) > 0 {
+		parts = append(parts, []byte("photos"), []byte(strconv.FormatBool(f.KeepOriginals)))
+		for _, raw := range f.Photos {
+			sum := sha256.Sum256(raw)
+			parts = append(parts, sum[:])
+		}
+	}
 	return keys.MAC("filed digest", parts...)
 }
 
@@ -83,7 +95,7 @@ func (f *Filing) CorrectClock(now time.Time) {
 // Validate returns nil, or a fault.Invalid error that names every field to
 // mend at once: those that could not be read and those that the domain
 // refuses, by the names and in the order of where they came from. A field
-// stands once, with its first message.
+// stands once, with its first message; "photo" for each that is too large.
 func (f *Filing) Validate(siteKnown func(id string) bool, now time.Time) error {
 	bad := slices.Clone(f.unread)
 	if err := f.Report.Validate(siteKnown, now); err != nil {
@@ -95,12 +107,13 @@ func (f *Filing) Validate(siteKnown func(id string) bool, now time.Time) error {
 	if f.PressedAt.After(now.Add(time.Hour)) {
 		bad = append(bad, fault.Wrong("pressed_at", "The moment it was pressed must be in the past."))
 	}
+	bad = append(bad, photo.Check(f.Photos)...)
 	var fields []fault.Field
 	for _, b := range bad {
 		if name, ok := f.names[b.Name]; ok {
 			b.Name = name
 		}
-		if !slices.ContainsFunc(fields, func(o fault.Field) bool { return o.Name == b.Name }) {
+		if b.Name == "photo" || !slices.ContainsFunc(fields, func(o fault.Field) bool { return o.Name == b.Name }) {
 			fields = append(fields, b)
 		}
 	}

@@ -36,11 +36,13 @@ type Form struct {
 	Language                             string // hidden: the page's
 	Person                               string // who wrote it, as the phone knows them; "" for nobody
 	Contact, ContactName, ContactDetails string
+	KeepOriginals                        string
+	photos                               [][]byte
 }
 
 // pageOrder is the order in which the page asks.
 var pageOrder = []string{"", "kind", "control", "manager_told", "exposure", "exposure_closeness", "channel", "target",
-	"site", "site_name", "when", "day", "time", "hurt", "narrative",
+	"site", "site_name", "when", "day", "time", "hurt", "narrative", "photo",
 	"filed_for", "people_affected", "days_unable", "employer", "contact"}
 
 // ReadForm takes the form's fields out of what a browser sent. Fields that the
@@ -57,7 +59,20 @@ func ReadForm(v url.Values) Form {
 		FiledFor: v.Get("filed_for"), Control: v.Get("control"), Told: v.Get("manager_told"),
 		Exposure: v.Get("exposure"), Closeness: v.Get("exposure_closeness"), Language: v.Get("language"), Person: v.Get("person"),
 		Contact: v.Get("contact"), ContactName: v.Get("contact_name"), ContactDetails: v.Get("contact_details"),
+		KeepOriginals: v.Get("keep_originals"),
 	}
+}
+
+// ReadMultipartForm is ReadForm for a form that was sent with photos.
+func ReadMultipartForm(body []byte, boundary string) (Form, error) {
+	v := make(url.Values)
+	photos, err := eachPart(body, boundary, func(name string, content []byte) error {
+		v.Add(name, string(content))
+		return nil
+	})
+	form := ReadForm(v)
+	form.photos = photos
+	return form, err
 }
 
 // FromForm reads a filled form. Dates and times are the United Kingdom's; now
@@ -85,8 +100,10 @@ func FromForm(form Form, now time.Time) *Filing {
 			Language:    form.Language,
 			FormVersion: form.Version,
 		},
-		names: map[string]string{"id": "", "receipt": "", "pressed_at": "", "occurred_precision": "", "language": "", "form_version": "", "occurred_at": "when"},
-		order: pageOrder,
+		Photos:        form.photos,
+		KeepOriginals: form.KeepOriginals != "",
+		names:         map[string]string{"id": "", "receipt": "", "pressed_at": "", "occurred_precision": "", "language": "", "form_version": "", "occurred_at": "when"},
+		order:         pageOrder,
 	}
 	f.Normalise()
 	f.readWhere()

@@ -61,8 +61,9 @@ func FromJSON(body []byte) (*Filing, error) {
 			Language:    r.text("language"),
 			FormVersion: r.text("form_version"),
 		},
-		Receipt: r.receipt("receipt"),
-		SentAt:  r.instant("sent_at"),
+		Receipt:       r.receipt("receipt"),
+		SentAt:        r.instant("sent_at"),
+		KeepOriginals: r.flag("keep_originals"),
 	}
 	f.OccurredAt = r.occurred("occurred_at", f.Precision)
 	r.refuseTheRest()
@@ -72,41 +73,65 @@ func FromJSON(body []byte) (*Filing, error) {
 }
 
 // FromMultipart reads a report from the part named "report" of a
-// multipart/form-data body. Photos are refused in words rather than dropped:
-// they are not taken yet.
+// multipart/form-data body, and its photos from the parts named "photo".
 func FromMultipart(body []byte, boundary string) (*Filing, error) {
-	unreadable := fault.New(fault.Malformed, "malformed", "The parts of the body could not be read.")
 	var f *Filing
 	var refused []fault.Field
-	parts := multipart.NewReader(bytes.NewReader(body), boundary)
-	for {
-		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			break
+	photos, err := eachPart(body, boundary, func(name string, content []byte) error {
+		if name != "report" || f != nil {
+			refused = append(refused, fault.Field{Name: shorten(name), Message: "Send one part named “report”, holding the report as JSON, and photos as parts named “photo”."})
+			return nil
 		}
-		if err != nil {
-			return nil, unreadable.Because(err)
-		}
-		switch name := part.FormName(); {
-		case name == "photo":
-			refused = append(refused, fault.Field{Name: "photo", Message: "Photos are not taken yet. Send the report without them."})
-		case name != "report" || f != nil:
-			refused = append(refused, fault.Field{Name: shorten(name), Message: "Send one part named “report”, holding the report as JSON."})
-		default:
-			content, err := io.ReadAll(io.LimitReader(part, MaxJSON+1))
-			if err != nil {
-				return nil, unreadable.Because(err)
-			}
-			if f, err = FromJSON(content); err != nil {
-				return nil, err
-			}
-		}
+		var err error
+		f, err = FromJSON(content)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	if f == nil {
 		return nil, fault.InvalidFields(append(refused, fault.Field{Name: "report", Message: "There is no part named “report”."}))
 	}
+	f.Photos = photos
 	f.unread = append(f.unread, refused...)
 	return f, nil
+}
+
+// maxParts bounds the parts of a body: the form has fewer.
+const maxParts = 100
+
+// eachPart calls field for each part that is no photo, and returns the photos.
+// An empty part named "photo" with no file name is what a browser sends where
+// none was chosen.
+func eachPart(body []byte, boundary string, field func(name string, content []byte) error) (photos [][]byte, err error) {
+	unreadable := fault.New(fault.Malformed, "malformed", "The parts of the body could not be read.")
+	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	for range maxParts {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return photos, nil
+		}
+		if err != nil {
+			return nil, unreadable.Because(err)
+		}
+		most := int64(MaxJSON)
+		if part.FormName() == "photo" {
+			most = int64(len(body))
+		}
+		content, err := io.ReadAll(io.LimitReader(part, most+1))
+		if err != nil {
+			return nil, unreadable.Because(err)
+		}
+		switch {
+		case part.FormName() != "photo":
+			if err := field(part.FormName(), content); err != nil {
+				return nil, err
+			}
+		case len(content) > 0 || part.FileName() != "":
+			photos = append(photos, content)
+		}
+	}
+	return nil, unreadable
 }
 
 // object reads one JSON object and nothing after it. encoding/json alone would
@@ -212,6 +237,12 @@ func (r *reader) text(name string) string {
 	var s string
 	r.into(name, &s, "text")
 	return s
+}
+
+func (r *reader) flag(name string) bool {
+	var v bool
+	r.into(name, &v, "true or false")
+	return v
 }
 
 func (r *reader) integer(name string) *int {

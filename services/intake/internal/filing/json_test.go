@@ -225,12 +225,15 @@ func TestMultipart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := names(f.Validate(siteKnown, testNow)), []string{"photo", "extra", "site_name"}; !slices.Equal(got, want) {
+	if len(f.Photos) != 1 || string(f.Photos[0]) != "JPEG" {
+		t.Errorf("photos=%q", f.Photos)
+	}
+	if got, want := names(f.Validate(siteKnown, testNow)), []string{"extra", "site_name"}; !slices.Equal(got, want) {
 		t.Errorf("fields=%v, want %v: nothing may be dropped in silence", got, want)
 	}
 
 	body, boundary = parts(t, "photo", "JPEG")
-	if _, err = FromMultipart(body, boundary); !slices.Equal(names(err), []string{"photo", "report"}) {
+	if _, err = FromMultipart(body, boundary); !slices.Equal(names(err), []string{"report"}) {
 		t.Errorf("without a report: %v", err)
 	}
 	if _, err = FromMultipart([]byte("--x\r\nnonsense"), "x"); fault.KindOf(err) != fault.Malformed {

@@ -215,6 +215,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		pattern, _, _ := strings.Cut(path, "?")
 		if parts := strings.Split(pattern, "/"); len(parts) > 4 && parts[3] == "incidents" {
 			parts[4] = "{id}"
+			if len(parts) > 6 {
+				parts[6] = "{n}"
+			}
 			pattern = strings.Join(parts, "/")
 		}
 		d.check(method, pattern, body, res)
@@ -302,6 +305,33 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	ask("GET", one, "", 401)
 	ask("GET", one, "", 403, manager...)
 	ask("GET", one, "", 404, south...)
+
+	// Photos.
+	body, contentType := withPhotos(t, map[string]string{"report": report(map[string]any{"keep_originals": true, "site": "demo-south"})}, demoPhoto(t, "demo"))
+	ask("POST", reports, body, 201, "Content-Type", contentType)
+	pictured := ""
+	k.eventually(func() error {
+		for _, i := range k.incidents(rep) {
+			if strings.Contains(k.call("GET", list+"/"+i.ID, "", rep...).Body, `"original":{`) {
+				pictured = list + "/" + i.ID
+				return nil
+			}
+		}
+		return errors.New("no incident has the photo")
+	})
+	ask("GET", pictured, "", 200, rep...)
+	photo, why := pictured+"/photos/1", `{"reason":"Demo: the police asked."}`
+	ask("GET", photo, "", 200, rep...)
+	ask("GET", photo, "", 401)
+	ask("GET", photo, "", 403, manager...)
+	ask("GET", one+"/photos/1", "", 404, rep...)
+	ask("POST", photo+"/original", why, 200, rep...)
+	ask("POST", photo+"/original", `{"reason":""}`, 422, rep...)
+	ask("POST", photo+"/original", `{"`, 400, rep...)
+	ask("POST", photo+"/original", why, 415, append([]string{"Content-Type", "text/plain"}, rep...)...)
+	ask("POST", photo+"/original", why, 401)
+	ask("POST", photo+"/original", why, 403, manager...)
+	ask("POST", one+"/photos/1/original", why, 404, rep...)
 
 	// What a rep does, from new to closed and open again.
 	change := func(action, body string, want int, headers ...string) {

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +18,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/embedded"
-	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/run"
-	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/classifier/classifier"
 	"github.com/onrecord/onrecord/services/intake/intake"
@@ -40,7 +37,6 @@ type Config struct {
 	Secure         bool   // served over TLS
 	TrustedProxies []string
 	AcceptLoss     bool // begin although the store or the stream is gone, with what is left
-	Backups        Backups
 	Log            *slog.Logger
 	Now            func() time.Time
 }
@@ -49,9 +45,6 @@ type Config struct {
 type Program struct {
 	cfg        Config
 	dir        *datadir.Dir
-	ring       *seal.Keyring
-	opened     time.Time
-	backingUp  sync.Mutex // one backup at a time
 	stream     *embedded.Server
 	conn       *nats.Conn
 	bus        *bus.Bus
@@ -79,7 +72,6 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	failpoint.Hit(failpoint.BootKey)
 	lost, err := p.lostParts()
 	if err != nil {
 		return nil, err
@@ -88,20 +80,17 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.ring, p.opened = ring, time.Now()
-	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream"))})
+	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream")), MaxStore: cfg.MaxStore})
 	if err != nil {
 		return nil, err
 	}
-	failpoint.Hit(failpoint.BootStream)
 	if p.conn, err = p.stream.Connect("onrecord"); err != nil {
 		return nil, err
 	}
 	if p.bus, err = bus.New(p.conn, cfg.Log); err != nil {
 		return nil, err
 	}
-	known := p.truncated(ctx)
-	if err = p.applyTopology(ctx); err != nil {
+	if err = p.bus.Apply(ctx, bus.Settings{Replicas: 1, MaxBytes: cfg.MaxStore / 2}); err != nil {
 		return nil, err
 	}
 	if err := p.stream.StageInMemory(bus.StreamReports); err == nil {
@@ -117,15 +106,13 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err = p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
 		return nil, err
 	}
-	failpoint.Hit(failpoint.BootTopology)
 	p.reporting, err = reporting.New(ctx, reporting.Config{
 		Database: p.dir.Database(), Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now,
-		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true, Known: known,
+		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true,
 	})
 	if err != nil {
 		return nil, unusable(err)
 	}
-	failpoint.Hit(failpoint.BootStore)
 	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, Reader: p.reader()})
 	if err != nil {
 		return nil, err
@@ -196,6 +183,11 @@ func (p *Program) Paths() (data, key string) {
 // SetupToken returns the one-time token that creates the first administrator,
 // or "" when there is one already.
 func (p *Program) SetupToken(ctx context.Context) (string, error) { return p.reporting.SetupToken(ctx) }
+
+// WaitingPhotos returns the photos that reporting has not taken over yet.
+func (p *Program) WaitingPhotos(ctx context.Context) ([]bus.WaitingPhoto, error) {
+	return p.bus.WaitingPhotos(ctx)
+}
 
 // Check returns nil when every part works, or an error naming the one that does not.
 func (p *Program) Check(ctx context.Context) error {
@@ -272,17 +264,13 @@ func (p *Program) atWork(ctx context.Context, do func(context.Context) error) er
 }
 
 func (p *Program) parts() []run.Part {
-	parts := []run.Part{
+	return []run.Part{
 		{Name: "intake", Run: p.intake.Run},
 		{Name: "classifier", Run: p.classifier.Run},
 		{Name: "reporting", Run: p.reporting.Run},
 		{Name: "stream", Run: p.watchStream},
 		{Name: "disk", Run: p.watchDisk},
 	}
-	if p.cfg.Backups.Dir != "" {
-		parts = append([]run.Part{{Name: "backups", Run: p.keepBackups}}, parts...)
-	}
-	return parts
 }
 
 // watchStream ends the program once the stream can no longer write. The

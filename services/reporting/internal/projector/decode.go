@@ -36,6 +36,8 @@ type filed struct {
 	report      incident.Report
 	receiptHash []byte
 	words       []byte // ReportWords as they were sealed; nil when there are none
+	photos      []photo
+	wrappedKey  []byte // opens the photos
 }
 
 // added is what the holder of the receipt added.
@@ -78,7 +80,10 @@ func (dec decoder) decode(d bus.Delivery) (event, error) {
 	switch kind {
 	case bus.TypeFiled:
 		about = env.GetReportFiled().GetReportId()
-		ev.filed, err = dec.filed(env.GetReportFiled())
+		if ev.filed, err = dec.filed(env.GetReportFiled()); err == nil {
+			ev.filed.photos, err = dec.photos(env.GetReportFiled(), ev.at)
+			ev.filed.wrappedKey = env.GetReportFiled().GetWrappedKey()
+		}
 	case bus.TypeClassified:
 		about = env.GetReportClassified().GetReportId()
 		ev.reading, err = reading(env.GetReportClassified(), ev.at)

@@ -13,12 +13,12 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/onrecord/onrecord/pkg/bus"
-	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/reporting/internal/fold"
@@ -83,14 +83,12 @@ func New(c Config) *Projector {
 // error only when it cannot begin.
 func (p *Projector) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	swept := make(chan struct{})
-	go func() {
-		defer close(swept)
-		p.sweep(ctx)
-	}()
+	var swept sync.WaitGroup
+	swept.Go(func() { p.sweep(ctx) })
+	swept.Go(func() { p.sweepPhotos(ctx) })
 	err := p.bus.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: batchSize, Every: batchEvery, Handle: p.Handle, Quarantine: p.Quarantine})
 	stop()
-	<-swept
+	swept.Wait()
 	return err
 }
 
@@ -115,7 +113,6 @@ func (p *Projector) sweep(ctx context.Context) {
 // Handle commits a batch and returns one error per delivery. What can never
 // be read is a bus.Poison; anything else is to be tried again. Run calls it.
 func (p *Projector) Handle(ctx context.Context, batch []bus.Delivery) []error {
-	failpoint.Hit(failpoint.ApplyBefore)
 	began := time.Now()
 	errs := make([]error, len(batch))
 	var events []event
@@ -129,6 +126,9 @@ func (p *Projector) Handle(ctx context.Context, batch []bus.Delivery) []error {
 		events, at = append(events, ev), append(at, n)
 	}
 	for n, err := range p.commit(ctx, events) {
+		if f := events[n].filed; f != nil && err == nil {
+			err = p.takePhotos(ctx, f)
+		}
 		errs[at[n]] = err
 	}
 	batchSeconds.UpdateDuration(began)
@@ -182,9 +182,6 @@ func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 	}
 	for n, ev := range events {
 		eventsTotal(ev.kind, string(outcomes[n])).Inc()
-		if outcomes[n] == erased {
-			p.forgetAgain(ctx, ev.reportID)
-		}
 		if ev.kind == bus.TypeFiled && outcomes[n] == applied {
 			visibleSeconds.Update(p.now().Sub(ev.At).Seconds())
 		}

@@ -90,6 +90,11 @@ func (p *Projector) Replay(ctx context.Context, subject string) error {
 	if err := p.apply(ctx, []event{ev}); err != nil {
 		return err
 	}
+	if ev.filed != nil {
+		if err := p.takePhotos(ctx, ev.filed); err != nil {
+			return err
+		}
+	}
 	q.ReplayedAt = milliseconds(p.now())
 	return p.store.PutQuarantined(ctx, q)
 }

@@ -1,0 +1,131 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+// ObjectsPhotos is the object store in which sealed photos wait for reporting.
+const ObjectsPhotos = "onrecord_photos"
+
+// photoChunk is how much of a photo is one message: most are two writes to
+// disk, and none is larger than a server takes.
+const photoChunk = 512 << 10
+
+func photosConfig(s Settings) jetstream.ObjectStoreConfig {
+	return jetstream.ObjectStoreConfig{
+		Bucket:      ObjectsPhotos,
+		Description: "Sealed photos of reports, until reporting has them",
+		Storage:     jetstream.FileStorage,
+		MaxBytes:    s.MaxBytes / 2,
+		Replicas:    s.replicas(),
+	}
+}
+
+// PutPhoto stores a sealed photo under a name not used before, and returns once
+// it is on disk. Otherwise it returns fault.Unavailable, and whatever was
+// stored of it is an orphan.
+func (b *Bus) PutPhoto(ctx context.Context, name string, sealed []byte) error {
+	photos, err := b.photos(ctx)
+	if err == nil {
+		_, err = photos.Put(ctx, jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: photoChunk}}, bytes.NewReader(sealed))
+	}
+	if err != nil {
+		return unavailable.Because(fmt.Errorf("photo: %w", err))
+	}
+	return nil
+}
+
+// Photo returns a stored photo, or fault.NotFound.
+func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
+	photos, err := b.photos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	object, err := photos.Get(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, fault.New(fault.NotFound, "not_found", "There is no such photo.").Because(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("photo: %w", err)
+	}
+	sealed, err := io.ReadAll(object)
+	if err = errors.Join(err, object.Close()); err != nil {
+		return nil, fmt.Errorf("photo: %w", err)
+	}
+	return sealed, nil
+}
+
+// DropPhoto removes a photo and every trace of it. One that is gone is no error.
+func (b *Bus) DropPhoto(ctx context.Context, name string) error {
+	photos, err := b.photos(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := photos.GetInfo(ctx, name, jetstream.GetObjectInfoShowDeleted())
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("photo: %w", err)
+	}
+	stream, err := b.js.Stream(ctx, "OBJ_"+ObjectsPhotos)
+	if err != nil {
+		return fmt.Errorf("photo: %w", err)
+	}
+	for _, subject := range []string{"C." + info.NUID, "M." + base64.URLEncoding.EncodeToString([]byte(name))} {
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+ObjectsPhotos+"."+subject)); err != nil {
+			return fmt.Errorf("photo: %w", err)
+		}
+	}
+	return nil
+}
+
+// WaitingPhoto is a photo that reporting has not taken over.
+type WaitingPhoto struct {
+	Name string
+	At   time.Time // when it was stored
+}
+
+// WaitingPhotos returns every photo in the object store.
+func (b *Bus) WaitingPhotos(ctx context.Context) ([]WaitingPhoto, error) {
+	photos, err := b.photos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := photos.List(ctx)
+	if errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("photos: %w", err)
+	}
+	waiting := make([]WaitingPhoto, len(list))
+	for n, o := range list {
+		waiting[n] = WaitingPhoto{o.Name, o.ModTime}
+	}
+	return waiting, nil
+}
+
+// photos returns the object store, asking the server for it once.
+func (b *Bus) photos(ctx context.Context) (jetstream.ObjectStore, error) {
+	const key = "objects " + ObjectsPhotos
+	if kept, ok := b.buckets.Load(key); ok {
+		return kept.(jetstream.ObjectStore), nil
+	}
+	store, err := b.js.ObjectStore(ctx, ObjectsPhotos)
+	if err != nil {
+		return nil, fmt.Errorf("object store %s: %w", ObjectsPhotos, err)
+	}
+	b.buckets.Store(key, store)
+	return store, nil
+}
