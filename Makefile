@@ -28,16 +28,25 @@ demo: assets ## Start it on a fresh directory with two years of demo incidents
 .PHONY: run-services
 run-services: build ## Start the three services by themselves, with NATS and a stand-in for MongoDB
 	GOWORK=off go -C $(FERRETDB) build -tags ferretdb_no_postgresql -o $(CURDIR)/bin/ferretdb .
-	go run ./deployments/local $(ARGS)
+	go build -o bin/run-services ./deployments/local
+	exec bin/run-services $(ARGS)
 
 .PHONY: build
 build: assets ## Build bin/onrecord, bin/intake, bin/classifier and bin/reporting
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./services/onrecord ./services/intake ./services/classifier ./services/reporting
 
 .PHONY: test
-test: assets browser ## Install what the tests need and run all of them (under 15 minutes on two cores)
+test: assets browser tools ## Install what the tests need and run all of them (under 15 minutes on two cores)
 	go test -race -shuffle=on -timeout 14m work
 	GOWORK=off go -C $(CHECK) test -timeout 5m ./...
+
+CASE ?=
+SEED ?= 0
+RUNS ?= 10
+
+.PHONY: faults
+faults: assets ## Break the program in every way and print a table (CASE=R4 SEED=7 RUNS=50 for one)
+	go test -count=1 -timeout 0 -v ./services/onrecord/faults -args -case '$(CASE)' -seed $(SEED) -runs $(RUNS)
 
 .PHONY: bench
 bench: assets ## Run the benchmarks that stand beside the code
@@ -99,6 +108,10 @@ $(FRONTEND)/node_modules/.installed: $(FRONTEND)/package.json $(FRONTEND)/packag
 .PHONY: browser
 browser: ## Install Chromium through the system's packages, where it may
 	@.ci/browser
+
+.PHONY: tools
+tools: ## Install what the fault tests need through the system's packages, where it may
+	@.ci/tools
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -36,7 +36,7 @@ func main() {
 	err := start(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "local:", err)
+		fmt.Fprintln(os.Stderr, "run-services:", err)
 		os.Exit(run.ExitFailed)
 	}
 }
@@ -54,7 +54,7 @@ type parts struct {
 
 // start runs everything until ctx is done or a part ends by itself.
 func start(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	f := pflag.NewFlagSet("local", pflag.ContinueOnError)
+	f := pflag.NewFlagSet("run-services", pflag.ContinueOnError)
 	f.SetOutput(stderr)
 	listen := f.String("listen", "localhost:8080", "`address` for people")
 	dir := f.String("data-dir", "data-services", "`directory` of everything that is kept, the parts’ logs too")
@@ -77,6 +77,9 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	site, err := p.startAll(ctx)
+	if ctx.Err() != nil { // told to stop before all of it ran
+		return nil
+	}
 	if err != nil {
 		return err
 	}

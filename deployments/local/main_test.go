@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -266,6 +267,36 @@ func TestAPartThatEndsEndsAllAndIsNamed(t *testing.T) {
 	}
 	if left := processes(t); len(left) > 0 {
 		t.Errorf("parts are left running: %v", left)
+	}
+}
+
+// Every path that a service's table of routes names is sent to that service.
+func TestTheProxySendsEveryRouteToTheServiceThatServesIt(t *testing.T) {
+	var where site
+	for name, address := range map[string]*string{"intake": &where.intake, "reporting": &where.reporting} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s for %s", name, r.Header.Get("X-Forwarded-For"))
+		}))
+		t.Cleanup(s.Close)
+		*address = s.Listener.Addr().String()
+	}
+	proxy := newProxy(where)
+	walked := 0
+	for _, service := range []string{"intake", "reporting"} {
+		table, err := os.ReadFile(filepath.Join("..", "..", "services", service, service, "routes.go"))
+		must(t, err)
+		for _, path := range regexp.MustCompile(`"(/[^"\s]*)"`).FindAllStringSubmatch(string(table), -1) {
+			walked++
+			r := httptest.NewRequest(http.MethodGet, path[1], nil)
+			r.Header.Set("X-Forwarded-For", "203.0.113.9") // of nobody's choosing
+			w := httptest.NewRecorder()
+			if proxy.ServeHTTP(w, r); w.Body.String() != service+" for 192.0.2.1" {
+				t.Errorf("%s: answered by %s", path[1], w.Body)
+			}
+		}
+	}
+	if walked < 30 {
+		t.Errorf("only %d routes were found: the test looks in the wrong place", walked)
 	}
 }
 

@@ -63,7 +63,7 @@ func open(t *testing.T, dir string) (*bus.Bus, *nats.Conn, func()) {
 
 func openServer(t *testing.T, dir string) (*bus.Bus, *nats.Conn, *embedded.Server) {
 	t.Helper()
-	srv, err := embedded.Start(embedded.Options{Dir: dir, Key: "test", MaxStore: 1 << 30})
+	srv, err := embedded.Start(embedded.Options{Dir: dir, Key: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +217,9 @@ func TestNothingIsSkippedAfterTheStreamLostItsEnd(t *testing.T) {
 	}
 	b, _, stop = open(t, dir)
 	defer stop()
+	if err := b.Check(t.Context(), bus.Need{Consumer: bus.ConsumerReporting}); err == nil || !strings.Contains(err.Error(), "lost its end") {
+		t.Errorf("err=%v, want that the stream lost its end", err)
+	}
 	if err := b.Apply(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}

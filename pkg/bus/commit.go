@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"github.com/onrecord/onrecord/pkg/failpoint"
 )
 
 // Group commit: whoever publishes while nobody else does is published at once.
@@ -201,7 +203,9 @@ func (c *commit) settle(err error) {
 
 // publishOne stores one event by itself.
 func (b *Bus) publishOne(ctx context.Context, c *commit) error {
+	failpoint.Hit(failpoint.PublishBefore)
 	ack, err := b.js.PublishMsg(ctx, c.message(), jetstream.WithExpectStream(StreamReports))
+	failpoint.Hit(failpoint.PublishAfter)
 	if isDuplicate(err) {
 		c.ack.Duplicate = true
 		return nil
@@ -235,7 +239,9 @@ func (b *Bus) publishBatch(ctx context.Context, events []*commit) error {
 			continue
 		}
 		msg.Header.Set("Nats-Batch-Commit", "1")
+		failpoint.Hit(failpoint.BatchStaged)
 		reply, err := b.nc.RequestMsgWithContext(ctx, msg)
+		failpoint.Hit(failpoint.BatchAfter)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/onrecord/onrecord/pkg/failpoint"
 )
 
 // Delivery is an event handed to a consumer, at least once and in any order.
@@ -262,6 +264,8 @@ func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Deliver
 	}
 	if err == nil {
 		count("acked")
+		failpoint.Hit(failpoint.AckBefore)
+		defer failpoint.Hit(failpoint.AckAfter)
 		if aerr := m.DoubleAck(ctx); aerr != nil { // it will come again; handlers are idempotent
 			b.log.Warn("acknowledgement not confirmed", "consumer", c.Name, "seq", d.Seq, "error", aerr)
 		}

@@ -90,7 +90,7 @@ func (b *Bus) stands(ctx context.Context, n Need) (jetstream.Stream, error) {
 		return nil, fmt.Errorf("stream %s: it has other settings than this version needs: %s", StreamReports, strings.Join(differ, "; "))
 	}
 	if n.Consumer != "" {
-		if _, err := stream.Consumer(ctx, n.Consumer); err != nil {
+		if err := notAhead(ctx, stream, n.Consumer); err != nil {
 			return nil, fmt.Errorf("consumer %s: %w", n.Consumer, inWords(err))
 		}
 	}
@@ -105,6 +105,25 @@ func (b *Bus) stands(ctx context.Context, n Need) (jetstream.Stream, error) {
 		}
 	}
 	return stream, nil
+}
+
+// notAhead returns nil while a consumer has handed out no more than the stream
+// holds: of one that is ahead new events would be skipped.
+func notAhead(ctx context.Context, stream jetstream.Stream, name string) error {
+	c, err := stream.Consumer(ctx, name)
+	if err != nil {
+		return err
+	}
+	delivered := c.CachedInfo().Delivered.Stream
+	if delivered <= stream.CachedInfo().State.LastSeq {
+		return nil
+	}
+	info, err := stream.Info(ctx) // it may have gone on meanwhile
+	if err == nil && delivered > info.State.LastSeq {
+		err = fmt.Errorf("it has handed out up to %d and the stream ends at %d: the stream lost its end, and new reports would be skipped; "+
+			"“onrecord admin streams apply” replays it, and nothing is counted twice", delivered, info.State.LastSeq)
+	}
+	return err
 }
 
 // inWords says what an answer of JetStream means to an operator.

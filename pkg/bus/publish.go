@@ -152,6 +152,9 @@ func (b *Bus) WatchDirectory(ctx context.Context, changed func(data []byte)) err
 	}
 }
 
+// tailIdle is how long a look at what is there may take between two events.
+const tailIdle = 15 * time.Second
+
 // Tail calls fn with events of the stream in order: the last of those already
 // there, all of them when last is 0, and with follow also every new one until
 // ctx is done. It is for people who look; it remembers and acknowledges nothing.
@@ -165,9 +168,16 @@ func (b *Bus) Tail(ctx context.Context, last int, follow bool, fn func(Stored) e
 	if last > 0 && state.LastSeq > uint64(last) {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, state.LastSeq-uint64(last)+1
 	}
-	err = b.each(ctx, cfg, follow, fn)
-	if ctx.Err() != nil {
+	idle := time.Duration(0)
+	if !follow {
+		idle = tailIdle
+	}
+	err = b.each(ctx, cfg, idle, fn)
+	switch {
+	case ctx.Err() != nil:
 		return nil // whoever looked went away
+	case errors.Is(err, errIdle):
+		return unavailable.Because(err)
 	}
 	return err
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -15,6 +17,8 @@ type Health struct {
 	Created           time.Time // when the stream was made
 	FirstSeq, LastSeq uint64
 	Messages          uint64
+	Damaged           int // events that the server could not read when it started, and gave up
+	Deleted           int // events between the first and the last that are gone, for whatever reason
 	Bytes, MaxBytes   int64
 	Settings          error // nil while they are those of this version; else each that differs
 	Consumers         []ConsumerHealth
@@ -44,9 +48,12 @@ func (b *Bus) Health(ctx context.Context) (Health, error) {
 	}
 	info := stream.CachedInfo()
 	h := Health{
-		Created: info.Created, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Messages: info.State.Msgs,
+		Created: info.Created, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq, Messages: info.State.Msgs, Deleted: info.State.NumDeleted,
 		Bytes: int64(info.State.Bytes), MaxBytes: info.Config.MaxBytes,
 		Settings: sameStream(info.Config),
+	}
+	if info.State.Lost != nil {
+		h.Damaged = len(info.State.Lost.Msgs)
 	}
 	for _, want := range consumerConfigs() {
 		c := ConsumerHealth{Name: want.Durable}
@@ -95,6 +102,17 @@ func sameConsumer(want, got jetstream.ConsumerConfig) error {
 	return errors.Join(wrong...)
 }
 
+// errConsumerStore is JetStream's answer when a consumer's state on disk cannot
+// be read.
+const errConsumerStore = jetstream.ErrorCode(10012)
+
+// IsDamagedConsumer reports whether an error of Apply says that the state of a
+// consumer on disk is damaged.
+func IsDamagedConsumer(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errConsumerStore
+}
+
 // Place is where an event stands in the stream, without what it holds.
 type Place struct {
 	Subject string
@@ -104,29 +122,92 @@ type Place struct {
 
 // Walk calls fn with the place of each event up to sequence last, in order, in
 // memory that does not grow with the stream. It stops at fn's first error and
-// returns it.
-func (b *Bus) Walk(ctx context.Context, last uint64, fn func(Place) error) error {
-	return b.each(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, HeadersOnly: true}, false,
-		func(e Stored) error {
+// returns it. Events that are there and cannot be read, as on a failing disk,
+// are passed over and counted: so does the server with those that it hands to
+// the consumers, and tells nobody.
+func (b *Bus) Walk(ctx context.Context, last uint64, fn func(Place) error) (unreadable int, err error) {
+	h, err := b.Health(ctx)
+	if err != nil {
+		return 0, err
+	}
+	next, last := h.FirstSeq, min(last, h.LastSeq)
+	stopped := false
+	pass := func(to uint64) error {
+		n, err := b.countUnreadable(ctx, next, to)
+		unreadable, next = unreadable+n, to
+		return err
+	}
+	for next <= last && h.Messages > 0 {
+		cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next, HeadersOnly: true}
+		err := b.each(ctx, cfg, walkIdle, func(e Stored) error {
+			if err := pass(min(e.Seq, last+1)); err != nil {
+				return err
+			}
 			if e.Seq > last {
 				return errStop
 			}
-			return fn(Place{e.Subject, e.Seq, e.At})
+			next = e.Seq + 1
+			err := fn(Place{e.Subject, e.Seq, e.At})
+			stopped = errors.Is(err, errStop)
+			if err != nil || next <= last {
+				return err
+			}
+			return errStop
 		})
+		if err != nil && !errors.Is(err, errIdle) {
+			return unreadable, err
+		}
+		if stopped {
+			return unreadable, nil
+		}
+		if next <= last { // nothing that can be read is left
+			return unreadable, pass(last + 1)
+		}
+	}
+	return unreadable, nil
 }
 
-// errStop ends each without an error.
-var errStop = errors.New("stop")
+// walkIdle is how long the server may give nothing before that is taken for
+// the end of what can be read.
+const walkIdle = 3 * time.Second
 
-// each calls fn with the events that an ordered consumer hands out: those
-// already there, and with follow every new one, until ctx is done.
-func (b *Bus) each(ctx context.Context, cfg jetstream.OrderedConsumerConfig, follow bool, fn func(Stored) error) error {
+// countUnreadable returns how many events from one sequence up to another, not
+// included, are neither to be read nor deleted.
+func (b *Bus) countUnreadable(ctx context.Context, from, to uint64) (n int, err error) {
+	if from >= to {
+		return 0, nil
+	}
+	stream, err := b.js.Stream(ctx, StreamReports)
+	if err != nil {
+		return 0, unavailable.Because(err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return 0, unavailable.Because(err)
+	}
+	for seq := max(from, info.State.FirstSeq); seq < to; seq++ {
+		if !slices.Contains(info.State.Deleted, seq) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+var (
+	errStop = errors.New("stop") // ends each without an error
+	errIdle = errors.New("the server gives nothing")
+)
+
+// each calls fn with the events that an ordered consumer hands out. With idle
+// it ends after those already there, or with errIdle when the server gives none
+// for so long; with 0 it goes on with every new one until ctx is done.
+func (b *Bus) each(ctx context.Context, cfg jetstream.OrderedConsumerConfig, idle time.Duration, fn func(Stored) error) error {
 	stream, err := b.js.Stream(ctx, StreamReports)
 	if err != nil {
 		return unavailable.Because(err)
 	}
 	left := stream.CachedInfo().State.Msgs
-	if left == 0 && !follow {
+	if left == 0 && idle > 0 {
 		return nil
 	}
 	cons, err := stream.OrderedConsumer(ctx, cfg)
@@ -140,12 +221,18 @@ func (b *Bus) each(ctx context.Context, cfg jetstream.OrderedConsumerConfig, fol
 	stop := context.AfterFunc(ctx, msgs.Stop)
 	defer stop()
 	defer msgs.Stop()
-	for follow || left > 0 {
-		m, err := msgs.Next()
-		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+	var most []jetstream.NextOpt
+	if idle > 0 {
+		most = append(most, jetstream.NextMaxWait(idle))
+	}
+	for idle == 0 || left > 0 {
+		m, err := msgs.Next(most...)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
 			return ctx.Err()
-		}
-		if err != nil {
+		case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+			return errIdle
+		case err != nil:
 			return unavailable.Because(err)
 		}
 		meta, err := m.Metadata()

@@ -178,6 +178,7 @@ const (
 	ActionAsked        Action = "asked"                // the reporter a question
 	ActionOriginal     Action = "original_opened"      // of the photo whose number is To
 	ActionUnreadable   Action = "unreadable"
+	ActionErased       Action = "erased"
 )
 
 // RoleReporter is the Role of whoever holds a report's receipt.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -76,12 +77,43 @@ func askReady(ctx context.Context, address string) (string, error) {
 	return string(answer), err
 }
 
-// plain keeps answers out of caches and away from what browsers guess.
+// Terse is a check for those who are not the operator: it says that something
+// is wrong, and not what.
+func Terse(ready func(ctx context.Context) error) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		if err := ready(ctx); err != nil {
+			return errors.New("the operator’s address says why")
+		}
+		return nil
+	}
+}
+
+// plain keeps answers out of caches, away from what browsers guess, and from
+// web pages that this machine's browser shows under a name that leads here.
 func plain(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fromHere(r.RemoteAddr) && !namesHere(r.Host) {
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		h.ServeHTTP(w, r)
 	})
+}
+
+func fromHere(remote string) bool {
+	from, err := netip.ParseAddrPort(remote)
+	return err == nil && from.Addr().Unmap().IsLoopback()
+}
+
+// namesHere reports whether a Host header is an address, or this machine's name
+// for itself.
+func namesHere(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil
 }

@@ -133,6 +133,15 @@ func TestAServiceReadsItsFileAndAnswersItsOperator(t *testing.T) {
 			if code, _ := get("/"); code != http.StatusNotFound {
 				t.Errorf("/=%d", code)
 			}
+			req, err := http.NewRequest("GET", "http://"+p.operator.Addr().String()+"/metrics", nil)
+			if err != nil {
+				t.Error(err)
+				return nil
+			}
+			req.Host = "rebound.example"
+			if res, err := http.DefaultClient.Do(req); err != nil || res.StatusCode != http.StatusNotFound {
+				t.Errorf("asked by a page of another site: %v %v", res, err)
+			}
 			stop()
 			<-ctx.Done()
 			return nil
@@ -152,6 +161,16 @@ func TestAskingNobodyIsNotReady(t *testing.T) {
 	s, _ := service(never(t))
 	if code, _, errs := start(t, s, env(), "--ask-ready", "--operator-listen", ln.Addr().String()); code != ExitFailed || errs == "" {
 		t.Errorf("code=%d errors=%q", code, errs)
+	}
+}
+
+func TestTerseTellsNoReason(t *testing.T) {
+	broken := errors.New("mongodb://10.0.0.1: no answer")
+	if err := Terse(func(context.Context) error { return broken })(t.Context()); err == nil || strings.Contains(err.Error(), "10.0.0.1") {
+		t.Errorf("err=%v", err)
+	}
+	if err := Terse(func(context.Context) error { return nil })(t.Context()); err != nil {
+		t.Errorf("err=%v", err)
 	}
 }
 

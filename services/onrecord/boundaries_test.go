@@ -26,9 +26,10 @@ var rules = []rule{
 	{"pkg/incident", []string{"pkg/fault"}},
 	{"pkg/words", []string{"pkg/fault"}},
 	{"pkg/seal", nil},
+	{"pkg/failpoint", nil},
 	{"pkg/check", []string{"github.com/VictoriaMetrics/metrics"}},
-	{"pkg/bus", []string{"pkg/fault", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync"}},
-	{"pkg/bus/embedded", []string{"github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"}},
+	{"pkg/bus", []string{"pkg/fault", "pkg/failpoint", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync"}},
+	{"pkg/bus/embedded", []string{"pkg/failpoint", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"}},
 	{"pkg/bus/remote", []string{"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/spf13/pflag"}},
 	{"pkg/bus/bustest", []string{"pkg/bus", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}},
 	{"pkg/web", []string{"pkg/fault", "pkg/run", "pkg/words", "github.com/spf13/pflag", "github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/andybalholm/brotli", "github.com/VictoriaMetrics/metrics"}},
@@ -50,18 +51,18 @@ var rules = []rule{
 
 	{"services/reporting", []string{"pkg/", "services/reporting/", "github.com/spf13/pflag"}},
 	{"services/reporting/reporting", []string{"pkg/", "proto/", "services/reporting/internal", "github.com/gofiber/fiber/v2", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},
-	{"services/reporting/internal", []string{"pkg/incident", "pkg/fault", "pkg/seal", "pkg/bus", "pkg/check", "proto/", "services/reporting/internal", "github.com/VictoriaMetrics/metrics", "github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "google.golang.org/protobuf"}},
+	{"services/reporting/internal", []string{"pkg/incident", "pkg/fault", "pkg/seal", "pkg/bus", "pkg/check", "pkg/failpoint", "proto/", "services/reporting/internal", "github.com/VictoriaMetrics/metrics", "github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "google.golang.org/protobuf"}},
 	// A session or a token stands for a web.Principal.
 	{"services/reporting/internal/people", []string{"pkg/fault", "pkg/incident", "pkg/seal", "pkg/web", "proto/", "services/reporting/internal/store", "github.com/VictoriaMetrics/metrics", "golang.org/x/crypto", "google.golang.org/protobuf"}},
 	{"services/reporting/internal/projector/projectortest", []string{"pkg/", "proto/", "services/reporting/internal", "github.com/google/uuid", "go.mongodb.org/mongo-driver/v2", "google.golang.org/protobuf"}},
 	{"services/reporting/internal/store", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store"}},
 	{"services/reporting/internal/store/mongo", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store", "go.mongodb.org/mongo-driver/v2"}},
-	{"services/reporting/internal/store/sqlite", []string{"pkg/incident", "pkg/fault", "services/reporting/internal/store", "modernc.org/sqlite"}},
+	{"services/reporting/internal/store/sqlite", []string{"pkg/failpoint", "pkg/incident", "pkg/fault", "services/reporting/internal/store", "modernc.org/sqlite"}},
 
 	// Only the one-machine program sees every service.
 	{"services/onrecord", []string{"services/onrecord/"}},
 	{"services/onrecord/internal", []string{"pkg/", "proto/", "services/onrecord/internal", "services/intake/intake", "services/classifier/classifier", "services/reporting/reporting",
-		"github.com/gofiber/fiber/v2", "github.com/gofrs/flock", "github.com/google/uuid", "github.com/mdp/qrterminal/v3", "github.com/nats-io/nats.go",
+		"filippo.io/age", "github.com/gofiber/fiber/v2", "github.com/gofrs/flock", "github.com/google/uuid", "github.com/mdp/qrterminal/v3", "github.com/nats-io/nats.go",
 		"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/valyala/fasthttp", "github.com/VictoriaMetrics/metrics", "golang.org/x/term", "google.golang.org/protobuf"}},
 }
 

@@ -3,6 +3,7 @@ module github.com/onrecord/onrecord/services/onrecord
 go 1.26.0
 
 require (
+	filippo.io/age v1.2.1
 	github.com/VictoriaMetrics/metrics v1.35.1
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0

@@ -23,7 +23,7 @@ func New(tb testing.TB) *bus.Bus {
 // NewConn returns a Bus and its connection, for tests that break things.
 func NewConn(tb testing.TB) (*bus.Bus, *nats.Conn) {
 	tb.Helper()
-	srv, err := embedded.Start(embedded.Options{Dir: tb.TempDir(), Key: "test", MaxStore: 1 << 30})
+	srv, err := embedded.Start(embedded.Options{Dir: tb.TempDir(), Key: "test"})
 	if err != nil {
 		tb.Fatal(err)
 	}

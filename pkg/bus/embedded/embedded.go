@@ -5,18 +5,26 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/onrecord/onrecord/pkg/failpoint"
 )
 
 // Options say where the stream lives and how it is protected.
 type Options struct {
-	Dir      string // JetStream's directory
-	Key      string // encrypts the stream at rest; required
-	MaxStore int64  // bytes of disk the streams may use in all
+	Dir string // JetStream's directory
+	Key string // encrypts the stream at rest; required
 }
+
+// maxStore bounds nothing: each stream and bucket has a limit of its own. Were
+// it the sum of these, a stream that was made with a larger one could not be
+// opened to be given a smaller.
+const maxStore = 1 << 50
 
 // Server is a running in-process NATS server.
 type Server struct {
@@ -37,11 +45,11 @@ func Start(o Options) (*Server, error) {
 		NoLog:              true,
 		JetStream:          true,
 		StoreDir:           o.Dir,
-		SyncAlways:         true,
+		SyncAlways:         !failpoint.Unsafe(),
 		JetStreamKey:       o.Key,
 		JetStreamCipher:    server.AES,
 		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  o.MaxStore,
+		JetStreamMaxStore:  maxStore,
 		MaxPayload:         1 << 20,
 	})
 	if err != nil {
@@ -78,6 +86,12 @@ func (s *Server) Check() error {
 		}
 	}
 	return fmt.Errorf("embedded NATS: %s %s", h.Status, h.Error)
+}
+
+// RemoveDamaged removes what is on disk of a consumer that the server could not
+// open. It must not be one that the server has.
+func (s *Server) RemoveDamaged(stream, consumer string) error {
+	return os.RemoveAll(filepath.Join(s.ns.StoreDir(), "$G", "streams", stream, "obs", consumer))
 }
 
 // Stop shuts the server down and waits until its files are closed.

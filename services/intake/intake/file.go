@@ -31,6 +31,7 @@ type received struct {
 
 var (
 	errBusy = fault.New(fault.Unavailable, web.CodeBusy, "Many reports are coming in. Keep yours and send it again shortly.")
+	errGone = fault.New(fault.Conflict, "erased", "This report was received and has been erased since. It is counted, and its words are not kept again.")
 	errTwin = fault.New(fault.Conflict, "id_in_use", "Another report was filed with this id. The first one stays as it is.")
 )
 
@@ -127,12 +128,13 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 }
 
 // first compares a filing with the report that the stream holds under its id.
-// When that has just been erased the answer is fault.Unavailable: nothing is
-// promised, and what is sent again later is dropped by its tombstone.
+// When the stream remembers the id and holds nothing, the report was erased:
+// fault.Conflict. One that is sent so late that the stream has forgotten the id
+// is taken again, and dropped by its tombstone.
 func (s *Service) first(ctx context.Context, f *filing.Filing, digest []byte) (received, error) {
 	told, err := s.bus.First(ctx, bus.SubjectFirstFiled, f.ID)
 	if fault.KindOf(err) == fault.NotFound {
-		return received{}, errBusy.Retry(publishTimeout).Because(err)
+		return received{}, errGone.Because(err)
 	}
 	if err != nil {
 		return received{}, err

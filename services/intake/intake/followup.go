@@ -246,3 +246,13 @@ var messageTexts = map[string]fault.Text{
 	"withdrawn":               "You withdrew it.",
 	filing.AddContact:         "You changed who may know that it was you.",
 }
+
+// ReceiptHash returns the keyed hash of a receipt code as people write it, and
+// whether it is one.
+func ReceiptHash(k *seal.Keyring, text string) ([]byte, bool) {
+	code, err := receipt.Parse(text)
+	if err != nil {
+		return nil, false
+	}
+	return code.Hash(k), true
+}

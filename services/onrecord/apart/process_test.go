@@ -40,7 +40,7 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(binaries)
-	if out, err := exec.Command("go", "build", "-o", binaries+"/", "../../intake", "../../classifier", "../../reporting").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binaries+"/", "..", "../../intake", "../../classifier", "../../reporting").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the services under test: %v\n%s", err, out)
 		return 1
 	}

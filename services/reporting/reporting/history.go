@@ -63,6 +63,8 @@ func whatWasDone(c incident.Change) string {
 		return "Withdrawn by the reporter"
 	case incident.ActionUnreadable:
 		return "Arrived unreadable"
+	case incident.ActionErased:
+		return "Words erased"
 	}
 	return "Changed"
 }

@@ -42,8 +42,8 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// Config says what a Service works with. Every field but Now, Threshold and
-// Secure is required.
+// Config says what a Service works with. Every field but Now, Threshold, Alone,
+// Secure and Known is required.
 type Config struct {
 	Database  string // the path of a SQLite file, created when there is none, or the address of a MongoDB
 	Bus       *bus.Bus
@@ -54,6 +54,7 @@ type Config struct {
 	Threshold int              // numbers from 1 to this are hidden from managers; 0: figures.DefaultThreshold
 	Secure    bool             // served over TLS: cookies are sent over nothing else
 	Alone     bool             // this process is the only one that reporting runs in: it needs no lease
+	Known     []check.Finding  // what was found before, for the operator
 }
 
 // Service is reporting. It is safe for concurrent use. It implements
@@ -147,6 +148,8 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 		Shared: func(ctx context.Context, name string, change func([]byte) []byte) error {
 			return cfg.Bus.Update(ctx, bus.BucketSignIns, name, change)
 		}})
+	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now})
+	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log})
 	return s, nil
 }
 

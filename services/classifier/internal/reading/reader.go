@@ -339,41 +339,65 @@ func (j *judge) flagReasons(flag int, value string) []incident.Reason {
 	return reasons[:min(len(reasons), mostReasons)]
 }
 
+// place is a match or a word that spoke for an output.
+type place struct {
+	unit   int
+	best   int
+	weight int32
+}
+
 // reasons returns the places of the text that spoke for some output of a
-// range, each with the one it spoke for most: how much more than for the
-// average of the range. Of classes that share words the one that spoke most
-// gives the reason its name, and they add up.
+// range, the strongest first, each with the one it spoke for most: how much
+// more than for the average of the range. Of places that share words the
+// strongest gives the reason its name, and they add up.
 func (j *judge) reasons(from, to int, name func(column int) string) []incident.Reason {
-	var out []incident.Reason
+	var places [4 * mostReasons]place
+	found := places[:0]
 	u, r := &j.pad.units, &j.pad.report
-	add := func(start, end int32, class string, scores []int32) {
-		best, weight := strongest(scores, from, to)
-		if weight < leastReason {
-			return
+	for unit := range u.whole() {
+		if unit < u.matches && r.matches[unit].state == silent {
+			continue
 		}
-		next := incident.Reason{Start: int(start), End: int(end), Class: class, For: name(best), Weight: float64(weight) / scoreOne}
-		for i, held := range out {
-			if held.For != next.For || held.Start >= next.End || next.Start >= held.End {
-				continue
-			}
-			if held.Weight >= next.Weight {
-				next.Start, next.End, next.Class = held.Start, held.End, held.Class
-			}
-			next.Weight += held.Weight
-			out[i] = next
-			return
+		best, weight := strongest(u.of(unit), from, to)
+		if weight < leastReason || len(found) == cap(found) && weight <= found[len(found)-1].weight {
+			continue
 		}
-		out = append(out, next)
+		if len(found) < cap(found) {
+			found = found[:len(found)+1]
+		}
+		at := len(found) - 1
+		for ; at > 0 && found[at-1].weight < weight; at-- {
+			found[at] = found[at-1]
+		}
+		found[at] = place{unit, best, weight}
 	}
-	for i, m := range r.matches {
-		if m.state != silent {
-			add(r.tokens[m.from].start, r.tokens[m.to-1].end, r.lex.classes[m.class].name, u.of(i))
-		}
-	}
-	for i, t := range r.tokens {
-		add(t.start, t.end, likeExamples, u.of(u.token(int32(i))))
+	out := make([]incident.Reason, 0, len(found))
+	for _, p := range found {
+		out = addReason(out, j.reason(p, name(p.best)))
 	}
 	return out
+}
+
+func (j *judge) reason(p place, value string) incident.Reason {
+	r := &j.pad.report
+	from, to, class := p.unit-len(r.matches), p.unit-len(r.matches)+1, likeExamples
+	if p.unit < len(r.matches) {
+		m := r.matches[p.unit]
+		from, to, class = int(m.from), int(m.to), r.lex.classes[m.class].name
+	}
+	return incident.Reason{Start: int(r.tokens[from].start), End: int(r.tokens[to-1].end), Class: class, For: value, Weight: float64(p.weight) / scoreOne}
+}
+
+// addReason adds a reason, to one that is there if they share words and speak
+// for the same.
+func addReason(to []incident.Reason, r incident.Reason) []incident.Reason {
+	for i := range to {
+		if to[i].For == r.For && to[i].Start < r.End && r.Start < to[i].End {
+			to[i].Weight += r.Weight
+			return to
+		}
+	}
+	return append(to, r)
 }
 
 func strongest(scores []int32, from, to int) (best int, weight int32) {

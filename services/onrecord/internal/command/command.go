@@ -9,11 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/services/onrecord/internal/control"
@@ -56,7 +56,7 @@ func Main(ctx context.Context, env Env) int {
 
 // isMistake knows cobra's own complaints by their words: they have no type.
 func isMistake(err error) bool {
-	return errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag")
+	return errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag") || strings.HasPrefix(err.Error(), "accepts ")
 }
 
 // explain returns an error in words for an operator, with every field's
@@ -127,7 +127,7 @@ Every flag may be given in the environment, as ONRECORD_ and its name in capital
 	root.RunE, s.checks[root] = serve.RunE, s.checks[serve]
 	s.serving = serve.Flags()
 	root.Flags().AddFlagSet(s.serving)
-	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDoctor(s), newDeadLetters(s), newEvents(s), newExport(s), newImport(s), newBench(s), newSoak(s), newAdmin(s), newClassify(s), newEval(s), newTrain(s))
+	root.AddCommand(serve, newDemo(s), newUser(s), newToken(s), newSites(s), newVerify(s), newDoctor(s), newBackup(s), newRestore(s), newErase(s), newDeadLetters(s), newEvents(s), newExport(s), newImport(s), newBench(s), newSoak(s), newAdmin(s), newClassify(s), newEval(s), newTrain(s))
 	return root
 }
 
@@ -174,7 +174,7 @@ func (s *shared) logger() *slog.Logger {
 func (s *shared) programConfig() program.Config {
 	return program.Config{
 		DataDir: s.dataDir, MasterKey: s.key, MasterKeyFile: s.keyFile, MaxStore: s.maxStoreMB << 20,
-		Threshold: s.threshold, Log: s.logger(), Now: time.Now,
+		Threshold: s.threshold, Log: s.logger(), Now: failpoint.Now,
 	}
 }
 

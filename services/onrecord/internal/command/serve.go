@@ -71,6 +71,7 @@ func (v *serving) networkURL(ln net.Listener) string {
 func newServe(s *shared) *cobra.Command {
 	v := &serving{}
 	acceptLoss := false
+	var backups program.Backups
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the form, the incidents and the figures (also without a command)",
@@ -84,7 +85,7 @@ func newServe(s *shared) *cobra.Command {
 				return err
 			}
 			cfg := s.programConfig()
-			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss = v.Secure(), v.Proxies, acceptLoss
+			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss, cfg.Backups = v.Secure(), v.Proxies, acceptLoss, backups
 			p, err := program.Open(ctx, cfg)
 			if err != nil {
 				return errors.Join(err, ln.Close())
@@ -97,6 +98,9 @@ func newServe(s *shared) *cobra.Command {
 		},
 	}
 	v.addTo(s, cmd)
+	addBackups(cmd.Flags(), &backups)
+	of := s.checks[cmd]
+	s.checks[cmd] = func() error { return errors.Join(of(), checkBackups(backups)) }
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "begin although the database or the stream is gone, with what is left")
 	return cmd
 }

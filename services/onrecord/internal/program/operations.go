@@ -30,6 +30,9 @@ const (
 	OpSitesList        = "sites.list"
 	OpVerify           = "verify"
 	OpDoctor           = "doctor"
+	OpBackup           = "backup"
+	OpEraseFind        = "erase.find"
+	OpErase            = "erase"
 	OpDeadLetters      = "dead-letters.list"
 	OpDeadLetterReplay = "dead-letters.replay"
 	OpEventsTail       = "events.tail"
@@ -71,6 +74,9 @@ func (p *Program) Operations() control.Operations {
 		OpSitesList:   op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Sites(ctx) }),
 		OpVerify:      op(p.verify),
 		OpDoctor:      op(p.examine),
+		OpBackup:      op(p.backUp),
+		OpEraseFind:   op(p.findErasable),
+		OpErase:       op(p.erase),
 		OpDeadLetters: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.DeadLetters(ctx) }),
 		OpDeadLetterReplay: op(func(ctx context.Context, subject string, _ func(string)) (any, error) {
 			return nil, r.ReplayDeadLetter(ctx, subject)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +19,9 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/embedded"
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/run"
+	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/classifier/classifier"
 	"github.com/onrecord/onrecord/services/intake/intake"
@@ -37,6 +40,7 @@ type Config struct {
 	Secure         bool   // served over TLS
 	TrustedProxies []string
 	AcceptLoss     bool // begin although the store or the stream is gone, with what is left
+	Backups        Backups
 	Log            *slog.Logger
 	Now            func() time.Time
 }
@@ -45,6 +49,9 @@ type Config struct {
 type Program struct {
 	cfg        Config
 	dir        *datadir.Dir
+	ring       *seal.Keyring
+	opened     time.Time
+	backingUp  sync.Mutex // one backup at a time
 	stream     *embedded.Server
 	conn       *nats.Conn
 	bus        *bus.Bus
@@ -72,6 +79,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Hit(failpoint.BootKey)
 	lost, err := p.lostParts()
 	if err != nil {
 		return nil, err
@@ -80,17 +88,20 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream")), MaxStore: cfg.MaxStore})
+	p.ring, p.opened = ring, time.Now()
+	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream"))})
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Hit(failpoint.BootStream)
 	if p.conn, err = p.stream.Connect("onrecord"); err != nil {
 		return nil, err
 	}
 	if p.bus, err = bus.New(p.conn, cfg.Log); err != nil {
 		return nil, err
 	}
-	if err = p.bus.Apply(ctx, bus.Settings{Replicas: 1, MaxBytes: cfg.MaxStore / 2}); err != nil {
+	known := p.truncated(ctx)
+	if err = p.applyTopology(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.stream.StageInMemory(bus.StreamReports); err == nil {
@@ -106,13 +117,15 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err = p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
 		return nil, err
 	}
+	failpoint.Hit(failpoint.BootTopology)
 	p.reporting, err = reporting.New(ctx, reporting.Config{
 		Database: p.dir.Database(), Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now,
-		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true,
+		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true, Known: known,
 	})
 	if err != nil {
 		return nil, unusable(err)
 	}
+	failpoint.Hit(failpoint.BootStore)
 	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, Reader: p.reader()})
 	if err != nil {
 		return nil, err
@@ -264,13 +277,17 @@ func (p *Program) atWork(ctx context.Context, do func(context.Context) error) er
 }
 
 func (p *Program) parts() []run.Part {
-	return []run.Part{
+	parts := []run.Part{
 		{Name: "intake", Run: p.intake.Run},
 		{Name: "classifier", Run: p.classifier.Run},
 		{Name: "reporting", Run: p.reporting.Run},
 		{Name: "stream", Run: p.watchStream},
 		{Name: "disk", Run: p.watchDisk},
 	}
+	if p.cfg.Backups.Dir != "" {
+		parts = append([]run.Part{{Name: "backups", Run: p.keepBackups}}, parts...)
+	}
+	return parts
 }
 
 // watchStream ends the program once the stream can no longer write. The

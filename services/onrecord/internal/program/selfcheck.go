@@ -9,6 +9,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/check"
 )
 
@@ -29,8 +30,12 @@ func (p *Program) examine(ctx context.Context, _ struct{}, progress func(string)
 	if err != nil {
 		return nil, err
 	}
+	backups, err := p.backupFindings(ctx)
+	if err != nil {
+		return nil, err
+	}
 	of, err := p.reporting.Examine(ctx, progress)
-	return Examination{slices.Concat(found, disk, of)}, err
+	return Examination{slices.Concat(found, disk, backups, of)}, err
 }
 
 // What must be free on the disk that holds the data.
@@ -118,6 +123,49 @@ func (p *Program) mayBeginAnew(ctx context.Context) error {
 	}
 	p.cfg.Log.Error("the store is gone and its loss was accepted: making it anew from the stream; what reps did with the incidents, accounts and sites are not in it")
 	return nil
+}
+
+// truncated tells of a stream that ends before what its consumers have had,
+// which Apply is about to mend by replaying it.
+func (p *Program) truncated(ctx context.Context) []check.Finding {
+	h, err := p.bus.Health(ctx)
+	if err != nil {
+		return nil // there is none yet
+	}
+	for _, c := range h.Consumers {
+		if c.Ahead(h) {
+			f := check.Alarmf("stream_truncated",
+				"If you have a backup of the stream from before, restore it to a new directory and compare. Look for a failing disk.",
+				"The stream ends at %d and its consumers have had %d: it lost its end. What had been counted is safe, and the rest is replayed.", h.LastSeq, c.Delivered)
+			p.cfg.Log.Error("self-check", "code", f.Code, "finding", f.What, "next", f.Next)
+			return []check.Finding{f}
+		}
+	}
+	return nil
+}
+
+// applyTopology makes the stream and its consumers, or brings them up to date.
+// A consumer whose state on disk is damaged is made anew: it hands everything
+// out again, and nothing is counted twice.
+func (p *Program) applyTopology(ctx context.Context) error {
+	settings := bus.Settings{Replicas: 1, MaxBytes: p.cfg.MaxStore / 2}
+	err := p.bus.Apply(ctx, settings)
+	if !bus.IsDamagedConsumer(err) {
+		return err
+	}
+	p.cfg.Log.Error("the state of a consumer is damaged: making it anew, and replaying the stream from its beginning", "error", err)
+	h, err := p.bus.Health(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range h.Consumers {
+		if c.Missing {
+			if err := p.stream.RemoveDamaged(bus.StreamReports, c.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return p.bus.Apply(ctx, settings)
 }
 
 // unusable explains why the database could not be opened.

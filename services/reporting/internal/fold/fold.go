@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
@@ -130,6 +131,7 @@ func (f *Folder) fold(ctx context.Context, tx store.Store, changed []*incident.I
 			return fmt.Errorf("mark folded: %w", err)
 		}
 		i.FoldedRev = i.Rev
+		failpoint.Hit(failpoint.FoldedMarked)
 	}
 	return nil
 }
@@ -182,6 +184,7 @@ func (f *Folder) foldLedger(ctx context.Context, tx store.Store, k incident.Ledg
 			l.Total()
 			l.Rev++
 			err = tx.PutLedger(ctx, l)
+			failpoint.Hit(failpoint.LedgerStored)
 		}
 		if err == nil {
 			f.ledgers.use(k, l)
@@ -213,6 +216,7 @@ func (f *Folder) foldRollup(ctx context.Context, tx store.Store, m incident.Mont
 			r.Total()
 			r.Rev++
 			err = tx.PutRollup(ctx, r)
+			failpoint.Hit(failpoint.RollupStored)
 		}
 		if err == nil {
 			f.rollups.use(m, r)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
@@ -21,6 +22,7 @@ const (
 	applied outcome = "applied"
 	known   outcome = "known"   // it was applied before: nothing changed
 	waiting outcome = "waiting" // kept until its report arrives
+	erased  outcome = "erased"  // it came back after its report was erased: dropped
 )
 
 // work is the incidents of one batch: each is loaded once and written once.
@@ -45,6 +47,14 @@ func (w *work) apply(ctx context.Context, ev event) (outcome, error) {
 	c, err := w.load(ctx, ev.reportID)
 	if err != nil {
 		return "", err
+	}
+	if c == nil {
+		if gone, err := w.p.buried(ctx, w.tx, ev.reportID); gone || err != nil {
+			return erased, err
+		}
+	}
+	if c != nil && len(c.WrappedKey) == 0 && ev.kind == bus.TypeFiled {
+		return erased, nil
 	}
 	if ev.kind == bus.TypeFiled {
 		return w.file(ctx, c, ev)
@@ -146,6 +156,7 @@ func (w *work) store(ctx context.Context) ([]*incident.Incident, error) {
 		if err != nil {
 			return nil, err
 		}
+		failpoint.Hit(failpoint.IncidentStored)
 		for _, reportID := range c.settled { // only now that the incident holds them
 			if err := w.tx.DropPending(ctx, reportID); err != nil {
 				return nil, err

@@ -19,6 +19,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/reporting/internal/fold"
@@ -113,6 +114,7 @@ func (p *Projector) sweep(ctx context.Context) {
 // Handle commits a batch and returns one error per delivery. What can never
 // be read is a bus.Poison; anything else is to be tried again. Run calls it.
 func (p *Projector) Handle(ctx context.Context, batch []bus.Delivery) []error {
+	failpoint.Hit(failpoint.ApplyBefore)
 	began := time.Now()
 	errs := make([]error, len(batch))
 	var events []event
@@ -182,6 +184,9 @@ func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 	}
 	for n, ev := range events {
 		eventsTotal(ev.kind, string(outcomes[n])).Inc()
+		if outcomes[n] == erased {
+			p.forgetAgain(ctx, ev.reportID)
+		}
 		if ev.kind == bus.TypeFiled && outcomes[n] == applied {
 			visibleSeconds.Update(p.now().Sub(ev.At).Seconds())
 		}

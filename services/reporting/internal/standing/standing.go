@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -34,13 +35,16 @@ const (
 	walkRetries = 3
 )
 
-// Config is what a Checker needs. Every field is required.
+// Config is what a Checker needs. Every field but Known is required.
 type Config struct {
 	Store store.Store
 	Bus   *bus.Bus
 
 	// Apply takes an event that the store lacks into it, or puts it aside.
 	Apply func(ctx context.Context, d bus.Delivery) error
+
+	// Known is what was found before there was a Checker.
+	Known []check.Finding
 
 	Log *slog.Logger
 	Now func() time.Time
@@ -70,7 +74,7 @@ type progress struct {
 
 // New returns a Checker.
 func New(c Config) *Checker {
-	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, log: c.Log.With("category", "self-check"), now: c.Now, progress: make(map[string]progress)}
+	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, log: c.Log.With("category", "self-check"), now: c.Now, lost: c.Known, progress: make(map[string]progress)}
 }
 
 // Findings returns what is wrong as far as the last checks saw it.
@@ -81,16 +85,27 @@ func (c *Checker) Findings() []check.Finding {
 }
 
 // Run looks every few seconds and walks the whole stream at once and every
-// hour, until ctx is done. It returns an error when only a restart mends what
+// hour, until ctx is done, and looks a last time. It returns an error when only a restart mends what
 // it found.
 func (c *Checker) Run(ctx context.Context) error {
-	looks, walks := time.NewTicker(lookEvery), time.NewTicker(walkEvery)
-	defer looks.Stop()
+	walks := time.NewTicker(walkEvery)
 	defer walks.Stop()
+	defer func() { _ = c.Look(context.WithoutCancel(ctx)) }() // so that the next process knows where the stream ended
 	if err := c.Look(ctx); err != nil {
 		return err
 	}
-	c.tryWalk(ctx)
+	for {
+		c.tryWalk(ctx)
+		if err := c.lookUntil(ctx, walks.C); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// lookUntil looks every few seconds until it is time to walk, or ctx is done.
+func (c *Checker) lookUntil(ctx context.Context, walk <-chan time.Time) error {
+	looks := time.NewTicker(lookEvery)
+	defer looks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -99,8 +114,8 @@ func (c *Checker) Run(ctx context.Context) error {
 			if err := c.Look(ctx); err != nil {
 				return err
 			}
-		case <-walks.C:
-			c.tryWalk(ctx)
+		case <-walk:
+			return nil
 		}
 	}
 }
@@ -115,6 +130,8 @@ func (c *Checker) tryWalk(ctx context.Context) {
 // the one that was seen before, its consumers, and the quarantine. It returns
 // an error when only a restart mends what it found.
 func (c *Checker) Look(ctx context.Context) error {
+	erasing.Lock()
+	defer erasing.Unlock()
 	h, err := c.bus.Health(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -174,6 +191,11 @@ func streamFindings(h bus.Health) []check.Finding {
 		found = append(found, check.Alarmf("stream_settings",
 			"Put them back as a new installation makes them; the README names them under “Decisions”.",
 			"The stream’s settings are not those this version needs: %v.", h.Settings))
+	}
+	if h.Damaged > 0 {
+		found = append(found, check.Alarmf("stream_damaged",
+			"Look for a failing disk, and make a backup now.",
+			"%d events of the stream were damaged and are gone from it. What of them had been counted is safe.", h.Damaged))
 	}
 	if h.MaxBytes > 0 {
 		use := float64(h.Bytes) / float64(h.MaxBytes)
@@ -254,6 +276,8 @@ func (c *Checker) quarantined(ctx context.Context) ([]check.Finding, error) {
 type seen struct {
 	Created time.Time `json:"created"`
 	LastSeq uint64    `json:"last_seq"`
+	Deleted int       `json:"deleted,omitempty"` // between the first and the last
+	Erased  int       `json:"erased,omitempty"`  // of those, as far as somebody asked for it
 }
 
 // compareSeen holds the stream against what was seen of it before, and keeps
@@ -269,8 +293,12 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 			return nil, err
 		}
 	}
-	now := seen{h.Created, h.LastSeq}
-	if now.Created.Equal(before.Created) && now.LastSeq == before.LastSeq {
+	erased, err := erasedSoFar(ctx, c.store)
+	if err != nil {
+		return nil, err
+	}
+	now := seen{h.Created, h.LastSeq, h.Deleted, erased}
+	if now.Created.Equal(before.Created) && now.LastSeq == before.LastSeq && now.Deleted == before.Deleted {
 		return nil, nil
 	}
 	var lost []check.Finding
@@ -283,12 +311,48 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 	case now.LastSeq < before.LastSeq:
 		lost = append(lost, check.Alarmf("stream_truncated", next,
 			"The stream ends at %d and was seen at %d: it lost its end. What had been counted is safe.", now.LastSeq, before.LastSeq))
+	case now.Deleted-before.Deleted > now.Erased-before.Erased:
+		lost = append(lost, check.Alarmf("stream_damaged", "Look for a failing disk, and make a backup now. "+next,
+			"%d events are gone from the stream that nobody erased. What of them had been counted is safe.", now.Deleted-before.Deleted-(now.Erased-before.Erased)))
 	}
 	raw, err := json.Marshal(now)
 	if err != nil {
 		return lost, err
 	}
 	return lost, c.store.SetMeta(ctx, seenFact, raw)
+}
+
+// erasing keeps looks apart from erasures of the same process, which change
+// what a look compares.
+var erasing sync.Mutex
+
+const erasedFact = "stream_erased"
+
+// EraseReport removes every event about a report from the stream, and notes it
+// so that they are not taken for lost.
+func EraseReport(ctx context.Context, st store.Store, b *bus.Bus, reportID string) error {
+	erasing.Lock()
+	defer erasing.Unlock()
+	before, err := erasedSoFar(ctx, st)
+	if err != nil {
+		return err
+	}
+	n, err := b.EraseReport(ctx, reportID)
+	if n > 0 {
+		err = errors.Join(err, st.SetMeta(ctx, erasedFact, []byte(strconv.Itoa(before+n))))
+	}
+	return err
+}
+
+func erasedSoFar(ctx context.Context, st store.Store) (int, error) {
+	raw, err := st.Meta(ctx, erasedFact)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(raw))
 }
 
 // ForgetStream makes the next look take the stream for the right one, as after
@@ -301,8 +365,8 @@ func ForgetStream(ctx context.Context, st store.Store) error {
 	return st.SetMeta(ctx, seenFact, raw)
 }
 
-// Walk holds every acknowledged event of the stream against the store, in
-// memory that does not grow with the stream. What the store lacks is taken in
+// Walk reads every event of the stream and holds those that were acknowledged
+// against the store, in memory that does not grow with the stream. What the store lacks is taken in
 // and told. Progress is called now and then with the events done.
 func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 	h, err := c.bus.Health(ctx)
@@ -310,7 +374,11 @@ func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 		return err
 	}
 	w := &walk{c: c}
-	err = c.bus.Walk(ctx, ackFloor(h), func(p bus.Place) error {
+	due := ackFloor(h)
+	unreadable, err := c.bus.Walk(ctx, h.LastSeq, func(p bus.Place) error {
+		if p.Seq > due {
+			return nil // it is still to be handed on; whether it can be read is known already
+		}
 		if w.done++; w.done%10_000 == 0 {
 			progress(w.done)
 		}
@@ -333,6 +401,11 @@ func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 		found = append(found, check.Alarmf("events_missing",
 			"Run “onrecord doctor” again; if it stays, keep a copy of the data directory and ask for help.",
 			"%d events of the stream are not in the store and could not be taken in: %v", w.missing, w.cause))
+	}
+	if unreadable > 0 {
+		found = append(found, check.Alarmf("stream_unreadable",
+			"Look for a failing disk, and make a backup now.",
+			"%d events of the stream cannot be read any more. What of them had been counted is safe.", unreadable))
 	}
 	c.mu.Lock()
 	c.walked = found

@@ -6,6 +6,8 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+
+	"github.com/onrecord/onrecord/pkg/failpoint"
 )
 
 // Migrations are applied in order of name, each once. Add new ones at the end;
@@ -35,6 +37,7 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		if err := apply(ctx, conn, migrations[version], version+1); err != nil {
 			return fmt.Errorf("%s: %w", migrations[version], err)
 		}
+		failpoint.Hit(failpoint.Migrating)
 	}
 	return nil
 }

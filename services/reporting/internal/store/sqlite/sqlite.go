@@ -14,6 +14,7 @@ import (
 
 	"modernc.org/sqlite" // and the driver "sqlite"
 
+	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -350,9 +351,11 @@ func (f *file) transact(ctx context.Context, fn func(*transaction) error) error 
 	if err := cmp.Or(tx.failed, ctx.Err()); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.CommitBefore)
 	if _, err := f.writes.exec(run, "COMMIT"); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.CommitAfter)
 	committed = true
 	return nil
 }

@@ -1,0 +1,99 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// EraseReport removes every event about a report from the stream, and returns
+// how many there were. Its subjects are free again: whoever drops what comes
+// back is whoever keeps the tombstone.
+func (b *Bus) EraseReport(ctx context.Context, reportID string) (int, error) {
+	stream, err := b.js.Stream(ctx, StreamReports)
+	if err != nil {
+		return 0, unavailable.Because(err)
+	}
+	erased := 0
+	for _, filter := range []string{TypeFiled + "." + reportID, TypeClassified + "." + reportID + ".*", TypeAdded + "." + reportID + ".*"} {
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+		if err != nil {
+			return erased, unavailable.Because(err)
+		}
+		for subject := range info.State.Subjects {
+			m, err := stream.GetLastMsgForSubject(ctx, subject)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if err == nil {
+				err = stream.SecureDeleteMsg(ctx, m.Sequence)
+			}
+			if err != nil {
+				return erased, fmt.Errorf("erase from the stream: %w", err)
+			}
+			erased++
+		}
+	}
+	return erased, nil
+}
+
+// Forget removes from the stream the events up to sequence last that it stored
+// before a time, and that both consumers have acknowledged. It returns how many.
+func (b *Bus) Forget(ctx context.Context, last uint64, before time.Time) (int, error) {
+	h, err := b.Health(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range h.Consumers {
+		last = min(last, c.AckFloor)
+	}
+	var forget uint64
+	_, err = b.Walk(ctx, last, func(p Place) error {
+		if !p.At.Before(before) {
+			return errStop
+		}
+		forget = p.Seq
+		return nil
+	})
+	if err != nil || forget == 0 {
+		return 0, err
+	}
+	stream, err := b.js.Stream(ctx, StreamReports)
+	if err != nil {
+		return 0, unavailable.Because(err)
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(forget+1)); err != nil {
+		return 0, fmt.Errorf("forget: %w", err)
+	}
+	after, err := b.Health(ctx)
+	return int(h.Messages) - int(min(after.Messages, h.Messages)), err
+}
+
+// Copy calls fn with the events up to sequence last, in order, content
+// included. It stops at fn's first error and returns it. An event that cannot
+// be read is an error: a copy that lacks it must not be taken for whole.
+func (b *Bus) Copy(ctx context.Context, last uint64, fn func(Stored) error) error {
+	if last == 0 {
+		return nil
+	}
+	var at uint64
+	err := b.each(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}, copyIdle, func(e Stored) error {
+		if e.Seq > last {
+			return errStop
+		}
+		at = e.Seq
+		if err := fn(e); err != nil || e.Seq < last {
+			return err
+		}
+		return errStop
+	})
+	if errors.Is(err, errIdle) {
+		return fmt.Errorf("the stream gave nothing behind sequence %d for %v", at, copyIdle)
+	}
+	return err
+}
+
+const copyIdle = 15 * time.Second

@@ -1,0 +1,114 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/run"
+)
+
+func TestClassifyNeedsNoDataDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	r := onrecord(t, `{"id":"1","text":"swore at me down the phone"}`+"\nnonsense\n"+`{"id":"2","text":"kicked me under the desk"}`+"\n", "classify", "--data-dir", dir)
+	if r.code != run.ExitFailed || !strings.Contains(r.err, "line 2: not a JSON object") || !strings.Contains(r.err, "1 line could not be read") {
+		t.Errorf("exit %d, %q; want 1 and line 2 named", r.code, r.err)
+	}
+	lines := strings.Split(strings.TrimSpace(r.out), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"id":"1","channel":"phone"`) || !strings.Contains(lines[1], `"kind":"assault"`) {
+		t.Errorf("out=%s", r.out)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a data directory was made")
+	}
+	fails(t, run.ExitFailed, "no such file", "", "classify", "missing.jsonl")
+	fails(t, run.ExitMistake, "arg", "", "classify", "a", "b")
+}
+
+func TestEvalPrintsForPeopleAndForPrograms(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gold.jsonl")
+	lines := `{"id":"a","text":"swore at me down the phone","gold_channel":"phone","gold_kind":"abuse"}
+{"id":"b","text":"kicked me under the desk","gold_kind":"threat","gold_target":"named_person"}
+`
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := must(t, "", "eval", file)
+	for _, want := range []string{"KIND", "CHANNEL", "TARGET", "0.500 (0.095–0.905), 1 of 2", "macro-F1", "calibration error", "most confident", "threat, read as assault", "“kicked"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("there is no %q in:\n%s", want, out)
+		}
+	}
+	var result struct {
+		Model  string
+		Texts  int
+		Fields []struct {
+			Name  string
+			Right struct{ N, Of int }
+		}
+	}
+	if err := json.Unmarshal([]byte(must(t, lines, "eval", "--json", "--words-only", "-")), &result); err != nil {
+		t.Fatal(err)
+	}
+	if result.Model == "" || result.Texts != 2 || len(result.Fields) != 3 || result.Fields[0].Right.N != 1 {
+		t.Errorf("result=%+v", result)
+	}
+	fails(t, run.ExitMistake, "accepts 1 arg", "", "eval")
+}
+
+// corpusOf writes a corpus that trains in a moment.
+func corpusOf(t *testing.T, word string) string {
+	t.Helper()
+	dir := t.TempDir()
+	var b bytes.Buffer
+	for _, voice := range []string{"a", "b", "c", "d", "e"} {
+		for _, who := range []string{"man", "woman", "lad", "customer"} {
+			b.WriteString("kind=abuse channel=phone target=named_person voice=" + voice + "\ta " + who + " from " + voice + " swore at me down the " + word + "\n")
+			b.WriteString("kind=assault channel=in_person target=named_person voice=" + voice + "\ta " + who + " from " + voice + " hit me at the desk\n")
+		}
+	}
+	b.WriteString("kind=abuse channel=phone target=named_person split=heldout\tshouted at me on the phone\n")
+	if err := os.MkdirAll(filepath.Join(dir, "seeds"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "seeds", "a.txt"), b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestTrainKeepsTheModelBeforeAndBringsItBack(t *testing.T) {
+	data := t.TempDir()
+	model := filepath.Join(data, "model.bin")
+	read := func(path string) string {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	out := must(t, "", "train", "--corpus", corpusOf(t, "phone"), "--data-dir", data)
+	if !strings.Contains(out, "40 examples and 0 corrections") || !strings.Contains(out, "the same by the model in use") || !strings.Contains(out, model) {
+		t.Errorf("out=%s", out)
+	}
+	first := read(model)
+	must(t, "", "train", "--corpus", corpusOf(t, "line"), "--data-dir", data)
+	second := read(model)
+	if first == second || read(model+".previous") != first {
+		t.Fatal("the second model does not stand there with the first beside it")
+	}
+	must(t, "", "train", "--rollback", "--data-dir", data)
+	if read(model) != first || read(model+".previous") != second {
+		t.Error("rolled back, the first model does not stand there with the second beside it")
+	}
+	if got := must(t, `{"text":"swore at me down the phone"}`, "classify", "--model", model); !strings.Contains(got, `"channel":"phone"`) {
+		t.Errorf("read as %s", got)
+	}
+	fails(t, run.ExitMistake, "--rollback trains nothing", "", "train", "--rollback", "--corpus", "x")
+	fails(t, run.ExitFailed, "nothing to roll back", "", "train", "--rollback", "--data-dir", t.TempDir())
+	fails(t, run.ExitFailed, "corpus", "", "train", "--corpus", t.TempDir(), "--data-dir", data)
+}

@@ -1,0 +1,83 @@
+package casework
+
+import (
+	"context"
+	"errors"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/reporting/internal/projector"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// Erase destroys the words of an incident: its data key, everything sealed
+// under it, its photos, and what of its reports waits or was put aside. What
+// is counted stays, and so does the timeline, which goes on verifying. Each
+// report leaves a tombstone first, so that it is dropped when it comes back.
+// Erasing again completes what was cut off. It returns fault.NotFound for an
+// id that none has.
+func (s *Service) Erase(ctx context.Context, id string, by incident.Actor) error {
+	i, err := s.store.Incident(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return fault.New(fault.NotFound, "not_found", "There is no such incident.").Because(err)
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range i.Reports {
+		if err := projector.Bury(ctx, s.store, projector.Tombstone(s.keyring, r.ID)); err != nil {
+			return err
+		}
+	}
+	if len(i.WrappedKey) > 0 {
+		if i, err = s.change(ctx, id, i.Rev, func(i *incident.Incident) error { return s.shred(i, by) }); err != nil {
+			return err
+		}
+	}
+	if err := s.store.DeletePhotos(ctx, id); err != nil {
+		return err
+	}
+	for _, r := range i.Reports {
+		if err := s.store.DropPending(ctx, r.ID); err != nil {
+			return err
+		}
+	}
+	return s.emptyQuarantine(ctx, i)
+}
+
+// shred takes out everything that is sealed or tells of the words.
+func (s *Service) shred(i *incident.Incident, by incident.Actor) error {
+	i.WrappedKey = nil
+	for n := range i.Reports {
+		i.Reports[n].SealedWords = nil
+		i.Reports[n].ContactChoice = incident.ContactAnonymous
+	}
+	for n := range i.Timeline {
+		i.Timeline[n].SealedNote = nil
+	}
+	for n := range i.Readings {
+		r := &i.Readings[n]
+		r.Kind.Reasons, r.Channel.Reasons, r.Target.Reasons = nil, nil, nil
+	}
+	return s.append(i, incident.Change{By: by, Action: incident.ActionErased}, "")
+}
+
+// emptyQuarantine takes the content out of messages about the incident's
+// reports that nobody could read.
+func (s *Service) emptyQuarantine(ctx context.Context, i *incident.Incident) error {
+	all, err := s.store.ListQuarantined(ctx)
+	if err != nil {
+		return err
+	}
+	for _, q := range all {
+		for _, r := range i.Reports {
+			if projector.About(q.Subject) == r.ID && len(q.Data) > 0 {
+				q.Data, q.Cause, q.ReplayedAt = nil, "erased", s.now()
+				if err := s.store.PutQuarantined(ctx, q); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

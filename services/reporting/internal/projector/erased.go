@@ -1,0 +1,51 @@
+package projector
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/reporting/internal/standing"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// Tombstone returns what is left of the id of an erased report: a keyed hash.
+// A report under it that comes back is dropped.
+func Tombstone(k *seal.Keyring, reportID string) string {
+	return hex.EncodeToString(k.MAC("tombstone", []byte(reportID)))
+}
+
+// Bury keeps a tombstone. Keeping it twice is no error.
+func Bury(ctx context.Context, st store.Store, tombstone string) error {
+	return st.SetMeta(ctx, "erased:"+tombstone, []byte{1})
+}
+
+// buried reports whether a report was erased.
+func (p *Projector) buried(ctx context.Context, tx store.Store, reportID string) (bool, error) {
+	_, err := tx.Meta(ctx, "erased:"+Tombstone(p.keyring, reportID))
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// forgetAgain removes what came back of an erased report from the stream. When
+// that fails it is dropped all the same, and its words stay sealed.
+func (p *Projector) forgetAgain(ctx context.Context, reportID string) {
+	if p.bus == nil {
+		return
+	}
+	if err := standing.EraseReport(ctx, p.store, p.bus, reportID); err != nil {
+		p.log.Error("a report that was erased came back, was dropped, and could not be removed from the stream again", "error", err)
+	}
+}
+
+// About returns the id of the report that a subject is about, or "".
+func About(subject string) string {
+	_, tokens, err := parseSubject(subject)
+	if err != nil {
+		return ""
+	}
+	return tokens[0]
+}

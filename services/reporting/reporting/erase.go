@@ -1,0 +1,156 @@
+package reporting
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/reporting/internal/casework"
+	"github.com/onrecord/onrecord/services/reporting/internal/fold"
+	"github.com/onrecord/onrecord/services/reporting/internal/projector"
+	"github.com/onrecord/onrecord/services/reporting/internal/standing"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
+)
+
+// Erasable is an incident whose words may be erased, as an operator may see
+// it: without them.
+type Erasable struct {
+	ID      string `json:"id"`
+	Ref     string `json:"ref"`
+	Site    string `json:"site"`
+	Month   string `json:"month"`
+	Status  string `json:"status"`
+	Reports int    `json:"reports"`
+	Erased  bool   `json:"erased,omitempty"` // before
+}
+
+// Erasure is what is kept of an erasure apart from the database, so that it can
+// be done again after an older backup was restored. It tells nobody which
+// report it was.
+type Erasure struct {
+	Incident   string   `json:"incident"`
+	Tombstones []string `json:"tombstones"`
+}
+
+// FindErasable returns the incident that holds the report with a receipt hash,
+// or those that have a reference or an id. It returns fault.NotFound when there
+// is none.
+func (s *Service) FindErasable(ctx context.Context, receiptHash []byte, reference string) ([]Erasable, error) {
+	var found []Erasable
+	take := func(i *incident.Incident) {
+		found = append(found, Erasable{i.ID, i.Ref, i.Site, i.Month().String(), string(i.Status), len(i.Reports), len(i.WrappedKey) == 0})
+	}
+	if len(receiptHash) > 0 {
+		switch i, err := s.store.IncidentByReceipt(ctx, receiptHash); {
+		case err == nil:
+			take(i)
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, err
+		}
+	} else {
+		err := s.store.EachIncident(ctx, func(i *incident.Incident) error {
+			if strings.EqualFold(i.Ref, reference) || i.ID == reference {
+				take(i)
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(found) == 0 {
+		return nil, fault.New(fault.NotFound, "not_found", "There is no incident with that receipt or reference.")
+	}
+	return found, nil
+}
+
+// ErasureOf returns what is to be kept of an erasure before it is begun.
+func (s *Service) ErasureOf(ctx context.Context, id string) (Erasure, error) {
+	i, err := s.store.Incident(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return Erasure{}, fault.New(fault.NotFound, "not_found", "There is no such incident.")
+	}
+	if err != nil {
+		return Erasure{}, err
+	}
+	e := Erasure{Incident: id}
+	for _, r := range i.Reports {
+		e.Tombstones = append(e.Tombstones, projector.Tombstone(s.keyring, r.ID))
+	}
+	return e, nil
+}
+
+// operator is who erases, in the timeline.
+var operator = incident.Actor{Role: "operator"}
+
+// Erase destroys the words of an incident in the store and removes the events
+// about its reports from the stream. What is counted stays. Doing it again
+// completes what was cut off.
+func (s *Service) Erase(ctx context.Context, id string) error {
+	if err := s.cases.Erase(ctx, id, operator); err != nil {
+		return err
+	}
+	i, err := s.store.Incident(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, r := range i.Reports {
+		if err := standing.EraseReport(ctx, s.store, s.bus, r.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EraseAgain does erasures again in a database that was restored from before
+// them: their tombstones are kept, and their incidents are erased where they
+// are there.
+func (d Database) EraseAgain(ctx context.Context, all []Erasure) error {
+	return d.with(ctx, func(st store.Store) error {
+		cases := casework.New(casework.Config{Store: st, Folder: fold.New(), Keyring: d.Keyring, SiteKnown: func(string) bool { return false }, Now: time.Now})
+		for _, e := range all {
+			for _, t := range e.Tombstones {
+				if err := projector.Bury(ctx, st, t); err != nil {
+					return err
+				}
+			}
+			if err := cases.Erase(ctx, e.Incident, operator); err != nil && fault.KindOf(err) != fault.NotFound {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// TombstoneOf returns what would be left of the report that a subject of the
+// stream is about, or "" when it is about none.
+func TombstoneOf(k *seal.Keyring, subject string) string {
+	id := projector.About(subject)
+	if id == "" {
+		return ""
+	}
+	return projector.Tombstone(k, id)
+}
+
+const backupFact = "last_backup"
+
+// LastBackup returns when the last good backup was made, zero when there is none.
+func (s *Service) LastBackup(ctx context.Context) (time.Time, error) {
+	raw, err := s.store.Meta(ctx, backupFact)
+	if errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Parse(time.RFC3339, string(raw))
+}
+
+// BackedUp keeps when a backup was made that was found to be good.
+func (s *Service) BackedUp(ctx context.Context, at time.Time) error {
+	return s.store.SetMeta(ctx, backupFact, []byte(at.UTC().Format(time.RFC3339)))
+}
