@@ -119,11 +119,18 @@ func notAhead(ctx context.Context, stream jetstream.Stream, name string) error {
 		return nil
 	}
 	info, err := stream.Info(ctx) // it may have gone on meanwhile
-	if err == nil && delivered > info.State.LastSeq {
-		err = fmt.Errorf("it has handed out up to %d and the stream ends at %d: the stream lost its end, and new reports would be skipped; "+
-			"“onrecord admin streams apply” replays it, and nothing is counted twice", delivered, info.State.LastSeq)
+	if err != nil {
+		return err
 	}
-	return err
+	return checkAhead(delivered, info.State.LastSeq)
+}
+
+func checkAhead(delivered, last uint64) error {
+	if delivered <= last {
+		return nil
+	}
+	return fmt.Errorf("it has handed out up to %d and the stream ends at %d: the stream lost its end, and new reports would be skipped; "+
+		"“onrecord admin streams apply” replays it, and nothing is counted twice", delivered, last)
 }
 
 // inWords says what an answer of JetStream means to an operator.

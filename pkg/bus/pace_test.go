@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,17 @@ func TestASlowStoreGetsSmallerBatches(t *testing.T) {
 		if p.note(c.n, c.failed, c.took); p.now != c.want {
 			t.Errorf("after %+v: %d together, want %d", c, p.now, c.want)
 		}
+	}
+}
+
+// The server itself puts a consumer back that it finds ahead when it starts, so
+// this cannot be brought about with a healthy one.
+func TestAConsumerAheadOfItsStreamIsNamed(t *testing.T) {
+	if err := checkAhead(50, 50); err != nil {
+		t.Errorf("at the end of the stream: %v", err)
+	}
+	if err := checkAhead(51, 50); err == nil || !strings.Contains(err.Error(), "admin streams apply") {
+		t.Errorf("err=%v, want it named with what to do", err)
 	}
 }
 
