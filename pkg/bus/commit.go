@@ -105,9 +105,16 @@ func (b *Bus) PublishAll(ctx context.Context, events []Event) []error {
 	for left := commits; len(left) > 0; {
 		var batch []*commit
 		batch, left = cut(left, maxTogether)
-		b.commits.token <- struct{}{}
-		b.commit(ctx, batch)
-		<-b.commits.token
+		select {
+		case b.commits.token <- struct{}{}:
+			b.commit(ctx, batch)
+			<-b.commits.token
+		case <-ctx.Done():
+			for _, c := range append(batch, left...) {
+				c.settle(ctx.Err())
+			}
+			left = nil
+		}
 	}
 	errs := make([]error, len(events))
 	for i, c := range commits {
