@@ -1,8 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +87,71 @@ func (b *browser) rows() string {
 		r.onsuccess = () => { const q = r.result.transaction('reports').objectStore('reports').getAll(); q.onsuccess = () => { r.result.close(); resolve(JSON.stringify(q.result)) } } })`)
 }
 
+// photos returns the sizes of the photos that the phone keeps, and fails for one
+// in which anything is left but the picture.
+func (b *browser) photos() []int {
+	b.t.Helper()
+	var found []struct {
+		Size, Whole int
+		Head        string
+	}
+	text := js[string](b, `new Promise((resolve, reject) => { const r = indexedDB.open('onrecord'); r.onerror = reject
+		r.onsuccess = () => { const q = r.result.transaction('reports').objectStore('reports').getAll(); q.onsuccess = () => { r.result.close()
+			resolve(JSON.stringify(q.result.flatMap(row => row.photos.map(p => ({Size: p.small.byteLength, Whole: p.whole?.byteLength ?? 0, Head: String.fromCharCode(...new Uint8Array(p.small).slice(0, 4096))}))))) } } })`)
+	if err := json.Unmarshal([]byte(text), &found); err != nil {
+		b.t.Fatal(err)
+	}
+	var sizes []int
+	for _, p := range found {
+		if strings.Contains(p.Head, "Exif") || strings.Contains(p.Head, secretPlace) {
+			b.t.Errorf("a photo tells where it was taken: %q", p.Head[:200])
+		}
+		if p.Whole > 0 {
+			b.t.Errorf("%d bytes of an original are kept, and nobody asked for it", p.Whole)
+		}
+		sizes = append(sizes, p.Size)
+	}
+	return sizes
+}
+
+// secretPlace stands in the photo for where it was taken.
+const secretPlace = "Demo GPS 53.79N 1.54W"
+
+// photograph writes a JPEG of twelve megapixels as a phone does, with a block of
+// metadata.
+func photograph(t *testing.T) string {
+	t.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, 4032, 3024))
+	noise := rand.New(rand.NewPCG(1, 2))
+	for y := range 3024 {
+		for x := range 4032 {
+			grain := uint8(noise.UintN(24))
+			m.SetRGBA(x, y, color.RGBA{uint8(x/20) + grain, uint8(y/16) + grain, uint8((x+y)/40) + grain, 255})
+		}
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 85}); err != nil {
+		t.Fatal(err)
+	}
+	meta := "Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00" + secretPlace
+	app1 := append([]byte{0xff, 0xe1, 0, byte(len(meta) + 2)}, meta...)
+	return writeFile(t, "photo.jpg", slices.Concat(b.Bytes()[:2], app1, b.Bytes()[2:]))
+}
+
+func noPhotograph(t *testing.T) string {
+	t.Helper()
+	return writeFile(t, "letter.jpg", []byte("%PDF-1.7 and no picture at all"))
+}
+
+func writeFile(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // wantIncidents waits until a rep sees as many, and fails for one more.
 func wantIncidents(t *testing.T, p *process, rep string, want int) {
 	t.Helper()
@@ -107,6 +181,11 @@ func TestFilingWithoutSignal(t *testing.T) {
 	profile := t.TempDir()
 	b := openBrowserIn(t, profile)
 	b.openOnPhone(w.url)
+	if visit := w.bytes.Load(); visit > 35<<10 {
+		t.Errorf("a first visit took %d bytes off the wire, want 35 KiB at most", visit)
+	} else {
+		t.Logf("a first visit took %d bytes off the wire", visit)
+	}
 
 	b.do("it can be installed", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
 		found, err := cdp.Call(ctx, page.GetInstallabilityErrors, cdproto.Empty{})
@@ -149,6 +228,19 @@ func TestFilingWithoutSignal(t *testing.T) {
 	}
 	b.look("report-draft")
 
+	picture := photograph(t)
+	b.do("choose photos", cdp.SetUploadFiles(css("input[name=photo]"), []string{picture, picture}, cdp.NodeReady), cdp.WaitVisible(css(".app-photos li:nth-child(2) img")))
+	b.tap(".app-photos li:nth-child(2) button")
+	b.do("a file that is no photo", cdp.SetUploadFiles(css("input[name=photo]"), []string{noPhotograph(t)}, cdp.NodeReady))
+	b.shows("no photo that can be read here")
+	b.look("report-photo")
+	eventually(t, func() error {
+		if sizes := b.photos(); len(sizes) != 1 {
+			return fmt.Errorf("%d photos were kept, want 1", len(sizes))
+		}
+		return nil
+	})
+
 	b.send()
 	b.shows("kept on this phone", "not yet", "receipt code")
 	if got := b.text(); strings.Contains(got, "Report received") {
@@ -163,6 +255,11 @@ func TestFilingWithoutSignal(t *testing.T) {
 	b.do("a link to what is kept", cdp.WaitVisible(css("[data-waiting]")))
 	b.open(w.url + "/report/phone/")
 	b.shows("kept on this phone")
+	if sizes := b.photos(); len(sizes) != 1 || sizes[0] > 400_000 || sizes[0] < 10_000 {
+		t.Errorf("of a photo of 12 megapixels there is %v kept", sizes)
+	} else {
+		t.Logf("of a photo of 12 megapixels %d bytes are kept", sizes[0])
+	}
 	if again := b.code(); again != code {
 		t.Errorf("the code was %s and is %s", code, again)
 	}
@@ -177,8 +274,19 @@ func TestFilingWithoutSignal(t *testing.T) {
 	b.tap(`[data-do="keep"]`)
 	b.shows("until you sign out")
 
-	// A rep reads it, and the phone says so when it is looked at again.
 	id := incidents(t, p.url, rep, "").Incidents[0].ID
+	var detail struct{ Photos []struct{ Width, Height int } }
+	getJSON(t, p.url+"/api/v1/incidents/"+id, rep, &detail)
+	if len(detail.Photos) != 1 || detail.Photos[0].Width != 1600 || detail.Photos[0].Height != 1200 {
+		t.Errorf("the incident has %+v, want the one photo", detail.Photos)
+	}
+	if a := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id+"/photos/1", "", "Authorization", "Bearer "+rep); a.status != 200 || strings.Contains(a.body, secretPlace) {
+		t.Errorf("a rep asks for the photo: %d, %d bytes", a.status, len(a.body))
+	} else if _, err := jpeg.Decode(strings.NewReader(a.body)); err != nil {
+		t.Errorf("the photo: %v", err)
+	}
+
+	// A rep reads it, and the phone says so when it is looked at again.
 	etag := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", "Authorization", "Bearer "+rep).header.Get("ETag")
 	if a := mustCall(t, "POST", p.url+"/api/v1/incidents/"+id+"/acknowledge", "", "Authorization", "Bearer "+rep, "If-Match", etag); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.body)

@@ -5,13 +5,15 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // wire stands between a browser and the program and can be cut: a real outage
 // for pages and workers alike, which the browser's own "offline" is not.
 type wire struct {
-	url string
+	url   string
+	bytes atomic.Int64 // that went to the browser
 
 	mu    sync.Mutex
 	to    string // where the program is
@@ -90,5 +92,12 @@ func (w *wire) carry(client net.Conn) {
 		_, _ = server.Read(make([]byte, 1)) // it was answered: the request did arrive
 		return
 	}
-	_, _ = io.Copy(client, server)
+	_, _ = io.Copy(io.MultiWriter(client, counter{&w.bytes}), server)
+}
+
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
 }

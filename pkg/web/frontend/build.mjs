@@ -39,7 +39,7 @@ for (const name of ['app', 'report']) {
 }
 await script('boot.js', 'iife')
 await script('app.js', 'esm')
-await script('worker.js', 'iife')
+await script('worker.js', 'esm')
 
 await initWasm(readFileSync('node_modules/@resvg/resvg-wasm/index_bg.wasm'))
 const icon = readFileSync('static/icon.svg', 'utf8')

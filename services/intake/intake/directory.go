@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -25,6 +26,7 @@ type directory struct {
 	published []byte            // as reporting wrote it; nil before it did
 	body      []byte            // the answer of GET /api/v1/sites
 	etag      string
+	shells    sync.Map // *shell by language
 }
 
 // siteJSON is one site as people who file may know it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -97,7 +98,7 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 		ask, cancel := context.WithTimeout(ctx, followUpTimeout)
 		r, err := s.first(ask, f, digest)
 		cancel()
-		if err == nil || fault.KindOf(err) == fault.Conflict {
+		if err == nil || errors.Is(err, errTwin) {
 			return r, err // it is on disk already: its photos need no looking at
 		}
 		if err := s.storePhotos(ctx, f, event); err != nil {

@@ -199,6 +199,13 @@ func (s *Service) showReport(c *fiber.Ctx) error {
 	if site := c.Query("site"); sites.has(site) {
 		form.Site = site
 	}
+	if _, signedIn := web.PrincipalOf(c); !signedIn {
+		kept, err := s.shell(web.Language(c))
+		if err != nil {
+			return err
+		}
+		c.Set(fiber.HeaderETag, kept.etag()) // by which the worker knows that it need not load it again
+	}
 	// Nothing in it is personal, and going back to it must find what was typed.
 	c.Set(fiber.HeaderCacheControl, "private, no-cache")
 	return s.renderReport(c, http.StatusOK, sites, form, false, nil)
@@ -283,6 +290,9 @@ func (s *Service) refuseForm(c *fiber.Ctx, form filing.Form, err error) error {
 		errs = web.Errors{{Message: l.Say("A report was already received from this page before you changed it. To file what is below as another report, send it again.")}}
 	default:
 		return err
+	}
+	if form.HasPhotos() && errs.For("photo") == "" {
+		errs = append(errs, fault.Field{Name: "photo", Message: l.Say("Choose your photos again: the browser does not keep them.")})
 	}
 	if f.Kind == fault.Conflict || !incident.IsReportID(form.ID) {
 		fresh, err := newForm()

@@ -1,7 +1,12 @@
 package intake_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"image"
+	"image/png"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -370,5 +375,33 @@ func TestMistakesAreNamedInWelsh(t *testing.T) {
 	script := p.postForm(t, wrong, "Accept-Language", "cy", "Accept", "application/json")
 	if !strings.Contains(script.Body, "Dewiswch pryd y digwyddodd.") {
 		t.Errorf("the page’s script is told %s", script.Body)
+	}
+}
+
+func TestPhotosGoWithTheFormWithoutScript(t *testing.T) {
+	p := start(t)
+	send := func(change ...string) webtest.Response {
+		var b bytes.Buffer
+		w := multipart.NewWriter(&b)
+		for name, values := range filled(newID(t), change...) {
+			if err := w.WriteField(name, values[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		part, err := w.CreateFormFile("photo", "photo.png")
+		if err == nil {
+			err = png.Encode(part, image.NewGray(image.Rect(0, 0, 8, 8)))
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return webtest.Do(t, p.app, "POST", "/report/", b.String(), "Accept", "text/html", "Content-Type", w.FormDataContentType(), "Sec-Fetch-Site", "same-origin")
+	}
+	refused := send("when", "")
+	if doc := refused.Document(t); refused.StatusCode != 422 || doc.Find("#photo-error").Length() != 1 || !strings.Contains(doc.Find(".govuk-error-summary").Text(), "Choose your photos again") {
+		t.Errorf("%d: the page does not say that the photos are gone", refused.StatusCode)
+	}
+	if got := send(); got.StatusCode != 303 {
+		t.Errorf("%d %s", got.StatusCode, got.Body)
 	}
 }

@@ -3,7 +3,6 @@ package intake
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -20,59 +19,67 @@ import (
 // the form as everybody gets it, with no id, no receipt and nobody's name in
 // it, and the worker that keeps it.
 
-// kept are the assets that the shell needs.
-var kept = []string{"report.css", "app.js", "boot.js", "icon.svg"}
+// shell is the form as a phone keeps it.
+type shell struct {
+	html    []byte
+	version string
+}
 
-// shell returns the form as a phone keeps it, in a language.
-func (s *Service) shell(l words.Language) ([]byte, error) {
+// shell returns the form as a phone keeps it, in a language. It is the same
+// until the site directory changes.
+func (s *Service) shell(l words.Language) (*shell, error) {
 	sites, err := s.sites()
 	if err != nil {
 		return nil, err
 	}
+	if made, ok := sites.shells.Load(l); ok {
+		return made.(*shell), nil
+	}
 	form := filing.Form{Version: formVersion, Contact: anonymous}
 	page := web.InLanguage(l, "/report/")
 	page.Title, page.Section, page.Data = l.Say("Report an incident"), "/report/", newReportPage(l, form, false, sites, nil)
-	return s.pages.Execute("report", page)
+	html, err := s.pages.Execute("report", page)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(html)
+	made := &shell{html, hex.EncodeToString(sum[:6])}
+	sites.shells.Store(l, made)
+	return made, nil
 }
+
+// etag is the weak validator of the shell, and of the page that is the shell
+// but for its id.
+func (s *shell) etag() string { return `W/"` + s.version + `"` }
 
 // showShell is GET /report/shell, for the worker.
 func (s *Service) showShell(c *fiber.Ctx) error {
-	html, err := s.shell(web.Language(c))
+	kept, err := s.shell(web.Language(c))
 	if err != nil {
 		return err
 	}
+	c.Set(fiber.HeaderETag, kept.etag())
 	c.Set(fiber.HeaderCacheControl, "private, no-cache")
 	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
 	c.Vary(fiber.HeaderCookie, fiber.HeaderAcceptLanguage)
-	return c.Send(html)
+	return c.Send(kept.html)
 }
 
 // serveWorker is GET /report/worker.js. Its version is made from the page that
 // it keeps, so that a browser, which looks for another worker each time the
 // page is opened, takes over the page and its assets together or not at all.
 func (s *Service) serveWorker(c *fiber.Ctx) error {
-	html, err := s.shell(web.Language(c))
+	kept, err := s.shell(web.Language(c))
 	if err != nil {
 		return err
-	}
-	sum := sha256.Sum256(html)
-	files := make([]string, len(kept))
-	for n, name := range kept {
-		if files[n], err = s.assets.URL(name); err != nil {
-			return err
-		}
 	}
 	script, err := s.assets.Raw("worker.js")
 	if err != nil {
 		return err
 	}
-	shell, err := json.Marshal(map[string]any{"version": hex.EncodeToString(sum[:6]), "files": files})
-	if err != nil {
-		return err
-	}
 	c.Set(fiber.HeaderCacheControl, "private, no-cache")
 	c.Set(fiber.HeaderContentType, fiber.MIMETextJavaScriptCharsetUTF8)
-	return c.SendString(fmt.Sprintf("const SHELL=%s;\n%s", shell, script))
+	return c.SendString(fmt.Sprintf("const SHELL=%q;\n%s", kept.version, script))
 }
 
 // showPhone is GET /report/phone/: the reports that are kept on this phone. The

@@ -75,6 +75,10 @@ func ReadMultipartForm(body []byte, boundary string) (Form, error) {
 	return form, err
 }
 
+// HasPhotos reports whether photos came with the form. A browser without script
+// forgets them when the page is shown again.
+func (form Form) HasPhotos() bool { return len(form.photos) > 0 }
+
 // FromForm reads a filled form. Dates and times are the United Kingdom's; now
 // is the server's clock, by which "today" and "just now" are meant.
 func FromForm(form Form, now time.Time) *Filing {

@@ -13,7 +13,7 @@ const open = () => (opening ??= new Promise((resolve, reject) => {
   }
 }).catch(e => { opening = null; throw e }))
 
-const channel = self.BroadcastChannel && new BroadcastChannel('reports')
+const channel = globalThis.BroadcastChannel && new BroadcastChannel('reports')
 
 // onChange calls f when another tab or the worker changed something.
 export const onChange = f => { if (channel) channel.onmessage = f }

@@ -9,15 +9,16 @@ import { all, change, remove } from './db.js'
 //   registered  it is in the reps' list: its words have left this phone
 //   read        a rep has read it
 //
-// Nothing but a person, and the time of a draft, takes an unsent row away.
+// Nothing but a person takes an unsent row away, and time what was never to be
+// sent.
 
 const draftLife = 12 * 3600e3
 const codeLife = 600e3 // how long a receipt stays after its report was registered
 const patience = 45e3 // to wait for an answer on one bar of signal
 
-export const isDead = (r, now = Date.now()) => r.state === 'draft'
-  ? now - r.changed > draftLife
-  : r.registeredAt && !r.keep && !r.adds.length && now - r.registeredAt > codeLife
+export const isDead = r => r.state === 'draft'
+  ? !r.pressed && Date.now() - r.changed > draftLife
+  : r.registeredAt && !r.keep && !r.adds.length && Date.now() - r.registeredAt > codeLife
 
 const isToSend = addition => !addition.refused
 
@@ -58,19 +59,22 @@ async function send (r) {
   const said = await answer.json().catch(() => ({}))
   if (answer.ok) return change(r.id, { state: 'received', receivedAt: said.received_at, trouble: 0, tries: 0, next: 0 })
   if (status === 422 || status === 409) return change(r.id, { state: 'held', trouble: status, errors: said.errors || [], unsure: r.unsure })
-  const wait = answer.headers.get('Retry-After') * 1000
-  return change(r.id, { trouble: status, unsure: r.unsure || status >= 500, next: Math.max(soon(r.tries), Date.now() + wait) })
+  const next = Math.max(soon(r.tries), Date.now() + answer.headers.get('Retry-After') * 1000)
+  return change(r.id, { trouble: status, unsure: r.unsure || status > 499, next })
 }
 
 // post sends a report as the form would. One that nobody signed goes without
 // the session of whoever is signed in now.
-function post (r) {
+const post = r => request('/report/', body(r), r.person ? 'same-origin' : 'omit', { Accept: 'application/json', 'Accept-Language': r.language })
+
+// body returns what the form would send.
+export function body (r) {
   const body = r.photos.length ? new FormData() : new URLSearchParams()
   for (const [name, value] of r.fields) body.append(name, value)
   body.set('sent_at', new Date().toISOString())
   if (r.person) body.set('person', r.person)
-  for (const p of r.photos) body.append('photo', new Blob([p], { type: 'image/jpeg' }), 'photo.jpg')
-  return request('/report/', body, r.person ? 'same-origin' : 'omit', { Accept: 'application/json', 'Accept-Language': r.language })
+  for (const { small, whole } of r.photos) body.append('photo', new Blob([whole || small]), 'photo')
+  return body
 }
 
 // ask sends what was added to a report and learns where it stands.
@@ -97,12 +101,6 @@ async function ask (r) {
   if (answer.status === 404 && r.tries % 4 === 3 && r.fields.length) await post(r).catch(() => {})
 }
 
-export async function request (url, body, credentials, headers) {
-  const limit = new AbortController()
-  const timer = setTimeout(() => limit.abort(), patience)
-  try {
-    return await fetch(url, { method: 'POST', body, credentials, headers, signal: limit.signal })
-  } finally {
-    clearTimeout(timer)
-  }
-}
+// Browsers that cannot set a time of their own have one of theirs.
+export const request = (url, body, credentials, headers) =>
+  fetch(url, { method: 'POST', body, credentials, headers, signal: AbortSignal.timeout?.(patience) })

@@ -2,8 +2,9 @@ import { all, get, put, remove } from './db.js'
 import { element } from './dom.js'
 import { clearErrors, showErrors } from './errors.js'
 import { receiptCode, uuidv7 } from './ids.js'
-import { flush, isDead, request } from './outbox.js'
+import { body, flush, isDead, request } from './outbox.js'
 import { clock, isOpen } from './phone.js'
+import photos from './photos.js'
 import sitePicker from './picker.js'
 import { isMine, person, recall, remember } from './who.js'
 
@@ -48,19 +49,13 @@ export default function report (form, show, known) {
   if (usual && !kept) set('site', usual)
   count(form.querySelector('[data-maxlength]'))
   reveal()
-  const ready = begin().catch(cannotKeep)
+  const ready = begin().catch(cannotKeep).then(() => photos(form.querySelector('[data-photos]'), row.photos, changed))
 
   form.addEventListener('change', e => {
     if (e.target.name === 'when') field.pressed_at.value = new Date().toISOString()
     reveal()
   })
-  for (const event of ['input', 'change']) {
-    form.addEventListener(event, () => {
-      touched = true
-      clearTimeout(saving)
-      saving = setTimeout(save, pause)
-    })
-  }
+  for (const event of ['input', 'change']) form.addEventListener(event, changed)
   addEventListener('pagehide', () => { if (saving) save() })
   addEventListener('pageshow', e => { if (e.persisted) location.reload() })
 
@@ -83,6 +78,12 @@ export default function report (form, show, known) {
       button.textContent = again || sendLabel
     }
   })
+
+  function changed () {
+    touched = true
+    clearTimeout(saving)
+    saving = setTimeout(save, pause)
+  }
 
   // begin goes on with the report named in the address, or else with the newest
   // draft that no other tab has open, unless somebody has begun already.
@@ -115,6 +116,7 @@ export default function report (form, show, known) {
   function set (name, value) {
     const control = field[name]
     if (name === 'site' && chooseSite) chooseSite(value)
+    else if (control && control.type === 'checkbox') control.checked = true
     else if (control && control.type !== 'file') control.value = value
   }
 
@@ -169,7 +171,7 @@ export default function report (form, show, known) {
       await whose()
     }
     row = { ...row, fields, changed: Date.now() }
-    await put(row).catch(cannotKeep)
+    await put(slim(row)).catch(cannotKeep)
   }
 
   // whose notes who writes the report, as soon as that is known.
@@ -183,6 +185,9 @@ export default function report (form, show, known) {
     form.querySelector('[data-direct]').hidden = false
   }
 
+  // slim leaves the originals of photos out, unless they are kept as evidence.
+  const slim = r => field.keep_originals.checked ? r : { ...r, photos: r.photos.map(({ small }) => ({ small })) }
+
   // send keeps the report and then sends it; it returns what the button says
   // afterwards. On a phone that keeps nothing it is only sent.
   async function send () {
@@ -192,14 +197,14 @@ export default function report (form, show, known) {
     const { site } = Object.fromEntries(asked())
     if (site !== 'unlisted') remember('site', site)
     row = { ...row, fields: asked(), language: field.language.value, state: 'waiting', pressed: true, changed: Date.now(), errors: [], trouble: 0, next: 0 }
-    if (keeps) await put(row).catch(cannotKeep)
+    if (keeps) await put(slim(row)).catch(cannotKeep)
     if (!keeps) return direct()
     navigator.storage?.persist?.().catch(() => {})
     navigator.serviceWorker?.getRegistration('/report/').then(r => r?.sync?.register('outbox')).catch(() => {})
     await Promise.race([flush(row.id), later(patience)])
     const now = await get(row.id)
     if (now?.state === 'held' && now.errors.length) {
-      row = now
+      row = { ...now, photos: row.photos }
       return showErrors(form, row.errors)
     }
     show(row.id)
@@ -207,10 +212,9 @@ export default function report (form, show, known) {
 
   // direct sends without keeping a copy, and says so.
   async function direct () {
-    field.sent_at.value = new Date().toISOString()
     let answer
     try {
-      answer = await request(form.action, new URLSearchParams(asked()), 'same-origin', { Accept: 'application/json' })
+      answer = await request(form.action, body(slim(row)), 'same-origin', { Accept: 'application/json' })
     } catch {
       return say('network')
     }
