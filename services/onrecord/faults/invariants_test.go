@@ -61,17 +61,20 @@ func (t *trial) wrong(format string, args ...any) {
 func (t *trial) settled(p *process, token string, received map[string]string, may expectations) []string {
 	t.Helper()
 	for deadline := time.Now().Add(may.within); ; time.Sleep(50 * time.Millisecond) {
-		n, err := p.counted(token)
-		if err == nil && n >= len(received)+may.unread || time.Now().After(deadline) {
-			break
+		before, err := p.counted(token)
+		late := time.Now().After(deadline)
+		if (err != nil || before < len(received)+may.unread) && !late {
+			continue
+		}
+		words, err := p.words(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What was sent and not answered may still be on its way.
+		if after, err := p.counted(token); late || err == nil && before == after && after == len(words) {
+			return words
 		}
 	}
-	// A moment more for what was sent and not answered.
-	words, err := p.words(token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return words
 }
 
 // compare finds what is lost, doubled, or was never sent.

@@ -45,8 +45,10 @@ type End struct {
 	Lines     int    `json:"lines"`
 	Incidents int    `json:"incidents"`
 	Events    int    `json:"events"`
+	Photos    int    `json:"photos"` // that wait beside the stream; the others are in the export
 	Export    string `json:"export_sha256"`
 	Stream    string `json:"stream_sha256"`
+	Waiting   string `json:"photos_sha256"`
 }
 
 // Event is one event of the stream.
@@ -57,6 +59,12 @@ type Event struct {
 	Data    []byte    `json:"data"`
 }
 
+// Photo is a sealed photo that waits to be taken over.
+type Photo struct {
+	Name   string `json:"name"`
+	Sealed []byte `json:"sealed"`
+}
+
 const (
 	format    = 1
 	pieceSize = 1 << 20
@@ -64,12 +72,12 @@ const (
 	// time. 10 is the least that age takes without a word.
 	workFactor = 10
 
-	nameBegin  = "backup.json"
-	nameEnd    = "end.json"
-	dirExport  = "export/"
-	dirStream  = "stream/"
-	maxPiece   = 64 << 20
-	maxMessage = 1 << 20
+	nameBegin = "backup.json"
+	nameEnd   = "end.json"
+	dirExport = "export/"
+	dirStream = "stream/"
+	dirPhotos = "photos/"
+	maxPiece  = 64 << 20
 )
 
 // Errors of a file that cannot be used.
@@ -82,7 +90,7 @@ func passphrase(k *seal.Keyring) string {
 	return base64.RawStdEncoding.EncodeToString(k.Derive("backup"))
 }
 
-// Writer writes a backup. The export comes first, then the stream.
+// Writer writes a backup: photos, then the export, then the stream, each whole.
 type Writer struct {
 	age    io.WriteCloser
 	gz     *gzip.Writer
@@ -112,7 +120,7 @@ func NewWriter(w io.Writer, k *seal.Keyring, b Begin) (*Writer, error) {
 	}
 	b.Format = format
 	out := &Writer{age: enc, gz: gz, tar: tar.NewWriter(gz), at: b.MadeAt,
-		sum: map[string]hash.Hash{dirExport: sha256.New(), dirStream: sha256.New()}}
+		sum: sums()}
 	return out, out.json(nameBegin, b)
 }
 
@@ -138,6 +146,26 @@ func (w *Writer) Event(e Event) error {
 	}
 	w.end.Events++
 	return w.add(dirStream, append(line, '\n'))
+}
+
+// Photo adds a photo that waits.
+func (w *Writer) Photo(p Photo) error {
+	line, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	w.end.Photos++
+	return w.add(dirPhotos, append(line, '\n'))
+}
+
+func sums() map[string]hash.Hash {
+	return map[string]hash.Hash{dirExport: sha256.New(), dirStream: sha256.New(), dirPhotos: sha256.New()}
+}
+
+// seal puts the checksums of what was written or read into an End.
+func (e *End) seal(sum map[string]hash.Hash) {
+	of := func(dir string) string { return hex.EncodeToString(sum[dir].Sum(nil)) }
+	e.Export, e.Stream, e.Waiting = of(dirExport), of(dirStream), of(dirPhotos)
 }
 
 func (w *Writer) add(dir string, b []byte) error {
@@ -185,17 +213,24 @@ func (w *Writer) json(name string, v any) error {
 // whole.
 func (w *Writer) Close() (End, error) {
 	err := w.flush()
-	w.end.Export, w.end.Stream = hex.EncodeToString(w.sum[dirExport].Sum(nil)), hex.EncodeToString(w.sum[dirStream].Sum(nil))
+	w.end.seal(w.sum)
 	if err == nil {
 		err = w.json(nameEnd, w.end)
 	}
 	return w.end, errors.Join(err, w.tar.Close(), w.gz.Close(), w.age.Close())
 }
 
-// Read reads a whole backup and hands on what it holds: the lines of the
-// export, piece by piece, then the events in order. It returns ErrKey or ErrCut
+// Into takes what a backup holds: the lines of the export, piece by piece, the
+// photos, then the events in order. What is nil is passed over.
+type Into struct {
+	Lines func([]byte) error
+	Photo func(Photo) error
+	Event func(Event) error
+}
+
+// Read reads a whole backup and hands on what it holds. It returns ErrKey or ErrCut
 // for a file that cannot be used; what was handed on before is then worthless.
-func Read(ctx context.Context, r io.Reader, k *seal.Keyring, lines func([]byte) error, event func(Event) error) (b Begin, e End, err error) {
+func Read(ctx context.Context, r io.Reader, k *seal.Keyring, into Into) (b Begin, e End, err error) {
 	identity, err := age.NewScryptIdentity(passphrase(k))
 	if err != nil {
 		return b, e, err
@@ -208,7 +243,7 @@ func Read(ctx context.Context, r io.Reader, k *seal.Keyring, lines func([]byte) 
 	if err != nil {
 		return b, e, fmt.Errorf("%w (%w)", ErrCut, err)
 	}
-	in := &reader{lines: lines, event: event, sum: map[string]hash.Hash{dirExport: sha256.New(), dirStream: sha256.New()}}
+	in := &reader{into: into, sum: sums()}
 	for files := tar.NewReader(gz); ; {
 		if err := ctx.Err(); err != nil {
 			return b, e, err
@@ -239,8 +274,7 @@ func Read(ctx context.Context, r io.Reader, k *seal.Keyring, lines func([]byte) 
 
 // reader is how far a backup was read.
 type reader struct {
-	lines func([]byte) error
-	event func(Event) error
+	into  Into
 	begin Begin
 	end   End
 	got   End
@@ -274,26 +308,48 @@ func (r *reader) take(name string, content []byte) error {
 				r.got.Incidents++
 			}
 		}
-		return r.lines(content)
+		if r.into.Lines == nil {
+			return nil
+		}
+		return r.into.Lines(content)
+	case strings.HasPrefix(name, dirPhotos):
+		r.sum[dirPhotos].Write(content)
+		return eachLine(content, func(p Photo) error {
+			r.got.Photos++
+			if r.into.Photo == nil {
+				return nil
+			}
+			return r.into.Photo(p)
+		})
 	case strings.HasPrefix(name, dirStream):
 		r.sum[dirStream].Write(content)
-		for line := range bytes.Lines(content) {
-			var e Event
-			if err := json.Unmarshal(line, &e); err != nil || len(e.Data) > maxMessage {
-				return ErrCut
-			}
+		return eachLine(content, func(e Event) error {
 			r.got.Events++
-			if err := r.event(e); err != nil {
-				return err
+			if r.into.Event == nil {
+				return nil
 			}
-		}
-		return nil
+			return r.into.Event(e)
+		})
 	}
 	return ErrCut
 }
 
+// eachLine decodes the lines of a piece.
+func eachLine[T any](content []byte, fn func(T) error) error {
+	for line := range bytes.Lines(content) {
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
+			return ErrCut
+		}
+		if err := fn(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *reader) check() error {
-	r.got.Export, r.got.Stream = hex.EncodeToString(r.sum[dirExport].Sum(nil)), hex.EncodeToString(r.sum[dirStream].Sum(nil))
+	r.got.seal(r.sum)
 	if !r.done || r.got != r.end {
 		return ErrCut
 	}

@@ -32,10 +32,15 @@ func made(tb testing.TB, k *seal.Keyring) (file []byte, lines string, events int
 		tb.Fatal(err)
 	}
 	var all strings.Builder
-	for n := range 3000 {
+	for n := range 2600 {
 		line := fmt.Sprintf(`{"Incident":{"n":%d,"x":%q}}`, n, strings.Repeat("demo", 100))
 		all.WriteString(line + "\n")
 		if err := w.Lines([]byte(line)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	for n := range 3 {
+		if err := w.Photo(Photo{Name: fmt.Sprint("photo.", n+1), Sealed: make([]byte, 100<<10)}); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -54,14 +59,22 @@ func made(tb testing.TB, k *seal.Keyring) (file []byte, lines string, events int
 func TestWhatWasWrittenIsRead(t *testing.T) {
 	file, lines, events := made(t, key(t, 1))
 	var got strings.Builder
-	seq := uint64(0)
-	begin, end, err := Read(t.Context(), bytes.NewReader(file), key(t, 1), func(b []byte) error { got.Write(b); return nil }, func(e Event) error {
+	seq, photos := uint64(0), 0
+	begin, end, err := Read(t.Context(), bytes.NewReader(file), key(t, 1), Into{Lines: func(b []byte) error { got.Write(b); return nil }, Photo: func(p Photo) error {
+		if photos++; p.Name != fmt.Sprint("photo.", photos) || len(p.Sealed) != 100<<10 {
+			t.Errorf("photo %d is %s, %d bytes", photos, p.Name, len(p.Sealed))
+		}
+		return nil
+	}, Event: func(e Event) error {
 		if seq++; e.Seq != seq || e.Subject != fmt.Sprint("demo.", seq-1) || len(e.Data) != 700 || e.Data[0] != byte(seq-1) {
 			t.Errorf("event %d is %+v", seq, e)
 		}
 		return nil
-	})
-	if err != nil || begin.Covered != 7 || end.Incidents != 3000 || end.Events != events || got.String() != lines {
+	}})
+	if photos != 3 || end.Photos != 3 {
+		t.Errorf("%d photos, want 3", photos)
+	}
+	if err != nil || begin.Covered != 7 || end.Incidents != 2600 || end.Events != events || got.String() != lines {
 		t.Errorf("%v %+v %+v, %d bytes of lines, want %d", err, begin, end, got.Len(), len(lines))
 	}
 	if bytes.Contains(file, []byte("demo")) {
@@ -70,7 +83,7 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 }
 
 func read(file []byte, k *seal.Keyring) error {
-	_, _, err := Read(context.Background(), bytes.NewReader(file), k, func([]byte) error { return nil }, func(Event) error { return nil })
+	_, _, err := Read(context.Background(), bytes.NewReader(file), k, Into{})
 	return err
 }
 

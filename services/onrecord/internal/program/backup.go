@@ -19,6 +19,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/check"
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/intake/intake"
@@ -54,8 +55,9 @@ const (
 )
 
 // backUp makes a backup in a file or a directory, restores it elsewhere and
-// recounts it, and only then gives it its name. The database is read first and
-// the stream after it: what is newer in the stream replays.
+// recounts it, and only then gives it its name. It holds the stream and the
+// photos that wait as they were when it began, and the database as it was after
+// that: what the database lacks of the stream replays.
 func (p *Program) backUp(ctx context.Context, to string, progress func(string)) (any, error) {
 	p.backingUp.Lock()
 	defer p.backingUp.Unlock()
@@ -163,11 +165,26 @@ func (src source) write(ctx context.Context, f io.Writer, progress func(string))
 	if err != nil {
 		return end, 0, err
 	}
-	progress("copying the database")
-	if _, err = src.export(ctx, func(line []byte) error { return errors.Join(w.Lines(line), ctx.Err()) }); err != nil {
+	// The backup is of this moment: the stream up to here, and the photos that
+	// wait now. What is taken over later is in the database, which comes after.
+	photos, err := src.bus.WaitingPhotos(ctx)
+	if err != nil {
 		return end, 0, err
 	}
-	if h, err = src.bus.Health(ctx); err != nil {
+	for _, p := range photos {
+		sealed, err := src.bus.Photo(ctx, p.Name)
+		if fault.KindOf(err) == fault.NotFound {
+			continue // taken over since: it is in the database
+		}
+		if err != nil {
+			return end, 0, err
+		}
+		if err := w.Photo(backup.Photo{Name: p.Name, Sealed: sealed}); err != nil {
+			return end, 0, err
+		}
+	}
+	progress("copying the database")
+	if _, err = src.export(ctx, func(line []byte) error { return errors.Join(w.Lines(line), ctx.Err()) }); err != nil {
 		return end, 0, err
 	}
 	copied := uint64(0)
@@ -460,9 +477,7 @@ func unpackExport(ctx context.Context, file, dir string, ring *seal.Keyring) (pa
 	if err != nil {
 		return "", b, e, err
 	}
-	b, e, err = backup.Read(ctx, in, ring,
-		func(lines []byte) error { _, err := out.Write(lines); return err },
-		func(backup.Event) error { return nil })
+	b, e, err = backup.Read(ctx, in, ring, backup.Into{Lines: func(lines []byte) error { _, err := out.Write(lines); return err }})
 	return path, b, e, errors.Join(err, out.Close())
 }
 
@@ -518,7 +533,7 @@ func replay(ctx context.Context, to *bus.Bus, ring *seal.Keyring, file string, e
 		batch = batch[:0]
 		return err
 	}
-	_, _, err = backup.Read(ctx, in, ring, func([]byte) error { return nil }, func(e backup.Event) error {
+	_, _, err = backup.Read(ctx, in, ring, backup.Into{Photo: func(p backup.Photo) error { return to.PutPhoto(ctx, p.Name, p.Sealed) }, Event: func(e backup.Event) error {
 		if done++; done%20_000 == 0 {
 			progress(fmt.Sprintf("replayed %d of %d events", done, total))
 		}
@@ -529,7 +544,7 @@ func replay(ctx context.Context, to *bus.Bus, ring *seal.Keyring, file string, e
 			return nil
 		}
 		return flush()
-	})
+	}})
 	if err == nil {
 		err = flush()
 	}
