@@ -22,7 +22,7 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
 
-const databaseUsage = "`address` of the services’ MongoDB, mongodb://…, instead of a data directory; with a password in it, give it in the environment or the configuration file"
+const databaseUsage = "`address` of the services’ MongoDB, mongodb://…, instead of a data directory; one with a password better through the environment"
 
 func newExport(s *shared) *cobra.Command {
 	var database string

@@ -30,7 +30,6 @@ func BenchmarkMoving(b *testing.B) {
 	})
 	path := full.file(b)
 	b.Run("import/SQLite/100000", func(b *testing.B) { benchImport(b, full, path, func() store.Store { return emptySQLite(b) }) })
-	b.Run("storing/MongoDB/100000", func(b *testing.B) { benchStoring(b, full, path) })
 	size := 2_000
 	if mongotest.Real() != "" {
 		size = 100_000
@@ -60,31 +59,6 @@ func benchImport(b *testing.B, i installation, path string, target func() store.
 			b.Fatal(err, r.Differences)
 		}
 		b.Logf("%d incidents in %s: checked after %s, stored after %s, recounted after %s", r.Totals.Incidents, time.Since(began).Round(time.Millisecond), steps["checked"], steps["stored"], steps["recounted"])
-		if err := f.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// benchStoring is the part of an import that writes, without the recount.
-func benchStoring(b *testing.B, i installation, path string) {
-	for b.Loop() {
-		f, err := os.Open(path)
-		if err != nil {
-			b.Fatal(err)
-		}
-		e, err := Open(f, i.Keyring)
-		if err != nil {
-			b.Fatal(err)
-		}
-		m := importer(emptyMongo(b), i.Keyring)
-		s, err := m.begin(b.Context(), e)
-		if err == nil {
-			err = m.store(b.Context(), e, s, func(int) {})
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
 		if err := f.Close(); err != nil {
 			b.Fatal(err)
 		}
