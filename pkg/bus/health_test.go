@@ -14,7 +14,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
-var reportingNeeds = bus.Need{Consumer: bus.ConsumerReporting, Buckets: []string{bus.BucketDirectory, bus.BucketLeases}}
+var reportingNeeds = bus.Need{Consumer: bus.ConsumerReporting, Buckets: []string{bus.BucketDirectory, bus.BucketLeases}, Photos: true}
 
 func lines(changes []bus.Change) string {
 	var all []string
@@ -118,6 +118,10 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	b.SetClock(func() time.Time { return time.Now().Add(40 * time.Second) })
 	check("clocks apart: the clock of NATS is 40s behind this machine’s")
 	b.SetClock(time.Now)
+	if err := js.DeleteObjectStore(t.Context(), bus.ObjectsPhotos); err != nil {
+		t.Fatal(err)
+	}
+	check("object store onrecord_photos: it does not exist")
 	if err := js.DeleteKeyValue(t.Context(), bus.BucketLeases); err != nil {
 		t.Fatal(err)
 	}

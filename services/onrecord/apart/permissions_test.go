@@ -1,6 +1,7 @@
 package apart
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -89,6 +90,23 @@ func othersReports(t *testing.T, c *cluster) {
 		})
 		cancel()
 	}
+	photo := bytes.Repeat([]byte("sealed"), 200<<10) // more than one message
+	if err := b.PutPhoto(t.Context(), "photo-1", photo); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.Photo(within(t, 2*time.Second), "photo-1"); err == nil {
+		t.Errorf("intake may read a photo: %d bytes", len(got))
+	}
+	taker, _ := c.connect(t, "reporting")
+	if got, err := taker.Photo(t.Context(), "photo-1"); err != nil || !bytes.Equal(got, photo) {
+		t.Errorf("reporting takes %d bytes of the photo, %v", len(got), err)
+	}
+	if err := taker.DropPhoto(t.Context(), "photo-1"); err != nil {
+		t.Error(err)
+	}
+	if waiting, err := taker.WaitingPhotos(t.Context()); err != nil || len(waiting) != 0 {
+		t.Errorf("after it was taken over: %v %v", waiting, err)
+	}
 	for _, subject := range []string{"onrecord.v1.report.filed.report-7", "onrecord.v1.report.filed.*", "onrecord.v1.report.filed.>", "onrecord.v1.report.>"} {
 		reply, err := nc.Request("$JS.API.DIRECT.GET.REPORTS."+subject, nil, 300*time.Millisecond)
 		if err == nil {
@@ -126,6 +144,13 @@ func photos(t *testing.T, c *cluster) {
 	if _, err := reporting.Photo(ctx, "r1.demo"); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("a photo that was removed: %v", err)
 	}
+}
+
+// within returns the test's context, for a while.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // connect returns the bus of a user, and its connection.
