@@ -143,13 +143,11 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	s.figures = figures.New(st, cfg.Now, cfg.Threshold)
 	s.follow = followup.New(st, cfg.Keyring, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
-	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, Log: cfg.Log, Now: cfg.Now})
 	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log, Key: cfg.Keyring.Derive("sign-in limits"),
 		Shared: func(ctx context.Context, name string, change func([]byte) []byte) error {
 			return cfg.Bus.Update(ctx, bus.BucketSignIns, name, change)
 		}})
 	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now})
-	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log})
 	return s, nil
 }
 
