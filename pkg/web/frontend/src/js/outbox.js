@@ -57,7 +57,8 @@ async function send (r) {
   }
   const { status } = answer
   const said = await answer.json().catch(() => ({}))
-  if (answer.ok) return change(r.id, { state: 'received', receivedAt: said.received_at, trouble: 0, tries: 0, next: 0 })
+  // What was erased had been received: it leaves the phone when that is known.
+  if (answer.ok || said.code === 'erased') return change(r.id, { state: 'received', receivedAt: said.received_at, trouble: 0, tries: 0, next: 0 })
   if (status === 422 || status === 409) return change(r.id, { state: 'held', trouble: status, errors: said.errors || [], unsure: r.unsure })
   const next = Math.max(soon(r.tries), Date.now() + answer.headers.get('Retry-After') * 1000)
   return change(r.id, { trouble: status, unsure: r.unsure || status > 499, next })

@@ -62,6 +62,15 @@ test('whatever the answer, nothing is dropped, and the page can tell what is so'
   }
 })
 
+test('a report that was erased on the server leaves the phone as one that was registered', async () => {
+  await put(row({ unsure: true }))
+  answers([409, { code: 'erased' }], [200, { read: true }])
+  await flush(true)
+  await flush(true)
+  const r = await get('one')
+  assert.deepEqual([r.state, r.fields], ['read', []])
+})
+
 test('what may have arrived stays so, whatever is answered later', async () => {
   await put(row({ unsure: true }))
   answers([401])

@@ -48,7 +48,7 @@ export default function phone (root) {
     r.registeredAt && (r.keep ? 'kept' : 'leaves')
   ])
 
-  const wordsOf = r => ({ ...r, time: clock(r.at, { weekday: 'short' }), leaves: clock((r.registeredAt || 0) + 600e3), errors: r.errors.map(e => e.message).join(' '), refused: r.adds.filter(a => a.refused).map(a => a.text).join(' ') })
+  const wordsOf = r => ({ ...r, time: clock(r.at, { weekday: 'short' }), leaves: clock((r.registeredAt || 0) + 600e3), errors: r.errors.map(e => e.message).join(' '), where: location.origin + '/follow-up/', refused: r.adds.filter(a => a.refused).map(a => a.text).join(' ') })
 
   async function draw () {
     const rows = (await all().catch(() => [])).filter(r => !isDead(r)).sort((a, b) => b.changed - a.changed)
