@@ -419,6 +419,34 @@ func TestAReportThatMustBeChanged(t *testing.T) {
 	wantIncidents(t, p, rep, 1)
 }
 
+// Another report was received under the id: the one on the phone is not lost,
+// and goes as a report of its own.
+func TestAnIdThatIsTaken(t *testing.T) {
+	_, p, w, rep := phoneKit(t)
+	b := openBrowser(t)
+	b.openOnPhone(w.url)
+	w.set(cut)
+	b.fillIn(story)
+	b.send()
+	code := b.code()
+	id := js[string](b, `location.hash.slice(1)`)
+	if a := mustCall(t, "POST", p.url+"/api/v1/reports", report(id, nil), "Content-Type", "application/json"); a.status != 201 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	w.set(whole)
+	b.tap(`[data-do="send"]`)
+	b.shows("another report was received under its number")
+	b.look("phone-twin")
+	b.tap(`[data-do="again"]`)
+	b.shows("Report received", "done:\nin your safety reps’ list")
+	wantIncidents(t, p, rep, 2)
+	if again := b.code(); again == code {
+		t.Errorf("two reports have the receipt %s", code)
+	} else if a := mustCall(t, "POST", p.url+"/api/v1/follow-up", `{"receipt":"`+again+`"}`, "Content-Type", "application/json"); a.status != 200 {
+		t.Errorf("the new receipt is not known: %d %s", a.status, a.body)
+	}
+}
+
 // A phone that several people use: what one of them wrote is neither seen nor
 // sent by another, and whoever signs out says what becomes of it.
 func TestAPhoneThatIsShared(t *testing.T) {
@@ -480,6 +508,7 @@ func TestAPhoneThatIsShared(t *testing.T) {
 		}
 		return nil
 	})
+	b.do("reload a report that was begun anew", cdp.Reload(), cdp.WaitVisible(css("[data-draft]")))
 	b.open(w.url + "/incidents/")
 	b.do("sign out", cdp.Click(css(".app-sign-out button")), cdp.WaitVisible(css(`[data-leave]`)))
 	b.look("phone-signing-out")

@@ -18,6 +18,7 @@ async function start () {
   addEventListener('offline', sayNet)
   sayNet()
   const known = learn()
+  document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible') learn() })
   const shown = phone(root)
   const form = document.querySelector('form[data-report]')
   const filing = document.querySelector('[data-filing]')

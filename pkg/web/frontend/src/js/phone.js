@@ -111,8 +111,9 @@ export default function phone (root) {
     edit: r => open(r),
     adopt: async r => { await change(r.id, { person: person(), trouble: 0, next: 0 }); work(r.id) },
     again: async r => {
-      const id = uuidv7()
-      await put({ ...r, id, receipt: receiptCode(), state: 'waiting', trouble: 0, tries: 0, next: 0, unsure: false, fields: r.fields.map(([n, v]) => [n, { id }[n] || v]) })
+      const [id, receipt] = [uuidv7(), receiptCode()]
+      const fields = r.fields.map(([name, value]) => [name, { id, receipt }[name] || value])
+      await put({ ...r, id, receipt, fields, state: 'waiting', trouble: 0, tries: 0, next: 0, unsure: false })
       await remove(r.id)
       work(id)
     },
@@ -125,7 +126,7 @@ export default function phone (root) {
       work(r.id)
     },
     keep: async r => { await change(r.id, { keep: true }); draw() },
-    copy: async (r, button) => { await navigator.clipboard.writeText(r.receipt); button.textContent = button.dataset.done },
+    copy: (r, button) => navigator.clipboard.writeText(r.receipt).then(() => { button.textContent = button.dataset.done }, () => {}),
     print: () => print(),
     drop: async (r, button) => { if (sure(button)) { await remove(r.id); draw() } }
   }

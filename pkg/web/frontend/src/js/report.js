@@ -10,7 +10,8 @@ import { isMine, person, recall, remember } from './who.js'
 
 const patience = 8e3 // to wait before showing what is kept instead
 const pause = 400 // after typing, before it is kept
-const silent = ['id', 'receipt', 'pressed_at', 'sent_at', 'form_version', 'language', 'site', 'contact']
+const own = ['form_version', 'language'] // what the page says of itself
+const silent = [...own, 'id', 'receipt', 'pressed_at', 'sent_at', 'site', 'contact']
 
 // report makes the form quicker and safe: questions appear when they apply,
 // "Just now" and "today" are those of the tap, what is typed is kept on the
@@ -91,6 +92,7 @@ export default function report (form, show, known) {
     const rows = (await all()).filter(r => isMine(r) && !isDead(r))
     form.querySelector('[data-waiting]').hidden = !rows.some(r => r.state !== 'draft')
     const wanted = location.hash.slice(1)
+    if (wanted === 'new') history.replaceState(null, '', location.pathname) // or a reload would begin anew again
     if (kept || wanted === 'new') return
     const open = rows.filter(r => wanted ? r.id === wanted && isOpen(r) : r.state === 'draft')
     for (const r of open.sort((a, b) => b.changed - a.changed)) {
@@ -101,7 +103,7 @@ export default function report (form, show, known) {
 
   function goOn (r) {
     row = r
-    for (const [name, value] of r.fields) set(name, value)
+    for (const [name, value] of r.fields) if (!own.includes(name)) set(name, value)
     reveal()
     const note = form.querySelector('[data-draft]')
     note.querySelector('time').textContent = clock(r.changed)
