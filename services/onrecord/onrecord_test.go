@@ -509,7 +509,7 @@ func TestAFullDiskPromisesNothing(t *testing.T) {
 // the same for hours.
 func TestPressedFromEverySideItStaysWell(t *testing.T) {
 	args := []string{"soak", "--for", "20s", "--slowest", "1m"} // how fast is for the benchmark to say
-	if raceEnabled { // the detector's own books take memory, and time
+	if raceEnabled {                                            // the detector's own books take memory, and time
 		args = append(args, "--growth", "512", "--rate", "10", "--burst", "300")
 	}
 	out, err := exec.Command(binary, args...).CombinedOutput()
