@@ -126,10 +126,10 @@ func (f *Folder) fold(ctx context.Context, tx store.Store, changed []*incident.I
 			return fmt.Errorf("roll-up: %w", err)
 		}
 	}
+	if err := store.MarkAllFolded(ctx, tx, changed); err != nil {
+		return fmt.Errorf("mark folded: %w", err)
+	}
 	for _, i := range changed {
-		if err := tx.MarkFolded(ctx, i.ID, i.Rev); err != nil {
-			return fmt.Errorf("mark folded: %w", err)
-		}
 		i.FoldedRev = i.Rev
 		failpoint.Hit(failpoint.FoldedMarked)
 	}

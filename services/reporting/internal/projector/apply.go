@@ -27,9 +27,42 @@ const (
 
 // work is the incidents of one batch: each is loaded once and written once.
 type work struct {
-	p     *Projector
-	tx    store.Store
-	cases []*incidentCase
+	p       *Projector
+	tx      store.Store
+	cases   []*incidentCase
+	absent  map[string]bool            // reports that no incident holds
+	waiting map[string][]store.Pending // what waits for the reports that are filed in the batch
+}
+
+// begin loads everything that a batch is about.
+func (w *work) begin(ctx context.Context, events []event) error {
+	w.absent, w.waiting = make(map[string]bool), make(map[string][]store.Pending)
+	var reports, filed []string
+	for _, ev := range events {
+		if !w.absent[ev.reportID] {
+			w.absent[ev.reportID] = true
+			reports = append(reports, ev.reportID)
+		}
+		if _, known := w.waiting[ev.reportID]; ev.kind == bus.TypeFiled && !known {
+			w.waiting[ev.reportID] = nil
+			filed = append(filed, ev.reportID)
+		}
+	}
+	held, err := store.IncidentsByReports(ctx, w.tx, reports)
+	if err != nil {
+		return err
+	}
+	for _, i := range held {
+		w.cases = append(w.cases, &incidentCase{Incident: i, storedRev: i.Rev})
+		for _, r := range i.Reports {
+			delete(w.absent, r.ID)
+		}
+	}
+	kept, err := store.PendingOf(ctx, w.tx, filed)
+	for _, p := range kept {
+		w.waiting[p.ReportID] = append(w.waiting[p.ReportID], p)
+	}
+	return err
 }
 
 // incidentCase is an incident in hand. Its stored revision is 0 while it is new.
@@ -64,6 +97,8 @@ func (w *work) apply(ctx context.Context, ev event) (outcome, error) {
 			return "", err
 		}
 		// Another instance may have stored the report in between and not seen it waiting.
+		delete(w.absent, ev.reportID)
+		delete(w.waiting, ev.reportID)
 		if c, err = w.load(ctx, ev.reportID); c == nil || err != nil {
 			return waiting, err
 		}
@@ -79,6 +114,9 @@ func (w *work) load(ctx context.Context, reportID string) (*incidentCase, error)
 	}
 	if n := slices.IndexFunc(w.cases, holds); n >= 0 {
 		return w.cases[n], nil
+	}
+	if w.absent[reportID] {
+		return nil, nil
 	}
 	i, err := w.tx.IncidentByReport(ctx, reportID)
 	switch {
@@ -120,9 +158,15 @@ func (w *work) open(reportID string) *incidentCase {
 
 // settle applies the events that waited for a report.
 func (w *work) settle(ctx context.Context, c *incidentCase, reportID string) error {
-	events, err := w.tx.Pending(ctx, reportID)
-	if err != nil || len(events) == 0 {
-		return err
+	events, known := w.waiting[reportID]
+	if !known {
+		var err error
+		if events, err = w.tx.Pending(ctx, reportID); err != nil {
+			return err
+		}
+	}
+	if len(events) == 0 {
+		return nil
 	}
 	for _, p := range events {
 		d := bus.Delivery{Subject: p.Subject, Data: p.Data, Seq: p.Seq, At: p.At}
@@ -144,26 +188,27 @@ func (w *work) settle(ctx context.Context, c *incidentCase, reportID string) err
 // store writes every incident in hand that changed, and returns those whose
 // ledgers are behind.
 func (w *work) store(ctx context.Context) ([]*incident.Incident, error) {
+	var puts []store.Put
 	var behind []*incident.Incident
 	for _, c := range w.cases {
-		var err error
-		switch {
-		case c.storedRev == 0:
-			err = w.tx.InsertIncident(ctx, c.Incident)
-		case c.Rev != c.storedRev:
-			err = w.tx.ReplaceIncident(ctx, c.Incident, c.storedRev)
+		if c.storedRev == 0 || c.Rev != c.storedRev {
+			puts = append(puts, store.Put{Incident: c.Incident, WasRev: c.storedRev})
 		}
-		if err != nil {
-			return nil, err
+		if c.Rev > c.FoldedRev {
+			behind = append(behind, c.Incident)
 		}
+	}
+	if err := store.PutIncidents(ctx, w.tx, puts); err != nil {
+		return nil, err
+	}
+	for range puts {
 		failpoint.Hit(failpoint.IncidentStored)
+	}
+	for _, c := range w.cases {
 		for _, reportID := range c.settled { // only now that the incident holds them
 			if err := w.tx.DropPending(ctx, reportID); err != nil {
 				return nil, err
 			}
-		}
-		if c.Rev > c.FoldedRev {
-			behind = append(behind, c.Incident)
 		}
 	}
 	return behind, nil

@@ -93,6 +93,7 @@ type history struct {
 
 	base      store.Store
 	faulty    *projectortest.Faulty
+	store     store.Store // the faulty one, with batches where the store has them
 	folder    *fold.Folder
 	projector *projector.Projector
 	casework  *casework.Service
@@ -127,6 +128,10 @@ func newHistory(t *testing.T, seed uint64, st store.Store) *history {
 	t.Helper()
 	h := &history{Events: projectortest.NewEvents(t), t: t, rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, base: st}
 	h.faulty = &projectortest.Faulty{Store: st, Loose: h.chance(0.5), Fail: h.fail}
+	h.store = h.faulty
+	if _, ok := st.(store.Batcher); ok {
+		h.store = projectortest.FaultyBatcher{Faulty: h.faulty}
+	}
 	h.restart()
 	return h
 }
@@ -153,12 +158,12 @@ func (h *history) fail() bool {
 func (h *history) restart() {
 	h.dead = false
 	h.folder = fold.New()
-	h.projector = projector.New(h.Config(h.faulty, h.folder, nil))
+	h.projector = projector.New(h.Config(h.store, h.folder, nil))
 	people := h.folder
 	if h.chance(0.5) {
 		people = fold.New() // they work on another instance
 	}
-	h.casework = casework.New(casework.Config{Store: h.faulty, Folder: people, Keyring: h.Keyring,
+	h.casework = casework.New(casework.Config{Store: h.store, Folder: people, Keyring: h.Keyring,
 		SiteKnown: func(id string) bool { return slices.Contains(demoSites, id) }, Now: func() time.Time { return h.At }})
 }
 
@@ -255,7 +260,7 @@ func (h *history) play() {
 			h.recover()
 		}
 		if h.chance(0.1) {
-			if _, err := h.folder.Sweep(h.t.Context(), h.faulty); err != nil && !errors.Is(err, projectortest.ErrInjected) {
+			if _, err := h.folder.Sweep(h.t.Context(), h.store); err != nil && !errors.Is(err, projectortest.ErrInjected) {
 				h.t.Fatalf("seed %d: Sweep: %v", h.seed, err)
 			}
 			h.recover()
@@ -355,7 +360,7 @@ func then(first, second func()) func() {
 // finish does what the next hours would: the sweep, and an operator who
 // replays what can be read now.
 func (h *history) finish() {
-	if _, err := h.folder.Sweep(h.t.Context(), h.faulty); err != nil {
+	if _, err := h.folder.Sweep(h.t.Context(), h.store); err != nil {
 		h.t.Fatal(err)
 	}
 	for _, s := range h.reports {

@@ -166,6 +166,9 @@ func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 	for range staleTries {
 		err = p.folder.Group(ctx, p.store, func(tx store.Store) ([]*incident.Incident, error) {
 			w := &work{p: p, tx: tx}
+			if err := w.begin(ctx, events); err != nil {
+				return nil, err
+			}
 			for _, n := range filedFirst(events) {
 				result, err := w.apply(ctx, events[n])
 				if err != nil {

@@ -116,3 +116,43 @@ func (f *Faulty) PutRollup(ctx context.Context, r *incident.Rollup) error {
 func (f *Faulty) PutQuarantined(ctx context.Context, q *store.Quarantined) error {
 	return f.do(func() error { return f.Store.PutQuarantined(ctx, q) })
 }
+
+// FaultyBatcher is a Faulty in front of a store.Batcher, which is one as well: a
+// batch fails before it is done or after.
+type FaultyBatcher struct{ *Faulty }
+
+var _ store.Batcher = FaultyBatcher{}
+
+// Group implements store.Store.
+func (f FaultyBatcher) Group(ctx context.Context, fn func(store.Store) error) error {
+	return f.do(func() error {
+		if f.Loose {
+			return fn(f)
+		}
+		return f.Store.Group(ctx, func(tx store.Store) error {
+			return fn(FaultyBatcher{&Faulty{Store: tx, Fail: f.Fail}})
+		})
+	})
+}
+
+// IncidentsByReports implements store.Batcher.
+func (f FaultyBatcher) IncidentsByReports(ctx context.Context, reportIDs []string) (found []*incident.Incident, err error) {
+	err = f.do(func() error { found, err = store.IncidentsByReports(ctx, f.Store, reportIDs); return err })
+	return found, err
+}
+
+// PendingOf implements store.Batcher.
+func (f FaultyBatcher) PendingOf(ctx context.Context, reportIDs []string) (found []store.Pending, err error) {
+	err = f.do(func() error { found, err = store.PendingOf(ctx, f.Store, reportIDs); return err })
+	return found, err
+}
+
+// PutIncidents implements store.Batcher.
+func (f FaultyBatcher) PutIncidents(ctx context.Context, puts []store.Put) error {
+	return f.do(func() error { return store.PutIncidents(ctx, f.Store, puts) })
+}
+
+// MarkAllFolded implements store.Batcher.
+func (f FaultyBatcher) MarkAllFolded(ctx context.Context, folded []*incident.Incident) error {
+	return f.do(func() error { return store.MarkAllFolded(ctx, f.Store, folded) })
+}

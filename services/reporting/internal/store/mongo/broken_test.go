@@ -52,8 +52,17 @@ func writes() map[string]write {
 	token := &store.Token{ID: "t", Hash: []byte("hash")}
 	photo := &store.Photo{ID: "p", IncidentID: "i", Sealed: []byte("sealed")}
 	return map[string]write{
-		"a new incident":  {"insert", nothing, insert, store.ErrExists},
-		"an edit":         {"update", insert, func(d *db) error { return d.ReplaceIncident(ctx, small("i", 2), 1) }, store.ErrStale},
+		"a new incident": {"insert", nothing, insert, store.ErrExists},
+		"an edit":        {"update", insert, func(d *db) error { return d.ReplaceIncident(ctx, small("i", 2), 1) }, store.ErrStale},
+		"many incidents": {"insert", nothing, func(d *db) error {
+			return d.PutIncidents(ctx, []store.Put{{Incident: small("i", 1)}, {Incident: small("j", 1)}})
+		}, store.ErrExists},
+		"many edits": {"update", func(d *db) error {
+			return d.PutIncidents(ctx, []store.Put{{Incident: small("i", 1)}, {Incident: small("j", 1)}})
+		}, func(d *db) error {
+			return d.PutIncidents(ctx, []store.Put{{Incident: small("i", 2), WasRev: 1}, {Incident: small("j", 2), WasRev: 1}})
+		}, store.ErrStale},
+		"many folded":     {"update", insert, func(d *db) error { return d.MarkAllFolded(ctx, []*incident.Incident{small("i", 1)}) }, nil},
 		"folded":          {"update", insert, func(d *db) error { return d.MarkFolded(ctx, "i", 1) }, nil},
 		"a new ledger":    {"insert", nothing, putLedger(1), store.ErrStale},
 		"a ledger":        {"update", putLedger(1), putLedger(2), store.ErrStale},

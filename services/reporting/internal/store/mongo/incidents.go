@@ -2,7 +2,6 @@ package mongo
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -24,39 +23,12 @@ const (
 
 // InsertIncident implements store.Incidents.
 func (d *db) InsertIncident(ctx context.Context, i *incident.Incident) error {
-	write := bson.NewObjectID()
-	body, err := toBody(i, write)
-	if err != nil {
-		return fmt.Errorf("insert incident: %w", err)
-	}
-	doc := incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: i.FoldedRev < i.Rev, Body: body}
-	return d.write(ctx, "insert incident", func(ctx context.Context) error {
-		return d.insert(ctx, incidents, i.ID, write, doc)
-	})
+	return d.putOne(ctx, "insert incident", i, true, 0)
 }
 
-// ReplaceIncident implements store.Incidents. It sets everything but what the
-// ledgers include, which another instance may have raised in between.
+// ReplaceIncident implements store.Incidents.
 func (d *db) ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev int64) error {
-	write := bson.NewObjectID()
-	body, err := toBody(i, write)
-	if err != nil {
-		return fmt.Errorf("replace incident: %w", err)
-	}
-	change := bson.D{{Key: "$set", Value: body}, {Key: "$max", Value: bson.D{{Key: "folded", Value: i.FoldedRev}}}}
-	if i.FoldedRev < i.Rev {
-		change[0].Value = struct {
-			Body   incidentBody `bson:",inline"`
-			Behind bool         `bson:"behind"`
-		}{body, true}
-	} else {
-		change = append(change, notBehind)
-	}
-	return d.write(ctx, "replace incident", func(ctx context.Context) error {
-		return d.update(ctx, incidents, i.ID, write, wasRev, func(filter bson.D) (*mongo.UpdateResult, error) {
-			return d.collection(incidents).UpdateOne(ctx, filter, change)
-		})
-	})
+	return d.putOne(ctx, "replace incident", i, false, wasRev)
 }
 
 var notBehind = bson.E{Key: "$unset", Value: bson.D{{Key: "behind", Value: ""}}}
@@ -64,19 +36,7 @@ var notBehind = bson.E{Key: "$unset", Value: bson.D{{Key: "behind", Value: ""}}}
 // MarkFolded implements store.Incidents. An incident that went on meanwhile
 // stays behind.
 func (d *db) MarkFolded(ctx context.Context, id string, rev int64) error {
-	raise := bson.E{Key: "$max", Value: bson.D{{Key: "folded", Value: rev}}}
-	return d.write(ctx, "mark folded", func(ctx context.Context) error {
-		upToDate := bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: bson.D{{Key: "$lte", Value: rev}}}}
-		result, err := d.collection(incidents).UpdateOne(ctx, upToDate, bson.D{raise, notBehind})
-		if err != nil || result.MatchedCount > 0 {
-			return err
-		}
-		result, err = d.collection(incidents).UpdateOne(ctx, byID(id), bson.D{raise})
-		if err == nil && result.MatchedCount == 0 {
-			return store.ErrNotFound
-		}
-		return err
-	})
+	return d.write(ctx, "mark folded", func(ctx context.Context) error { return d.markFolded(ctx, id, rev) })
 }
 
 // Incident implements store.Incidents.

@@ -191,6 +191,11 @@ func (d *db) SetMeta(ctx context.Context, name string, value []byte) error {
 	})
 }
 
+// ofRev finds a document while it has a revision.
+func ofRev(id string, rev int64) bson.D {
+	return bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: rev}}
+}
+
 func byID(id any) bson.D { return bson.D{{Key: "_id", Value: id}} }
 
 // findOne returns the one document that a filter finds, or store.ErrNotFound.
@@ -269,7 +274,7 @@ func (c *conn) insert(ctx context.Context, collection, id string, write bson.Obj
 // of a filter that holds for that revision alone. It may be repeated as insert.
 func (c *conn) update(ctx context.Context, collection, id string, write bson.ObjectID, was int64,
 	change func(filter bson.D) (*mongo.UpdateResult, error)) error {
-	result, err := change(bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: was}})
+	result, err := change(ofRev(id, was))
 	if err != nil || result.MatchedCount > 0 {
 		return err
 	}

@@ -100,6 +100,8 @@ func everyQuery(t *testing.T, d *db) {
 	ok := func(_ any, err error) { t.Helper(); must(err) }
 	ok(d.Incident(ctx, "i1"))
 	ok(d.IncidentByReport(ctx, "report of i1"))
+	ok(d.IncidentsByReports(ctx, []string{"report of i1", "report of i2"}))
+	ok(d.PendingOf(ctx, []string{"r", "q"}))
 	ok(d.IncidentByReceipt(ctx, []byte("receipt")))
 	_, cursor, err := d.ListIncidents(ctx, store.Filter{Limit: 2})
 	must(err)
