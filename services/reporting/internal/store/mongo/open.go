@@ -113,6 +113,9 @@ func (c *conn) begin(ctx context.Context, migrations []migration) error {
 	if hello.MaxWireVersion < oldestWire {
 		return fmt.Errorf("%w (wire version %d, want %d)", errOld, hello.MaxWireVersion, oldestWire)
 	}
+	if !hello.Primary {
+		return errors.New("the server is no primary: it takes no writes; name every member of the replica set in the address, with replicaSet=…")
+	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	if err := c.prepare(ctx, migrations); err != nil {

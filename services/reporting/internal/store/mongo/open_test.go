@@ -130,6 +130,14 @@ func TestServersThatAreNotFit(t *testing.T) {
 			}
 			return answer
 		}, "older than MongoDB 7.0"},
+		"a secondary by itself": {func(c command, answer bson.D) bson.D {
+			for n := range answer {
+				if answer[n].Key == "isWritablePrimary" || answer[n].Key == "ismaster" {
+					answer[n].Value = false
+				}
+			}
+			return answer
+		}, "is no primary"},
 		"no journal": {func(c command, answer bson.D) bson.D {
 			if c.Name == "insert" || c.Name == "update" {
 				return no(2, "cannot use 'j' option when a host does not have journaling enabled")
