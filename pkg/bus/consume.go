@@ -49,6 +49,7 @@ const (
 	handleTimeout = 20 * time.Second // for a batch; with what follows well under ackWait
 	settleTimeout = 5 * time.Second  // for NATS to be told what became of it
 	stopTimeout   = 2 * time.Second  // for NATS to be told what is handed back
+	heartbeat     = 5 * time.Second  // two of them missed show that the server that we asked for messages leads no more
 )
 
 type poison struct{ error }
@@ -74,7 +75,7 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
-	msgs, err := cons.Messages(jetstream.PullMaxMessages(2 * c.Batch))
+	msgs, err := cons.Messages(jetstream.PullMaxMessages(2*c.Batch), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}

@@ -336,8 +336,9 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 		}
 		return nil
 	})
+	t.Logf("%d reports were received and counted once, %v after the last", received, time.Since(ended).Round(time.Millisecond))
 	eventually(t, patience, func() error { return classified(t, c, received) })
-	t.Logf("%d reports were received, counted once and read; the last %v after it was received", received, time.Since(ended).Round(time.Millisecond))
+	t.Logf("and read, %v after the last", time.Since(ended).Round(time.Millisecond))
 	recount(t, c, database, received)
 	admin.importSite(other, "demo-south") // also after a server of NATS is gone
 	eventually(t, patience, func() error { return knowsSite(intake2, "demo-south") })
