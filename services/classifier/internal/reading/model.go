@@ -55,14 +55,18 @@ type Model struct {
 	version string
 	lex     *lexicon
 
-	dense  []int8 // by row and output, in 1/16
-	table  []slot // of hashed features, open addressing
-	hashed []int8 // by row and output of the heads, in 1/64
+	dense  []int8   // by row and output, in 1/16
+	table  []slot   // of hashed features, open addressing
+	sieve  []uint64 // a bit for each of them: most features of a text have no row
+	hashed []int8   // by row and output of the heads, in 1/64
 	temper [Heads + 1]int64
 	// logarithms of Card.Answers in 1/fineOne and Card.Usual in probOne
 	likely [Heads][][]int64
 	usual  [Heads][]int64
 }
+
+// sieveBits is the size of the sieve: 32 KiB, near the processor.
+const sieveBits = 1 << 18
 
 type slot struct {
 	feature Feature // 0 when free
@@ -157,9 +161,10 @@ func (m *Model) load(weights []byte) error {
 	for size < 2*m.Card.Hashed {
 		size *= 2
 	}
-	m.table = make([]slot, size)
+	m.table, m.sieve = make([]slot, size), make([]uint64, sieveBits/64)
 	for row := range m.Card.Hashed {
 		f := Feature(binary.LittleEndian.Uint32(features[4*row:]))
+		m.sieve[f%sieveBits/64] |= 1 << (f % 64)
 		at := int(f) & (size - 1)
 		for m.table[at].feature != 0 {
 			at = (at + 1) & (size - 1)
@@ -219,6 +224,9 @@ func (m *Model) Version() string { return m.version }
 
 // row returns the row of a hashed feature, or -1.
 func (m *Model) row(f Feature) int32 {
+	if m.sieve[f%sieveBits/64]&(1<<(f%64)) == 0 {
+		return -1
+	}
 	for at := int(f) & (len(m.table) - 1); ; at = (at + 1) & (len(m.table) - 1) {
 		switch m.table[at].feature {
 		case f:
