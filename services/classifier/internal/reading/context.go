@@ -206,7 +206,7 @@ func (r *report) wishes() {
 				if r.is(j, role.place, role.office) {
 					r.hush(j)
 				}
-				return !r.is(j, role.then)
+				return !r.is(j, role.then, role.verbal, role.blow)
 			})
 		case r.is(i, role.try):
 			r.after(i, reachTry, func(j int) bool {

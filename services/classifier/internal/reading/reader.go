@@ -32,7 +32,7 @@ type Reader interface {
 const (
 	confident   = probOne * 75 / 100
 	closeCall   = probOne * 15 / 100
-	leastSure   = probOne * 35 / 100 // below this the answer is unknown
+	leastSure   = probOne * 20 / 100 // below this the answer is unknown
 	hiddenHarm  = probOne * 25 / 100 // assault or threat this likely behind another answer
 	fewestWords = 3
 	even        = probOne / 2
