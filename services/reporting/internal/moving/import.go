@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -252,20 +253,36 @@ func unlessThere(err error) error {
 func putMonth(ctx context.Context, tx store.Store, made []*incident.Ledger) error {
 	rollup := &incident.Rollup{Rev: 1}
 	for _, l := range made {
-		if err := unlessStale(tx.PutLedger(ctx, l)); err != nil {
+		if err := putLedger(ctx, tx, l); err != nil {
 			return err
 		}
 		rollup.Month = l.Month
 		rollup.Fold(l)
 	}
 	rollup.Total()
-	return unlessStale(tx.PutRollup(ctx, rollup))
+	err := tx.PutRollup(ctx, rollup)
+	if !errors.Is(err, store.ErrStale) {
+		return err
+	}
+	stored, err := tx.Rollup(ctx, rollup.Month)
+	if err == nil && (stored.Rev != 1 || !slices.Equal(stored.All, rollup.All)) {
+		err = errShared
+	}
+	return err
 }
 
-// unlessStale: revision 1 is there already.
-func unlessStale(err error) error {
-	if errors.Is(err, store.ErrStale) {
-		return nil
+// errShared says that figures appeared which this import did not make.
+var errShared = errors.New("something else counts in this database while the import runs: stop every service on it, and import into an empty one")
+
+// putLedger stores a ledger, unless an attempt that was interrupted did.
+func putLedger(ctx context.Context, tx store.Store, l *incident.Ledger) error {
+	err := tx.PutLedger(ctx, l)
+	if !errors.Is(err, store.ErrStale) {
+		return err
+	}
+	stored, err := tx.Ledger(ctx, l.Month, l.Site)
+	if err == nil && (stored.Rev != 1 || !slices.Equal(stored.Cells, l.Cells)) {
+		err = errShared
 	}
 	return err
 }

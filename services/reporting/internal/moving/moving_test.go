@@ -458,6 +458,27 @@ func TestOnlyAnEmptyStoreTakesAnExport(t *testing.T) {
 	})
 }
 
+// A service that works with the database meanwhile is noticed, not counted in.
+func TestAnImportIsAlone(t *testing.T) {
+	ctx, k, target := t.Context(), busy(t), empty(t)
+	file, _ := exportOf(t, k.Store, k.Keyring)
+	f, err := Open(bytes.NewReader(file), k.Keyring)
+	must(t, err)
+	month := incident.MonthOf(k.At)
+	_, _, err = importer(target, k.Keyring).Import(ctx, f, func(step string, done, _ int) {
+		if step == "checked" || done == 0 {
+			return
+		}
+		_ = target.PutLedger(ctx, &incident.Ledger{Month: month, Site: "leeds", Rev: 1}) // only the first time
+	})
+	if err == nil || !strings.Contains(err.Error(), "something else counts") {
+		t.Errorf("error %v", err)
+	}
+	if CheckFinished(ctx, target) == nil {
+		t.Error("the database looks as if the import were finished")
+	}
+}
+
 // What arrives is compared with what was sent: a store that loses something is
 // found out.
 func TestALossIsNamed(t *testing.T) {
