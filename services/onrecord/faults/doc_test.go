@@ -6,6 +6,11 @@
 // names it. “make faults” runs the long set and prints a table,
 // “make faults CASE=R4 SEED=7 RUNS=50” one case from one seed.
 //
+// R17 (closed months) does not run: there are no editions yet. R9 (partitions)
+// does not run either. R10 (a database that is away or cut off) and R16 stand
+// beside what they test: services/reporting/internal/store/mongo and
+// services/reporting/internal/projector.
+//
 // The invariants, looked at after every fault:
 //
 //	I1  nothing received is lost: each id that was answered 200 or 201 is there

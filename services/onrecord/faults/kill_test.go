@@ -10,13 +10,13 @@ import (
 	"github.com/onrecord/onrecord/pkg/failpoint"
 )
 
-// everywhere kills the process at each named place, twice in a row.
+// everywhere kills the process at each named place; in the long set twice in a row.
 func everywhere(t *trial) {
 	for _, place := range failpoint.All {
 		dir := filepath.Join(t.TempDir(), "data")
 		phones := t.phones(6)
 		hits := 0
-		for range 2 {
+		for range longer(1, 2) {
 			times := 1 + t.rng.IntN(12)
 			if strings.HasPrefix(place, "boot.") || place == failpoint.Migrating {
 				times = 1 // these are passed once
@@ -75,7 +75,7 @@ func asleep(t *trial) {
 	p := t.start(dir, settings{})
 	phones := t.phones(12)
 	phones.to(p.url)
-	for range 2 {
+	for range longer(1, 2) {
 		phones.await(30)
 		p.signal(syscall.SIGSTOP)
 		t.wait(t.between(5500*time.Millisecond, 7*time.Second))
