@@ -33,7 +33,6 @@ type ConsumerHealth struct {
 	AckFloor  uint64 // everything up to this one is acknowledged
 	Pending   uint64 // not handed out yet
 	Unacked   int    // handed out and not acknowledged
-	Asking    int    // requests for more that wait at the server
 }
 
 // Ahead reports whether the consumer has handed out what the stream does not
@@ -66,7 +65,7 @@ func (b *Bus) Health(ctx context.Context) (Health, error) {
 			i := found.CachedInfo()
 			c.Settings = sameConsumer(want, i.Config)
 			c.Delivered, c.AckFloor = i.Delivered.Stream, i.AckFloor.Stream
-			c.Pending, c.Unacked, c.Asking = i.NumPending, i.NumAckPending, i.NumWaiting
+			c.Pending, c.Unacked = i.NumPending, i.NumAckPending
 		}
 		h.Consumers = append(h.Consumers, c)
 	}

@@ -355,16 +355,6 @@ func erasedSoFar(ctx context.Context, st store.Store) (int, error) {
 	return strconv.Atoi(string(raw))
 }
 
-// ForgetStream makes the next look take the stream for the right one, as after
-// a restore. It is for a store that nobody else uses.
-func ForgetStream(ctx context.Context, st store.Store) error {
-	raw, err := json.Marshal(seen{})
-	if err != nil {
-		return err
-	}
-	return st.SetMeta(ctx, seenFact, raw)
-}
-
 // Walk reads every event of the stream and holds those that were acknowledged
 // against the store, in memory that does not grow with the stream. What the store lacks is taken in
 // and told. Progress is called now and then with the events done.

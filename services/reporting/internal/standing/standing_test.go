@@ -176,11 +176,6 @@ func TestAStreamThatLostItsEndIsTold(t *testing.T) {
 	k.Checker = k.checker()
 	k.look()
 	k.want()
-	if err := standing.ForgetStream(t.Context(), k.Store); err != nil {
-		t.Fatal(err)
-	}
-	k.look()
-	k.want()
 }
 
 func TestAConsumerThatGetsNoFurtherIsTold(t *testing.T) {
