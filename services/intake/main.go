@@ -5,8 +5,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
+
+	"github.com/spf13/pflag"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/remote"
@@ -22,12 +25,13 @@ func newIntake() run.Service {
 		address = web.Settings{Address: "127.0.0.1:8081"}
 		nats    remote.Settings
 		key     run.MasterKey
+		filing  filing
 	)
 	return run.Service{
 		Name:     "intake",
 		About:    "intake serves the form, the filing API and the follow-up page of On Record. It keeps\nnothing itself: what it receives is on disk in NATS before it says so.",
 		Operator: "127.0.0.1:9081",
-		Settings: []run.Settings{&address, &nats, &key},
+		Settings: []run.Settings{&address, &nats, &key, &filing},
 		Run: func(ctx context.Context, p run.Process) error {
 			ln, err := address.Listen(ctx)
 			if err != nil {
@@ -48,7 +52,7 @@ func newIntake() run.Service {
 				return err
 			}
 			service, err := intake.New(intake.Config{Bus: b, Keyring: key.Keyring(), Assets: assets, Log: p.Log, Now: time.Now,
-				Producer: "intake/" + run.Version, Secure: address.Secure()})
+				Producer: "intake/" + run.Version, Secure: address.Secure(), Filing: filing.way})
 			if err != nil {
 				return err
 			}
@@ -63,4 +67,26 @@ func newIntake() run.Service {
 				run.Part{Name: "intake", Run: service.Run})
 		},
 	}
+}
+
+// filing is the setting of who may file. Nobody can sign in to this service, so
+// that it takes no sign-in.
+type filing struct {
+	name string
+	way  intake.Filing
+}
+
+// AddTo implements run.Settings.
+func (f *filing) AddTo(flags *pflag.FlagSet) {
+	flags.StringVar(&f.name, "filing", string(intake.FilingOpen), "who may file: open (whoever reaches the form) or site-code (whoever knows the code on a site’s poster)")
+}
+
+// Check implements run.Settings.
+func (f *filing) Check() error {
+	way, err := intake.ParseFiling(f.name)
+	if way == intake.FilingSignIn {
+		err = errors.New("filing \"sign-in\": accounts are in reporting, and intake by itself knows none: choose open or site-code")
+	}
+	f.way = way
+	return err
 }

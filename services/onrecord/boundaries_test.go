@@ -27,6 +27,7 @@ var rules = []rule{
 	{"pkg/words", []string{"pkg/fault"}},
 	{"pkg/seal", nil},
 	{"pkg/failpoint", nil},
+	{"pkg/sitecode", []string{"pkg/seal"}},
 	{"pkg/check", []string{"github.com/VictoriaMetrics/metrics"}},
 	{"pkg/bus", []string{"pkg/fault", "pkg/failpoint", "github.com/nats-io/nats.go", "github.com/nats-io/nuid", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync"}},
 	{"pkg/bus/embedded", []string{"pkg/failpoint", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"}},
@@ -38,7 +39,7 @@ var rules = []rule{
 	{"pkg/run", []string{"pkg/seal", "github.com/spf13/pflag", "github.com/VictoriaMetrics/metrics"}},
 
 	// Only the bus knows NATS.
-	{"services/intake", []string{"pkg/", "services/intake/"}},
+	{"services/intake", []string{"pkg/", "services/intake/", "github.com/spf13/pflag"}},
 	{"services/intake/intake", []string{"pkg/", "proto/", "services/intake/internal", "github.com/gofiber/fiber/v2", "github.com/google/uuid", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},
 	{"services/intake/internal", []string{"pkg/incident", "pkg/fault", "pkg/words", "pkg/seal", "pkg/bus", "proto/", "services/intake/internal", "github.com/google/uuid", "google.golang.org/protobuf"}},
 
@@ -52,6 +53,7 @@ var rules = []rule{
 	{"services/reporting", []string{"pkg/", "services/reporting/", "github.com/spf13/pflag"}},
 	{"services/reporting/reporting", []string{"pkg/", "proto/", "services/reporting/internal", "github.com/gofiber/fiber/v2", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},
 	{"services/reporting/internal", []string{"pkg/incident", "pkg/fault", "pkg/seal", "pkg/bus", "pkg/check", "pkg/failpoint", "proto/", "services/reporting/internal", "github.com/VictoriaMetrics/metrics", "github.com/google/uuid", "golang.org/x/crypto", "golang.org/x/sync", "golang.org/x/text", "google.golang.org/protobuf"}},
+	{"services/reporting/internal/poster", []string{"rsc.io/qr"}},
 	// A session or a token stands for a web.Principal.
 	{"services/reporting/internal/people", []string{"pkg/fault", "pkg/incident", "pkg/seal", "pkg/web", "proto/", "services/reporting/internal/store", "github.com/VictoriaMetrics/metrics", "golang.org/x/crypto", "google.golang.org/protobuf"}},
 	{"services/reporting/internal/projector/projectortest", []string{"pkg/", "proto/", "services/reporting/internal", "github.com/google/uuid", "go.mongodb.org/mongo-driver/v2", "google.golang.org/protobuf"}},

@@ -413,9 +413,12 @@ type Site struct {
 	Region   string `protobuf:"bytes,5,opt,name=region,proto3" json:"region,omitempty"`
 	Employer string `protobuf:"bytes,6,opt,name=employer,proto3" json:"employer,omitempty"`
 	// Headcount; 0 when not known.
-	Staff         uint32 `protobuf:"varint,7,opt,name=staff,proto3" json:"staff,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Staff uint32 `protobuf:"varint,7,opt,name=staff,proto3" json:"staff,omitempty"`
+	// Which code of the site is in force; the code itself is made from the master
+	// key.
+	CodeGeneration uint32 `protobuf:"varint,8,opt,name=code_generation,json=codeGeneration,proto3" json:"code_generation,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Site) Reset() {
@@ -497,6 +500,13 @@ func (x *Site) GetStaff() uint32 {
 	return 0
 }
 
+func (x *Site) GetCodeGeneration() uint32 {
+	if x != nil {
+		return x.CodeGeneration
+	}
+	return 0
+}
+
 var File_onrecord_v1_follow_up_proto protoreflect.FileDescriptor
 
 const file_onrecord_v1_follow_up_proto_rawDesc = "" +
@@ -533,7 +543,7 @@ const file_onrecord_v1_follow_up_proto_rawDesc = "" +
 	"\vsealed_text\x18\x05 \x01(\fR\n" +
 	"sealedText\"8\n" +
 	"\rSiteDirectory\x12'\n" +
-	"\x05sites\x18\x01 \x03(\v2\x11.onrecord.v1.SiteR\x05sites\"\xa4\x01\n" +
+	"\x05sites\x18\x01 \x03(\v2\x11.onrecord.v1.SiteR\x05sites\"\xcd\x01\n" +
 	"\x04Site\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -541,7 +551,8 @@ const file_onrecord_v1_follow_up_proto_rawDesc = "" +
 	"\bpostcode\x18\x04 \x01(\tR\bpostcode\x12\x16\n" +
 	"\x06region\x18\x05 \x01(\tR\x06region\x12\x1a\n" +
 	"\bemployer\x18\x06 \x01(\tR\bemployer\x12\x14\n" +
-	"\x05staff\x18\a \x01(\rR\x05staffB;Z9github.com/onrecord/onrecord/proto/onrecord/v1;onrecordv1b\x06proto3"
+	"\x05staff\x18\a \x01(\rR\x05staff\x12'\n" +
+	"\x0fcode_generation\x18\b \x01(\rR\x0ecodeGenerationB;Z9github.com/onrecord/onrecord/proto/onrecord/v1;onrecordv1b\x06proto3"
 
 var (
 	file_onrecord_v1_follow_up_proto_rawDescOnce sync.Once

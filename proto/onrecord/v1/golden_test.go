@@ -101,11 +101,12 @@ var messages = map[string]proto.Message{
 		ContactChoice: "anonymous", WrappedKey: []byte{7, 8}, Messages: []*onrecordv1.FollowUpMessage{
 			{At: at("2026-11-27T12:00:00Z"), From: "rep", What: "question", SealedText: []byte{9, 10}},
 			{At: at("2026-11-27T12:00:02Z"), From: "reporter", What: "answer", AdditionId: "01890a5d-ac96-774b-bcce-b302099a8060", SealedText: []byte{9, 11}}}},
-	"words":           &onrecordv1.ReportWords{Narrative: "n", SiteName: "s", Employer: "e", ContactName: "c", ContactDetails: "d"},
-	"added_words":     &onrecordv1.AddedWords{Text: "t"},
-	"follow_up":       &onrecordv1.FollowUpRequest{ReceiptHash: []byte{1, 2, 3}},
-	"follow_up_reply": &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "new", ReceivedAt: at("2026-11-21T12:00:00Z"), ChangedAt: at("2026-11-21T13:00:00Z"), Steps: []*onrecordv1.FollowUpStep{{At: at("2026-11-21T13:00:00Z"), Status: "acknowledged"}}},
-	"site_directory":  &onrecordv1.SiteDirectory{Sites: []*onrecordv1.Site{{Id: "demo-north", Name: "Demo North", Kind: "jobcentre", Postcode: "LS1 1AA", Region: "Yorkshire", Employer: "Demo Employer", Staff: 40}}},
+	"words":                &onrecordv1.ReportWords{Narrative: "n", SiteName: "s", Employer: "e", ContactName: "c", ContactDetails: "d"},
+	"added_words":          &onrecordv1.AddedWords{Text: "t"},
+	"follow_up":            &onrecordv1.FollowUpRequest{ReceiptHash: []byte{1, 2, 3}},
+	"follow_up_reply":      &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "new", ReceivedAt: at("2026-11-21T12:00:00Z"), ChangedAt: at("2026-11-21T13:00:00Z"), Steps: []*onrecordv1.FollowUpStep{{At: at("2026-11-21T13:00:00Z"), Status: "acknowledged"}}},
+	"site_directory_codes": &onrecordv1.SiteDirectory{Sites: []*onrecordv1.Site{{Id: "demo-north", Name: "Demo North", CodeGeneration: 3}}},
+	"site_directory":       &onrecordv1.SiteDirectory{Sites: []*onrecordv1.Site{{Id: "demo-north", Name: "Demo North", Kind: "jobcentre", Postcode: "LS1 1AA", Region: "Yorkshire", Employer: "Demo Employer", Staff: 40}}},
 }
 
 func judgement(value string) *onrecordv1.Judgement {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/pkg/sitecode"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 )
 
@@ -22,6 +24,7 @@ const somewhereElse = string(fault.Text("Somewhere else"))
 type directory struct {
 	sites     []siteJSON // without the unlisted one
 	known     map[string]bool
+	codes     map[string]int    // which code of a site is in force
 	employers map[string]string // lower case → as the directory spells it
 	published []byte            // as reporting wrote it; nil before it did
 	body      []byte            // the answer of GET /api/v1/sites
@@ -38,10 +41,11 @@ type siteJSON struct {
 }
 
 func newDirectory(sites []*onrecordv1.Site) *directory {
-	d := &directory{sites: make([]siteJSON, 0, len(sites)), known: make(map[string]bool), employers: make(map[string]string)}
+	d := &directory{sites: make([]siteJSON, 0, len(sites)), known: make(map[string]bool), codes: make(map[string]int), employers: make(map[string]string)}
 	for _, s := range sites {
 		d.sites = append(d.sites, siteJSON{s.GetId(), s.GetName(), s.GetKind(), s.GetRegion()})
 		d.known[s.GetId()] = true
+		d.codes[s.GetId()] = int(s.GetCodeGeneration())
 		name := strings.TrimSpace(s.GetEmployer())
 		if key := strings.ToLower(name); d.employers[key] == "" {
 			d.employers[key] = name
@@ -55,6 +59,20 @@ func newDirectory(sites []*onrecordv1.Site) *directory {
 }
 
 func (d *directory) has(id string) bool { return d.known[id] }
+
+// opens reports whether a text is the code of a site. A place that is not in
+// the list is opened by the code of any that is.
+func (d *directory) opens(keys *seal.Keyring, site, code string) bool {
+	if generation, ok := d.codes[site]; ok {
+		return sitecode.Matches(keys, site, generation, code)
+	}
+	for site, generation := range d.codes {
+		if sitecode.Matches(keys, site, generation, code) {
+			return true
+		}
+	}
+	return len(d.codes) == 0 // nobody can have one
+}
 
 // employer returns how the directory spells an employer's name that somebody
 // wrote in any case, or "" when it knows none. Where sites spell it differently,

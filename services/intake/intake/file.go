@@ -30,6 +30,8 @@ type received struct {
 	replayed bool      // it was on disk before
 }
 
+var errSiteCode = fault.InvalidFields([]fault.Field{fault.Wrong("site_code", "Enter the site code. It stands on the poster at the site, or ask a safety rep.")})
+
 var (
 	errBusy = fault.New(fault.Unavailable, web.CodeBusy, "Many reports are coming in. Keep yours and send it again shortly.")
 	errGone = fault.New(fault.Conflict, "erased", "This report was received and has been erased since. It is counted, and its words are not kept again.")
@@ -89,6 +91,9 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 			return r, nil
 		}
 		return received{}, invalid
+	}
+	if s.filing == FilingSiteCode && !sites.opens(s.keys, f.Site, f.SiteCode) {
+		return received{}, errSiteCode
 	}
 	event, err := f.Event(s.keys, digest, sites.employer)
 	if err != nil {

@@ -4,9 +4,11 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"sync/atomic"
@@ -40,6 +42,27 @@ type Config struct {
 	Now      func() time.Time
 	Producer string // of the events: "intake/1.2.0"
 	Secure   bool   // served over TLS
+	Filing   Filing // who may file; "" is FilingOpen
+}
+
+// Filing says who may file.
+type Filing string
+
+// The ways of filing.
+const (
+	FilingOpen     Filing = "open"      // whoever reaches the form
+	FilingSiteCode Filing = "site-code" // whoever knows the code of a site, which its poster carries
+	FilingSignIn   Filing = "sign-in"   // whoever has an account
+)
+
+// ParseFiling returns the way of filing with a name, or an error for the
+// operator.
+func ParseFiling(name string) (Filing, error) {
+	switch f := Filing(name); f {
+	case FilingOpen, FilingSiteCode, FilingSignIn:
+		return f, nil
+	}
+	return "", fmt.Errorf("filing %q: must be open, site-code or sign-in", name)
 }
 
 // Service takes reports in. Its routes may be served before Run has begun;
@@ -51,6 +74,7 @@ type Service struct {
 	now       func() time.Time
 	producer  string
 	secure    bool
+	filing    Filing
 	assets    *web.Assets
 	pages     *web.Pages
 	directory atomic.Pointer[directory]
@@ -72,7 +96,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	return &Service{
-		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure,
+		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure, filing: cmp.Or(cfg.Filing, FilingOpen),
 		assets:    cfg.Assets,
 		pages:     pages,
 		inFlight:  make(chan struct{}, maxInFlight),

@@ -65,13 +65,14 @@ type reportPage struct {
 	FiledFor, Contact           question
 	Language                    string
 	MaxNarrative                int
+	AskCode                     bool // for the site's code
 	MoreOpen                    bool // something in the optional part was answered or is to be mended
 }
 
 // onlyAggression makes a question appear for what somebody did to staff.
 const onlyAggression = "kind=assault|attempted_assault|threat|abuse|property_damage"
 
-func newReportPage(l words.Language, form filing.Form, kept bool, sites *directory, errs web.Errors) reportPage {
+func (s *Service) newReportPage(l words.Language, form filing.Form, kept bool, sites *directory, errs web.Errors) reportPage {
 	say := l.Say
 	p := reportPage{
 		Form: form,
@@ -141,6 +142,7 @@ func newReportPage(l words.Language, form filing.Form, kept bool, sites *directo
 			choice{Value: string(incident.FiledForColleague), Label: say("A colleague")},
 			choice{Value: string(incident.FiledForSeveral), Label: say("Several of us")}),
 		MaxNarrative: incident.MaxNarrative,
+		AskCode:      s.filing == FilingSiteCode,
 		Language:     string(l),
 	}
 	p.Kind.Hint = say("Choose the nearest, or leave it and tell us in your own words below.")
@@ -197,7 +199,7 @@ func (s *Service) showReport(c *fiber.Ctx) error {
 		return err
 	}
 	if site := c.Query("site"); sites.has(site) {
-		form.Site = site
+		form.Site, form.SiteCode = site, c.Query("code")
 	}
 	if _, signedIn := web.PrincipalOf(c); !signedIn {
 		kept, err := s.shell(web.Language(c))
@@ -221,7 +223,7 @@ func newForm() (filing.Form, error) {
 func (s *Service) renderReport(c *fiber.Ctx, status int, sites *directory, form filing.Form, kept bool, errs web.Errors) error {
 	l := web.Language(c)
 	return s.pages.Render(c, status, "report", web.Page{
-		Title: l.Say("Report an incident"), Section: "/report/", Errors: errs, Data: newReportPage(l, form, kept, sites, errs),
+		Title: l.Say("Report an incident"), Section: "/report/", Errors: errs, Data: s.newReportPage(l, form, kept, sites, errs),
 	})
 }
 

@@ -37,7 +37,7 @@ func (s *Service) shell(l words.Language) (*shell, error) {
 	}
 	form := filing.Form{Version: formVersion, Contact: anonymous}
 	page := web.InLanguage(l, "/report/")
-	page.Title, page.Section, page.Data = l.Say("Report an incident"), "/report/", newReportPage(l, form, false, sites, nil)
+	page.Title, page.Section, page.Data = l.Say("Report an incident"), "/report/", s.newReportPage(l, form, false, sites, nil)
 	html, err := s.pages.Execute("report", page)
 	if err != nil {
 		return nil, err

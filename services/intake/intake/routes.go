@@ -14,9 +14,17 @@ import (
 const maxForm = 32 << 20
 
 // Routes returns the route table: all of it is open to anyone, because filing
-// needs no account.
+// needs no account, unless the operator wants one for it.
 func (s *Service) Routes() []web.Route {
 	anyone := []web.Role{web.Anyone}
+	filers := anyone
+	if s.filing == FilingSignIn {
+		filers = []web.Role{web.RoleRep, web.RoleManager, web.RoleAdministrator}
+	}
+	byFilers := func(r web.Route) web.Route {
+		r.Who = filers
+		return r
+	}
 	get := func(path string, h fiber.Handler) web.Route {
 		return web.Route{Method: http.MethodGet, Path: path, Who: anyone, Handler: h}
 	}
@@ -26,8 +34,8 @@ func (s *Service) Routes() []web.Route {
 	return []web.Route{
 		get("/", redirect(http.StatusSeeOther, "/report/")),
 		get("/report", redirect(http.StatusMovedPermanently, "/report/")),
-		get("/report/", s.showReport),
-		post("/report/", maxForm, s.fileForm),
+		byFilers(get("/report/", s.showReport)),
+		byFilers(post("/report/", maxForm, s.fileForm)),
 		get("/report/received", s.showReceived),
 		get("/report/phone/", s.showPhone),
 		get("/report/shell", s.showShell),
@@ -38,7 +46,7 @@ func (s *Service) Routes() []web.Route {
 		post("/follow-up/", 0, s.followUpForm),
 		get("/privacy/", s.showWords("privacy", fault.Text("What we keep, and who reads it"))),
 		get("/accessibility/", s.showWords("accessibility", fault.Text("Accessibility"))),
-		post("/api/v1/reports", maxForm, s.fileAPI),
+		byFilers(post("/api/v1/reports", maxForm, s.fileAPI)),
 		get("/api/v1/sites", s.sitesAPI),
 		post("/api/v1/follow-up", 0, s.followUpAPI),
 	}

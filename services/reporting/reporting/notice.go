@@ -26,6 +26,7 @@ var notices = map[string]string{
 	"password":    "The new password is set. They were signed out everywhere.",
 	"disabled":    "The account is disabled and was signed out everywhere.",
 	"enabled":     "The account can sign in again.",
+	"code":        "The site has a new code. Print its poster and hang it in place of the old one.",
 	"sites":       "The sites were imported. The report form lists them now.",
 	"signed-out":  "You are signed out.",
 	"set-up":      "You are the first administrator. Import your sites next, then add people.",

@@ -5,11 +5,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/check"
+	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/sitecode"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
+	"github.com/onrecord/onrecord/services/reporting/internal/poster"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -74,6 +78,7 @@ type Site struct {
 	Region   string `json:"region,omitempty"`
 	Employer string `json:"employer,omitempty"`
 	Staff    int    `json:"staff,omitempty"` // 0: not known
+	Code     string `json:"code"`            // on its poster
 }
 
 // Imported says what an import of sites did.
@@ -205,10 +210,49 @@ func (s *Service) Sites(ctx context.Context) ([]Site, error) {
 	}
 	sites := make([]Site, len(found))
 	for n, site := range found {
-		sites[n] = Site(site)
+		sites[n] = s.siteOf(site)
 	}
 	return sites, nil
 }
+
+func (s *Service) siteOf(f store.Site) Site {
+	return Site{f.ID, f.Name, f.Kind, f.Postcode, f.Region, f.Employer, f.Staff, sitecode.Of(s.keyring, f.ID, f.CodeGeneration)}
+}
+
+// RotateSiteCode puts a new code of a site in force and returns the site, or
+// fault.NotFound. Posters with the old one no longer fill in a code that is
+// taken.
+func (s *Service) RotateSiteCode(ctx context.Context, id string) (Site, error) {
+	site, err := s.people.RotateSiteCode(ctx, id)
+	if err != nil {
+		return Site{}, err
+	}
+	if err := s.loadDirectory(ctx); err != nil {
+		return Site{}, err
+	}
+	if err := s.people.PublishDirectory(ctx, s.bus); err != nil { // it is stored; publishDirectory tries again
+		s.log.Error("the site directory was not published and will be tried again", "error", err)
+	}
+	return s.siteOf(site), nil
+}
+
+// PosterOf asks for the poster of a site, for where the program is reached.
+type PosterOf struct{ Site, URL string }
+
+// Poster returns the poster of a site as SVG, or fault.NotFound.
+func (s *Service) Poster(ctx context.Context, of PosterOf) (string, error) {
+	sites, err := s.Sites(ctx)
+	if err != nil {
+		return "", err
+	}
+	n := slices.IndexFunc(sites, func(site Site) bool { return site.ID == of.Site })
+	if n < 0 {
+		return "", errNoSite
+	}
+	return poster.SVG(of.URL, of.Site, sites[n].Name, sites[n].Code)
+}
+
+var errNoSite = fault.New(fault.NotFound, "not_found", "There is no such site.")
 
 // Verify recounts every figure from the incidents, checks every timeline, and
 // names what differs. It repairs nothing and may run beside work under way.

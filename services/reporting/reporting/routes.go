@@ -51,6 +51,8 @@ func (s *Service) Routes() []web.Route {
 		{Method: post, Path: "/people/:id/disable", Who: admins, Handler: s.disablePerson},
 		{Method: post, Path: "/people/:id/enable", Who: admins, Handler: s.enablePerson},
 		{Method: get, Path: "/sites/", Who: admins, Handler: s.showSites},
+		{Method: get, Path: "/sites/:id/poster", Who: admins, Handler: s.showPoster},
+		{Method: post, Path: "/sites/:id/code", Who: admins, Handler: s.rotateSiteCode},
 		{Method: post, Path: "/sites/", Who: admins, Handler: s.importSites, MaxBody: maxSitesBody},
 	}
 	for _, action := range actions {

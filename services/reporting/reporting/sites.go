@@ -1,6 +1,7 @@
 package reporting
 
 import (
+	"html/template"
 	"net/http"
 	"strings"
 
@@ -78,6 +79,39 @@ func (s *Service) renderSites(c *fiber.Ctx, status int, problems web.Errors) err
 		page.Sites = append(page.Sites, row)
 	}
 	return s.pages.Render(c, status, "sites", web.Page{Title: "Sites of this service", Section: sitesPath, Wide: true, Errors: errs, Data: page})
+}
+
+// posterPage is a site's poster, to be printed.
+type posterPage struct {
+	Notice, Name, Code, Path string
+	Poster                   template.HTML
+}
+
+// showPoster shows GET /sites/{id}/poster, for the address under which the
+// administrator reached the program.
+func (s *Service) showPoster(c *fiber.Ctx) error {
+	scheme := "http"
+	if s.secure {
+		scheme = "https"
+	}
+	id := c.Params("id")
+	drawn, err := s.Poster(c.UserContext(), PosterOf{Site: id, URL: scheme + "://" + string(c.Request().Host())})
+	if err != nil {
+		return err
+	}
+	site := s.siteOf(s.directory.Load().byID[id])
+	return s.pages.Render(c, http.StatusOK, "poster", web.Page{Title: "Poster for " + site.Name, Section: sitesPath, Back: web.Link{Href: sitesPath, Text: "Sites"},
+		Data: posterPage{s.takeNotice(c), site.Name, site.Code, sitesPath + id, template.HTML(drawn)}}) // poster escapes what it draws
+}
+
+// rotateSiteCode answers POST /sites/{id}/code.
+func (s *Service) rotateSiteCode(c *fiber.Ctx) error {
+	site, err := s.RotateSiteCode(c.UserContext(), c.Params("id"))
+	if err != nil {
+		return err
+	}
+	s.leaveNotice(c, "code")
+	return c.Redirect(sitesPath+site.ID+"/poster", http.StatusSeeOther)
 }
 
 func orDash(s string) string {

@@ -23,6 +23,8 @@ type Filing struct {
 	Receipt receipt.Code // the zero Code when the phone brought none
 	SentAt  time.Time    // the phone's clock when it sent; zero when not said
 
+	SiteCode string // of the poster; not part of the report
+
 	Photos        [][]byte // as they came
 	KeepOriginals bool     // the photos as they came are kept as evidence
 

@@ -37,12 +37,13 @@ type Form struct {
 	Person                               string // who wrote it, as the phone knows them; "" for nobody
 	Contact, ContactName, ContactDetails string
 	KeepOriginals                        string
+	SiteCode                             string
 	photos                               [][]byte
 }
 
 // pageOrder is the order in which the page asks.
 var pageOrder = []string{"", "kind", "control", "manager_told", "exposure", "exposure_closeness", "channel", "target",
-	"site", "site_name", "when", "day", "time", "hurt", "narrative", "photo",
+	"site", "site_name", "site_code", "when", "day", "time", "hurt", "narrative", "photo",
 	"filed_for", "people_affected", "days_unable", "employer", "contact"}
 
 // ReadForm takes the form's fields out of what a browser sent. Fields that the
@@ -60,6 +61,7 @@ func ReadForm(v url.Values) Form {
 		Exposure: v.Get("exposure"), Closeness: v.Get("exposure_closeness"), Language: v.Get("language"), Person: v.Get("person"),
 		Contact: v.Get("contact"), ContactName: v.Get("contact_name"), ContactDetails: v.Get("contact_details"),
 		KeepOriginals: v.Get("keep_originals"),
+		SiteCode:      v.Get("site_code"),
 	}
 }
 
@@ -104,6 +106,7 @@ func FromForm(form Form, now time.Time) *Filing {
 			Language:    form.Language,
 			FormVersion: form.Version,
 		},
+		SiteCode:      form.SiteCode,
 		Photos:        form.photos,
 		KeepOriginals: form.KeepOriginals != "",
 		names:         map[string]string{"id": "", "receipt": "", "pressed_at": "", "occurred_precision": "", "language": "", "form_version": "", "occurred_at": "when"},

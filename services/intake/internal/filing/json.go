@@ -63,6 +63,7 @@ func FromJSON(body []byte) (*Filing, error) {
 		},
 		Receipt:       r.receipt("receipt"),
 		SentAt:        r.instant("sent_at"),
+		SiteCode:      r.text("site_code"),
 		KeepOriginals: r.flag("keep_originals"),
 	}
 	f.OccurredAt = r.occurred("occurred_at", f.Precision)

@@ -261,7 +261,7 @@ that are not in the file stay. With a mistake in any line nothing is imported.`,
 			return s.table([]string{"ID", "NAME", "KIND", "REGION", "EMPLOYER"}, rows)
 		},
 	}
-	return group("sites", "Import and list the places where staff work", imp, list)
+	return group("sites", "Import and list the places where staff work, and the codes on their posters", imp, list, newSiteCodes(s))
 }
 
 func (s *shared) read(path string) (string, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/intake/intake"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
 )
 
@@ -72,6 +73,7 @@ func newServe(s *shared) *cobra.Command {
 	v := &serving{}
 	acceptLoss := false
 	var backups program.Backups
+	filing := string(intake.FilingOpen)
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the form, the incidents and the figures (also without a command)",
@@ -85,6 +87,7 @@ func newServe(s *shared) *cobra.Command {
 				return err
 			}
 			cfg := s.programConfig()
+			cfg.Filing = intake.Filing(filing)
 			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss, cfg.Backups = v.Secure(), v.Proxies, acceptLoss, backups
 			p, err := program.Open(ctx, cfg)
 			if err != nil {
@@ -100,7 +103,11 @@ func newServe(s *shared) *cobra.Command {
 	v.addTo(s, cmd)
 	addBackups(cmd.Flags(), &backups)
 	of := s.checks[cmd]
-	s.checks[cmd] = func() error { return errors.Join(of(), checkBackups(backups)) }
+	s.checks[cmd] = func() error {
+		_, err := intake.ParseFiling(filing)
+		return errors.Join(of(), checkBackups(backups), err)
+	}
+	cmd.Flags().StringVar(&filing, "filing", filing, "who may file: open (whoever reaches the form), site-code (whoever knows the code on a site’s poster), sign-in (whoever has an account)")
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "begin although the database or the stream is gone, with what is left")
 	return cmd
 }

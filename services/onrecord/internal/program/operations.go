@@ -28,6 +28,8 @@ const (
 	OpTokenRevoke      = "token.revoke"
 	OpSitesImport      = "sites.import"
 	OpSitesList        = "sites.list"
+	OpSitesRotate      = "sites.rotate"
+	OpPoster           = "poster"
 	OpVerify           = "verify"
 	OpDoctor           = "doctor"
 	OpBackup           = "backup"
@@ -72,6 +74,10 @@ func (p *Program) Operations() control.Operations {
 			return r.ImportSites(ctx, strings.NewReader(csv))
 		}),
 		OpSitesList:   op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Sites(ctx) }),
+		OpSitesRotate: op(func(ctx context.Context, id string, _ func(string)) (any, error) { return r.RotateSiteCode(ctx, id) }),
+		OpPoster: op(func(ctx context.Context, of reporting.PosterOf, _ func(string)) (any, error) {
+			return r.Poster(ctx, of)
+		}),
 		OpVerify:      op(p.verify),
 		OpDoctor:      op(p.examine),
 		OpBackup:      op(p.backUp),

@@ -85,7 +85,11 @@ func merge(before, file []store.Site, done *Imported) []store.Site {
 	for i, site := range before {
 		at[site.ID] = i
 	}
-	for _, site := range file {
+	for n, site := range file {
+		if i, there := at[site.ID]; there { // a file says nothing of codes
+			site.CodeGeneration = before[i].CodeGeneration
+			file[n] = site
+		}
 		switch i, there := at[site.ID]; {
 		case !there:
 			done.Added++
@@ -101,6 +105,31 @@ func merge(before, file []store.Site, done *Imported) []store.Site {
 	return merged
 }
 
+// RotateSiteCode puts a new code of a site in the place of the one in force,
+// which ends with it. It returns the site, or fault.NotFound. Who may call it:
+// as AddUser.
+func (s *Service) RotateSiteCode(ctx context.Context, id string) (store.Site, error) {
+	var rotated store.Site
+	err := s.store.Group(ctx, func(st store.Store) error {
+		sites, err := st.ListSites(ctx)
+		if err != nil {
+			return err
+		}
+		n := slices.IndexFunc(sites, func(site store.Site) bool { return site.ID == id })
+		if n < 0 {
+			return fault.New(fault.NotFound, "not_found", "There is no such site.")
+		}
+		rotated = sites[n]
+		rotated.CodeGeneration++
+		return st.PutSites(ctx, []store.Site{rotated})
+	})
+	if err != nil {
+		return store.Site{}, err
+	}
+	s.log.Info("a site has a new code", "site", id)
+	return rotated, nil
+}
+
 func checkSize(sites []store.Site) error {
 	if len(sites) > MaxSites {
 		return wrongFile("With this file there would be %d sites. The most is %d.", len(sites), MaxSites)
@@ -114,7 +143,7 @@ func checkSize(sites []store.Site) error {
 func message(sites []store.Site) *onrecordv1.SiteDirectory {
 	m := &onrecordv1.SiteDirectory{Sites: make([]*onrecordv1.Site, len(sites))}
 	for i, s := range sites {
-		m.Sites[i] = &onrecordv1.Site{Id: s.ID, Name: s.Name, Kind: s.Kind, Postcode: s.Postcode, Region: s.Region, Employer: s.Employer, Staff: uint32(s.Staff)}
+		m.Sites[i] = &onrecordv1.Site{Id: s.ID, Name: s.Name, Kind: s.Kind, Postcode: s.Postcode, Region: s.Region, Employer: s.Employer, Staff: uint32(s.Staff), CodeGeneration: uint32(s.CodeGeneration)}
 	}
 	return m
 }

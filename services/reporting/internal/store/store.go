@@ -275,6 +275,7 @@ type People interface {
 type Site struct {
 	ID, Name, Kind, Postcode, Region, Employer string
 	Staff                                      int
+	CodeGeneration                             int // which code of the site is in force, see pkg/sitecode
 }
 
 // Sites keeps the site directory.

@@ -11,7 +11,7 @@ import { isMine, person, recall, remember } from './who.js'
 const patience = 8e3 // to wait before showing what is kept instead
 const pause = 400 // after typing, before it is kept
 const own = ['form_version', 'language'] // what the page says of itself
-const silent = [...own, 'id', 'receipt', 'pressed_at', 'sent_at', 'site', 'contact']
+const silent = [...own, 'id', 'receipt', 'pressed_at', 'sent_at', 'site', 'site_code', 'contact']
 
 // report makes the form quicker and safe: questions appear when they apply,
 // "Just now" and "today" are those of the tap, what is typed is kept on the
@@ -48,6 +48,8 @@ export default function report (form, show, known) {
   const chooseSite = select && sitePicker(select)
   const usual = new URLSearchParams(location.search).get('site') || recall('site')
   if (usual && !kept) set('site', usual)
+  const code = new URLSearchParams(location.search).get('code') || recall('code')
+  if (code && field.site_code && !kept) set('site_code', code)
   count(form.querySelector('[data-maxlength]'))
   reveal()
   const ready = begin().catch(cannotKeep).then(() => photos(form.querySelector('[data-photos]'), row.photos, changed))
@@ -198,6 +200,7 @@ export default function report (form, show, known) {
     stop()
     const { site } = Object.fromEntries(asked())
     if (site !== 'unlisted') remember('site', site)
+    if (field.site_code) remember('code', field.site_code.value)
     row = { ...row, fields: asked(), language: field.language.value, state: 'waiting', pressed: true, changed: Date.now(), errors: [], trouble: 0, next: 0 }
     if (keeps) await put(slim(row)).catch(cannotKeep)
     if (!keeps) return direct()

@@ -482,6 +482,8 @@ type siteDoc struct {
 	Region   string `bson:"region,omitempty"`
 	Employer string `bson:"employer,omitempty"`
 	Staff    int    `bson:"staff,omitempty"`
+
+	CodeGeneration int `bson:"code,omitempty"`
 }
 
 type quarantinedDoc struct {

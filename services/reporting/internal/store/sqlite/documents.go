@@ -276,6 +276,8 @@ type siteDoc struct {
 	Region   string `json:"reg,omitempty"`
 	Employer string `json:"empl,omitempty"`
 	Staff    int    `json:"staff,omitempty"`
+
+	CodeGeneration int `json:"code,omitempty"`
 }
 
 type quarantinedDoc struct {

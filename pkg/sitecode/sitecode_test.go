@@ -1,0 +1,35 @@
+package sitecode_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/pkg/sitecode"
+)
+
+func TestACodeIsOfOneSiteAndOneGeneration(t *testing.T) {
+	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := sitecode.Of(keys, "leeds", 1)
+	if len(code) != 14 || strings.Count(code, "-") != 2 || code != sitecode.Of(keys, "leeds", 1) {
+		t.Errorf("code=%q", code)
+	}
+	for _, typed := range []string{code, strings.ToLower(code), strings.ReplaceAll(code, "-", " "), strings.NewReplacer("0", "o", "1", "l").Replace(code)} {
+		if !sitecode.Matches(keys, "leeds", 1, typed) {
+			t.Errorf("%q is not taken", typed)
+		}
+	}
+	for _, wrong := range []struct {
+		site       string
+		generation int
+		typed      string
+	}{{"york", 1, code}, {"leeds", 2, code}, {"leeds", 1, ""}, {"leeds", 1, code[:13]}, {"leeds", 1, code + "0"}} {
+		if sitecode.Matches(keys, wrong.site, wrong.generation, wrong.typed) {
+			t.Errorf("%+v is taken", wrong)
+		}
+	}
+}
