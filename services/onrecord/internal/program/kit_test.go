@@ -51,17 +51,24 @@ func openWith(tb testing.TB, maxStore int64) *kit {
 // run runs the services until the test ends, and returns once they are ready.
 func (k *kit) run() {
 	k.tb.Helper()
+	k.tb.Cleanup(k.start())
+}
+
+// start runs the services, and returns once they are ready what ends them.
+func (k *kit) start() (stop func()) {
+	k.tb.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(k.tb.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- k.Background(ctx) }()
-	k.tb.Cleanup(func() {
+	if err := k.WaitReady(k.tb.Context()); err != nil {
+		cancel()
+		k.tb.Fatal(err)
+	}
+	return func() {
 		cancel()
 		if err := <-ended; err != nil {
 			k.tb.Error(err)
 		}
-	})
-	if err := k.WaitReady(k.tb.Context()); err != nil {
-		k.tb.Fatal(err)
 	}
 }
 

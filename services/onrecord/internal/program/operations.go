@@ -39,6 +39,8 @@ const (
 	OpDeadLetterReplay = "dead-letters.replay"
 	OpEventsTail       = "events.tail"
 	OpExport           = "export"
+	OpCorrections      = "corrections"
+	OpReread           = "reread"
 )
 
 // Tail says from which event on to print, and whether to wait for more.
@@ -89,6 +91,9 @@ func (p *Program) Operations() control.Operations {
 		}),
 		OpEventsTail: op(p.tail),
 		OpExport:     op(p.export),
+
+		OpCorrections: op(p.corrections),
+		OpReread:      op(p.reread),
 	}
 }
 
