@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -132,8 +133,15 @@ func TestOneNetworkCannotTakeEveryConnection(t *testing.T) {
 			return c
 		}
 		first, second := dial(), dial()
-		if !answers(first) || !answers(second) {
-			t.Fatalf("%s: the first two are not answered", listen)
+		for n, c := range []net.Conn{first, second} { // who waited longest is known once the server has noted each
+			if !answers(c) {
+				t.Fatalf("%s: the first two are not answered", listen)
+			}
+			for deadline := time.Now().Add(soon); app.Idle() <= n; runtime.Gosched() {
+				if time.Now().After(deadline) {
+					t.Fatalf("%s: %d connections wait, want %d", listen, app.Idle(), n+1)
+				}
+			}
 		}
 		if !answers(dial()) {
 			t.Errorf("%s: a third connection is not answered: whoever holds two keeps their network out", listen)

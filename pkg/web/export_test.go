@@ -3,6 +3,8 @@ package web
 import (
 	"net/netip"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // SetDrainTime shortens how long a stop waits for requests in hand.
@@ -18,6 +20,18 @@ func (a *App) SetPerNetwork(n int) int {
 
 // SetConnections changes how many connections may be open.
 func (a *App) SetConnections(n int) { a.connections.most = n }
+
+// Idle returns how many connections were answered and wait for the next request.
+func (a *App) Idle() (n int) {
+	a.connections.mu.Lock()
+	defer a.connections.mu.Unlock()
+	for _, c := range a.connections.open {
+		if c.state == fasthttp.StateIdle {
+			n++
+		}
+	}
+	return n
+}
 
 // SetPatience changes how long a request's line and headers, and a body of any
 // size, may take. It is called before Serve.
