@@ -196,9 +196,9 @@ func TestFilingWorksWhileTheStoreIsStopped(t *testing.T) {
 // subjects, database or stream files, or errors.
 func TestNobodysWordsLeak(t *testing.T) {
 	t.Parallel()
-	const canary = "zorblax"
+	const canary, address = "zorblax", "203.0.113.77" // what is written, and from where
 	dir := t.TempDir()
-	p := start(t, dir)
+	p := start(t, dir, "--trusted-proxy", "127.0.0.1")
 	mustOnrecord(t, demoSites, "sites", "import", "--data-dir", dir, "-")
 	rep := apiToken(t, dir, "rep")
 	var errorsSeen strings.Builder
@@ -209,7 +209,7 @@ func TestNobodysWordsLeak(t *testing.T) {
 		r["narrative"], r["site_name"], r["employer"] = say("narrative"), canary+"site", canary+"employer"
 		r["contact"] = map[string]string{"choice": "rep_only", "name": canary + "name", "details": canary + "@example.org"}
 	}), canary+"photo")
-	a, err := call("POST", p.url+"/api/v1/reports", pictured, "Content-Type", contentType)
+	a, err := call("POST", p.url+"/api/v1/reports", pictured, "Content-Type", contentType, "User-Agent", canary+"-agent", "X-Forwarded-For", address)
 	if err != nil || a.status != http.StatusCreated {
 		t.Fatalf("%d %s %v", a.status, a.body, err)
 	}
@@ -295,6 +295,9 @@ func TestNobodysWordsLeak(t *testing.T) {
 	for place, text := range places {
 		if strings.Contains(strings.ToLower(text), canary) {
 			t.Errorf("%s hold somebody’s words", place)
+		}
+		if strings.Contains(text, address) {
+			t.Errorf("%s hold somebody’s address", place)
 		}
 	}
 }
