@@ -2,13 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	cdp "github.com/chromedp/chromedp"
-	"github.com/google/uuid"
 )
 
 // The answer comes back, and the reporter answers: as people do it, the
@@ -18,13 +18,14 @@ func TestReporterAndRepWriteToEachOther(t *testing.T) {
 	p := start(t, dir)
 	mustOnrecord(t, demoSites, "sites", "import", "--data-dir", dir, "-")
 	mustOnrecord(t, "demo password of the rep\n", "user", "add", "--data-dir", dir, "--role", "rep", "demo-rep")
-	res, err := http.Post(p.url+"/api/v1/reports", "application/json", strings.NewReader(report(uuid.Must(uuid.NewV7()).String(), nil)))
-	if err != nil {
-		t.Fatal(err)
+	mustOnrecord(t, "demo password of the admin\n", "user", "add", "--data-dir", dir, "--role", "administrator", "demo-admin")
+	body, contentType := withPhoto(t, report(newID(), func(r map[string]any) { r["keep_originals"] = true }), "demo")
+	a, err := call("POST", p.url+"/api/v1/reports", body, "Content-Type", contentType)
+	if err != nil || a.status != http.StatusCreated {
+		t.Fatalf("%d %s %v", a.status, a.body, err)
 	}
-	defer res.Body.Close()
 	var filed struct{ Receipt string }
-	if err := json.NewDecoder(res.Body).Decode(&filed); err != nil {
+	if err := json.Unmarshal([]byte(a.body), &filed); err != nil {
 		t.Fatal(err)
 	}
 	rep := apiToken(t, dir, "rep")
@@ -45,7 +46,18 @@ func TestReporterAndRepWriteToEachOther(t *testing.T) {
 	})
 	b.act(incident, "ask", func() { b.fill(`form[action$="/ask"] textarea`, "Demo: which desk was it?") })
 	b.do("open the forms", cdp.Evaluate[cdp.Void](`document.querySelectorAll('details').forEach(d => d.open = true)`))
+	eventually(t, func() error {
+		if shown := js[bool](b, `[...document.querySelectorAll('.app-photos img')].some(i => i.complete && i.naturalWidth === 64)`); !shown {
+			return errors.New("the photo is not shown")
+		}
+		return nil
+	})
 	b.look("incident-messages")
+	b.signOut()
+	b.signIn(p.url, "demo-admin", "demo password of the admin")
+	b.open(p.url + "/sites/")
+	b.do("open a poster", cdp.Click(css(`a[href="/sites/demo-north/poster"]`)), cdp.WaitVisible(css(".app-poster")))
+	b.look("poster")
 	b.signOut()
 
 	b.script(false)
