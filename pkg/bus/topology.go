@@ -27,6 +27,10 @@ const (
 // intake's questions about a receipt.
 const SubjectFollowUp = "onrecord.v1.follow-up.status"
 
+// SubjectModelCard is the request/reply subject on which the classifier tells
+// reporting about the model it reads with: an incident.ModelCard as JSON.
+const SubjectModelCard = "onrecord.v1.model.card"
+
 // Names of the stream and its consumers.
 const (
 	StreamReports      = "REPORTS"

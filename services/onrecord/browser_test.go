@@ -362,6 +362,9 @@ func TestFromTheFirstStartToTheFigure(t *testing.T) {
 	incident := js[string](b, `location.href`)
 	b.wantText("the incident", story, "front desk", "machine", "words-")
 	b.look("incident")
+	b.do("open what the machine says of itself", cdp.Click(css(`main a[href^="/model/"]`)), cdp.WaitVisible(css(".app-hash")))
+	b.wantText("the model’s page", "never", "kept back", "words-")
+	b.look("model")
 	b.act(incident, "acknowledge", nil)
 	b.act(incident, "classify", func() {
 		b.do("choose a target", cdp.SetValue(css(`form[action$="/classify"] [name="target"]`), "named_person"))

@@ -98,6 +98,9 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.Bus.AnswerFirst(ctx, bus.SubjectFirstFiled, onrecordv1.FirstCopy); err != nil {
 		return err
 	}
+	if err := s.answerCard(ctx); err != nil {
+		return err
+	}
 	s.Log.Info("reading reports", "model", s.Reader.Version())
 	return s.Bus.Consume(ctx, bus.Consumer{
 		Name:       bus.ConsumerClassifier,

@@ -90,6 +90,7 @@ func othersReports(t *testing.T, c *cluster) {
 		})
 		cancel()
 	}
+	modelCard(t, c)
 	photo := bytes.Repeat([]byte("sealed"), 200<<10) // more than one message
 	if err := b.PutPhoto(t.Context(), "photo-1", photo); err != nil {
 		t.Fatal(err)
@@ -113,6 +114,25 @@ func othersReports(t *testing.T, c *cluster) {
 			t.Errorf("intake may read %s: %d bytes", subject, len(reply.Data))
 		}
 	}
+}
+
+// modelCard asks for the card of the model the way reporting does.
+func modelCard(t *testing.T, c *cluster) {
+	t.Helper()
+	classifier, _ := c.connect(t, "classifier")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := classifier.Answer(ctx, bus.SubjectModelCard, bus.ConsumerClassifier, func(context.Context, []byte) []byte { return []byte("card") }); err != nil {
+		t.Fatal(err)
+	}
+	reporting, _ := c.connect(t, "reporting")
+	eventually(t, 20*time.Second, func() error { // the servers tell each other who listens
+		told, err := reporting.Request(within(t, 2*time.Second), bus.SubjectModelCard, nil)
+		if err == nil && string(told) != "card" {
+			err = fmt.Errorf("the classifier tells reporting %q", told)
+		}
+		return err
+	})
 }
 
 // photos takes a photo the way it goes: intake stores it, reporting reads,
@@ -205,26 +225,26 @@ func forbidden(t *testing.T, c *cluster) {
 		publish, subscribe []string
 	}{
 		{"intake", append([]string{
-			"onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.filed.r1.more",
+			"onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.filed.r1.more", "onrecord.v1.model.card",
 			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.CREATE.REPORTS.mine.onrecord.v1.report.filed.*",
 			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.reporting",
 			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.filed.r1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
 			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "$KV.onrecord_sign_ins.x", "_INBOX.reporting.x",
 			"$JS.API.CONSUMER.CREATE.KV_onrecord_sign_ins.mine", "$JS.API.STREAM.INFO.KV_onrecord_sign_ins",
 			"$JS.API.STREAM.PURGE.OBJ_onrecord_photos", "$JS.API.CONSUMER.CREATE.OBJ_onrecord_photos.mine",
-		}, everybody...), []string{">", "onrecord.>", "onrecord.v1.report.filed.*", "onrecord.v1.follow-up.status", "_INBOX.>", "_INBOX.reporting.>", "_INBOX.classifier.>", "$JS.ACK.>", "$KV.>"}},
+		}, everybody...), []string{">", "onrecord.>", "onrecord.v1.report.filed.*", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "_INBOX.>", "_INBOX.reporting.>", "_INBOX.classifier.>", "$JS.ACK.>", "$KV.>"}},
 		{"classifier", append([]string{
-			"onrecord.v1.report.filed.r1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
+			"onrecord.v1.report.filed.r1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status", "onrecord.v1.model.card",
 			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.RESET.REPORTS.classifier",
 			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.added.r1.a1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
 			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "_INBOX.intake.x", "$O.onrecord_photos.C.x", "$JS.API.DIRECT.GET.OBJ_onrecord_photos.$O.onrecord_photos.M.x",
-		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "_INBOX.intake.>", "$KV.>"}},
+		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "_INBOX.intake.>", "$KV.>"}},
 		{"reporting", append([]string{
 			"onrecord.v1.report.filed.r1", "onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
 			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.classifier", "$JS.ACK.REPORTS.classifier.1.1.1.1.1",
 			"$KV.onrecord_follow_ups.x", "_INBOX.intake.x",
-		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "_INBOX.intake.>", "$KV.>"}},
-		{"admin", []string{"onrecord.v1.follow-up.status", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
+		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "_INBOX.intake.>", "$KV.>"}},
+		{"admin", []string{"onrecord.v1.follow-up.status", "onrecord.v1.model.card", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
 			[]string{">", "onrecord.v1.report.>", "_INBOX.intake.>"}},
 	} {
 		t.Run(u.user, func(t *testing.T) {

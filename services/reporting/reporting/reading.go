@@ -89,6 +89,7 @@ func newest(i *incident.Incident) incident.Reading {
 // machineView is why the machine reads an incident as it does.
 type machineView struct {
 	Note    string
+	Link    string // to the model's page
 	Reasons []reasonLine
 	Others  string // what else it considered
 	Besides string // a second channel, a serious threat, a weapon, the basis of abuse
@@ -104,7 +105,7 @@ func machineOf(i *incident.Incident, text string) *machineView {
 	if r.Model == "" {
 		return nil
 	}
-	v := &machineView{Note: fmt.Sprintf("Machine’s reading by model %s, %s.", r.Model, clock(r.At)), Open: i.NeedsReview() && i.Status.IsOpen()}
+	v := &machineView{Link: modelLink(i), Note: fmt.Sprintf("Machine’s reading by model %s, %s.", r.Model, clock(r.At)), Open: i.NeedsReview() && i.Status.IsOpen()}
 	switch {
 	case i.Kind.Reviewer != "" && i.Channel.Reviewer != "" && i.Target.Reviewer != "":
 		v.Note += " A person has decided every field."

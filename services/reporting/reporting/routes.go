@@ -43,6 +43,8 @@ func (s *Service) Routes() []web.Route {
 		{Method: get, Path: "/figures/", Who: readers, Handler: s.showFigures},
 		{Method: get, Path: "/api/v1/figures", Who: readers, Handler: s.figuresAPI},
 
+		{Method: get, Path: "/model/", Who: readers, Handler: s.showModel},
+
 		{Method: get, Path: "/people/", Who: admins, Handler: s.listPeople},
 		{Method: post, Path: "/people/", Who: admins, Handler: s.addPerson},
 		{Method: get, Path: "/people/add/", Who: admins, Handler: s.showAddPerson},

@@ -25,6 +25,7 @@ var whoMay = []struct {
 	{"POST", "/api/v1/incidents/", []string{rep}},
 	{"GET", "/figures/", []string{rep, manager}},
 	{"GET", "/api/v1/figures", []string{rep, manager}},
+	{"GET", "/model/", []string{rep, manager}},
 	{"GET", "/people/", []string{admin}},
 	{"POST", "/people/", []string{admin}},
 	{"GET", "/sites/", []string{admin}},

@@ -218,7 +218,7 @@ func (s *Set) addPairs(g Gold, r incident.Reading) {
 
 // Result returns what was measured.
 func (s *Set) Result() Result {
-	r := Result{Texts: s.texts, Review: share(s.review, s.texts), Worst: s.worst}
+	r := Result{Texts: s.texts, Review: ShareOf(s.review, s.texts), Worst: s.worst}
 	for i := range s.fields {
 		if len(s.fields[i].answers) > 0 {
 			r.Fields = append(r.Fields, s.fields[i].result(fieldNames[i]))
@@ -227,15 +227,15 @@ func (s *Set) Result() Result {
 	for pair, to := range map[int]**Share{pairMerged: &r.KindMerged, pairTop2: &r.KindTop2, pairSide: &r.InPersonOrOnline,
 		pairActs: &r.AbuseFound, pairHazards: &r.HazardAsAbuse, pairOrganisation: &r.Organisation} {
 		if p := s.pairs[pair]; p.of > 0 {
-			sh := share(p.n, p.of)
+			sh := ShareOf(p.n, p.of)
 			*to = &sh
 		}
 	}
 	return r
 }
 
-// share returns n of all with its Wilson interval at 95 %.
-func share(n, of int) Share {
+// ShareOf returns n of all with its Wilson interval at 95 %.
+func ShareOf(n, of int) Share {
 	if of == 0 {
 		return Share{}
 	}
@@ -259,7 +259,7 @@ func (t *tally) result(name string) Field {
 			right++
 		}
 	}
-	f.Right = share(right, len(t.answers))
+	f.Right = ShareOf(right, len(t.answers))
 	t.byValue(&f)
 	t.calibration(&f)
 	slices.SortStableFunc(t.answers, func(a, b answer) int { return cmp.Compare(b.p, a.p) })
@@ -271,7 +271,7 @@ func (t *tally) result(name string) Field {
 				ok++
 			}
 		}
-		f.Coverage = append(f.Coverage, Coverage{float64(tenths) / 10, share(ok, n)})
+		f.Coverage = append(f.Coverage, Coverage{float64(tenths) / 10, ShareOf(ok, n)})
 	}
 	return f
 }

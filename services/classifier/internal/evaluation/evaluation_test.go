@@ -14,12 +14,12 @@ func TestShareHasItsInterval(t *testing.T) {
 		n, of     int
 		low, high float64
 	}{{81, 263, 0.2553, 0.3662}, {0, 10, 0, 0.2775}, {10, 10, 0.7225, 1}, {1, 2, 0.0945, 0.9055}} {
-		s := share(test.n, test.of)
+		s := ShareOf(test.n, test.of)
 		if math.Abs(s.Low-test.low) > 0.0005 || math.Abs(s.High-test.high) > 0.0005 {
 			t.Errorf("%d of %d: %v–%v, want %v–%v", test.n, test.of, s.Low, s.High, test.low, test.high)
 		}
 	}
-	if s := share(0, 0); s != (Share{}) {
+	if s := ShareOf(0, 0); s != (Share{}) {
 		t.Errorf("none of none is %+v", s)
 	}
 }

@@ -28,9 +28,12 @@ type Reader interface {
 	Read(in Input) incident.Reading
 }
 
+// AskBelow is the probability, in hundredths, below which a person should decide.
+const AskBelow = 75
+
 // When a person should decide.
 const (
-	confident   = probOne * 75 / 100
+	confident   = probOne * AskBelow / 100
 	closeCall   = probOne * 15 / 100
 	leastSure   = probOne * 20 / 100 // below this the answer is unknown
 	hiddenHarm  = probOne * 25 / 100 // assault or threat this likely behind another answer
