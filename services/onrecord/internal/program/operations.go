@@ -136,8 +136,14 @@ func eventLine(e bus.Stored) (string, error) {
 	case *onrecordv1.Envelope_ReportFiled:
 		f := ev.ReportFiled
 		f.ReceiptHash, f.Digest, f.WrappedKey, f.SealedWords = nil, nil, nil, nil
+		for _, p := range f.GetPhotos() { // how many and how large, and nothing to know a picture by
+			p.Object, p.Sha256 = "", nil
+			if p.GetOriginal() != nil {
+				p.Original = &onrecordv1.Photo{Size: p.GetOriginal().GetSize()}
+			}
+		}
 	case *onrecordv1.Envelope_ReportAdded:
-		ev.ReportAdded.WrappedKey, ev.ReportAdded.SealedWords = nil, nil
+		ev.ReportAdded.Digest, ev.ReportAdded.WrappedKey, ev.ReportAdded.SealedWords = nil, nil, nil
 	}
 	line, err := protojson.Marshal(&env)
 	return string(line), err
