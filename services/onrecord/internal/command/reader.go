@@ -228,7 +228,7 @@ func readAs(all []classifier.Confusion, value string) string {
 
 func newTrain(s *shared) *cobra.Command {
 	var dir, out, corrections string
-	var rollback bool
+	var rollback, history bool
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Make a new model of the corpus and of reps' corrections",
@@ -238,25 +238,33 @@ program make the same file.
 Without --out the model becomes that of the data directory, which the server reads
 with from its next start; the one before it is kept beside it, and --rollback brings
 it back. A model that reads the texts kept from training worse than the one in use, by
-a point in any field or by five in any value, is refused.
+a point in any field or by five in any value, is refused. Who changed the model, when,
+and how the new one compares is written beside it, and --history prints it.
 
 Corrections are features and labels, one JSON object a line. They hold no words,
 but whoever has them can try which words were likely in a report: keep them as you
 keep the reports.`,
 		Example: `  onrecord train --with-corrections corrections.jsonl
-  onrecord train --rollback`,
+  onrecord train --rollback
+  onrecord train --history`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if out == "" {
 				out = datadir.Model(s.dataDir)
 			}
-			if rollback {
+			switch {
+			case history:
+				return s.modelHistory(out)
+			case rollback:
 				return s.rollBack(out)
 			}
 			return s.train(dir, out, corrections)
 		},
 	}
 	s.checks[cmd] = func() error {
+		if history && (rollback || dir != "" || corrections != "") {
+			return errors.New("--history changes nothing: leave out the other flags")
+		}
 		if rollback && (dir != "" || corrections != "") {
 			return errors.New("--rollback trains nothing: leave out --corpus and --with-corrections")
 		}
@@ -267,6 +275,7 @@ keep the reports.`,
 	f.StringVar(&out, "out", "", "`file` of the model (default: the data directory's)")
 	f.StringVar(&corrections, "with-corrections", "", "`file` of reps' corrections")
 	f.BoolVar(&rollback, "rollback", false, "bring the model before this one back, and keep this one in its place")
+	f.BoolVar(&history, "history", false, "print who changed the model, when, and how it compares")
 	return cmd
 }
 
@@ -295,10 +304,14 @@ func (s *shared) train(dir, out, corrections string) error {
 			return err
 		}
 	}
+	if errors.Is(err, classifier.ErrWorse) {
+		return errors.Join(err, noting(out, trainedChange("refused", t, current), func() error { return nil }))
+	}
 	if err != nil {
 		return err
 	}
-	if err := replaceModel(out, t.File); err != nil {
+	err = noting(out, trainedChange("trained", t, current), func() error { return replaceModel(out, t.File) })
+	if err != nil {
 		return err
 	}
 	return s.say("Written to %s.", out)
@@ -374,7 +387,8 @@ func (s *shared) rollBack(path string) error {
 	}
 	before, err := os.ReadFile(previousModel(path))
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.Rename(path, previousModel(path)); err != nil {
+		change := modelChange{Action: "rolled back", Model: classifier.NewReader().Version(), Before: versionOf(now)}
+		if err := noting(path, change, func() error { return os.Rename(path, previousModel(path)) }); err != nil {
 			return err
 		}
 		return s.say("The model in this program is in use again from the next start.")
@@ -385,8 +399,19 @@ func (s *shared) rollBack(path string) error {
 	if slices.Equal(now, before) {
 		return s.say("Both models are the same.")
 	}
-	if err := replaceModel(path, before); err != nil {
+	change := modelChange{Action: "rolled back", Model: versionOf(before), Before: versionOf(now)}
+	if err := noting(path, change, func() error { return replaceModel(path, before) }); err != nil {
 		return err
 	}
 	return s.say("The model before is back, from the next start. The other is kept as %s.", previousModel(path))
+}
+
+// versionOf returns the version of a model's file; "unreadable" where it is of
+// another version of this program.
+func versionOf(file []byte) string {
+	r, err := classifier.OpenReader(file)
+	if err != nil {
+		return "unreadable"
+	}
+	return r.Version()
 }

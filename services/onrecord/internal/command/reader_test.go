@@ -105,6 +105,25 @@ func TestTrainKeepsTheModelBeforeAndBringsItBack(t *testing.T) {
 	if read(model) != first || read(model+".previous") != second {
 		t.Error("rolled back, the first model does not stand there with the second beside it")
 	}
+	history := strings.Split(strings.TrimSpace(must(t, "", "train", "--history", "--data-dir", data)), "\n")
+	if len(history) != 4 || !strings.Contains(history[1], "trained") || !strings.Contains(history[2], "(was 1.000)") || !strings.Contains(history[3], "rolled back") {
+		t.Fatalf("history=%q, want two trainings and one way back", history)
+	}
+	trained, back := strings.Fields(history[2]), strings.Fields(history[3])
+	if trained[3] != back[5] || trained[4] != back[4] {
+		t.Errorf("after %q it was rolled back so: %q", trained, back)
+	}
+	log := filepath.Join(data, "model.log")
+	if info, err := os.Stat(log); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the log is readable by others: %v %v", info, err)
+	}
+	if strings.Contains(read(log), "swore") {
+		t.Error("the log holds words")
+	}
+	fails(t, run.ExitMistake, "--history changes nothing", "", "train", "--rollback", "--history")
+	if out := must(t, "", "train", "--history", "--data-dir", t.TempDir()); !strings.Contains(out, "the one in this program is in use") {
+		t.Errorf("without a model of one's own: %q", out)
+	}
 	if got := must(t, `{"text":"swore at me down the phone"}`, "classify", "--model", model); !strings.Contains(got, `"channel":"phone"`) {
 		t.Errorf("read as %s", got)
 	}
