@@ -46,6 +46,8 @@ type incidentsPage struct {
 	Rows      []incidentRow
 	First     string // the list's beginning, when this is not it
 	Next      string // the next page, "" at the end
+	Begin     string // the words for First
+	Further   string // … and for Next
 	Empty     string // why there is nothing
 	EmptyHelp string
 	EmptyLink *web.Link
@@ -63,7 +65,8 @@ type incidentRow struct {
 }
 
 // listIncidents shows GET /incidents/: what happened at a rep's sites, newest
-// first, open ones unless another status is asked for.
+// first, open ones unless another status is asked for. What needs a look stands
+// in the order of listReview.
 func (s *Service) listIncidents(c *fiber.Ctx) error {
 	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
 	if err != nil {
@@ -85,12 +88,19 @@ func (s *Service) listIncidents(c *fiber.Ctx) error {
 	}
 	f.Limit = pageSize
 	ctx := c.UserContext()
-	found, next, err := s.store.ListIncidents(ctx, f)
+	list := s.store.ListIncidents
+	if status == "review" {
+		list = s.listReview
+	}
+	found, next, err := list(ctx, f)
 	if err != nil {
-		return err
+		return asPageFault(err)
 	}
 	sites := s.directory.Load()
-	data := incidentsPage{Notice: s.takeNotice(c)}
+	data := incidentsPage{Notice: s.takeNotice(c), Begin: "Back to the newest", Further: "Older incidents"}
+	if status == "review" {
+		data.Begin, data.Further = "Back to the first", "More incidents"
+	}
 	for _, i := range found {
 		data.Rows = append(data.Rows, s.row(i, sites))
 	}
@@ -210,7 +220,11 @@ func (s *Service) countIncidents(c *fiber.Ctx, data *incidentsPage, f store.Filt
 		}
 		data.Also = fmt.Sprintf("%s not acknowledged yet, %s a look. ", count(fresh, "is", "are"), count(review, "needs", "need"))
 	}
-	data.Also += "Newest first."
+	if status == "review" {
+		data.Also += reviewOrder(n)
+	} else {
+		data.Also += "Newest first."
+	}
 	return nil
 }
 

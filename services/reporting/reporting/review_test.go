@@ -1,0 +1,95 @@
+package reporting
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/incident"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+)
+
+// unsure files a report that the machine is not sure of: dangerous with a
+// probability, abuse otherwise. It returns the incident's reference.
+func (k *kit) unsure(model string, dangerous incident.Kind, p float64) string {
+	k.tb.Helper()
+	r := k.Report("leeds")
+	r.Kind = incident.KindUnknown
+	k.apply(k.Filed(r))
+	k.read(r.ID, model, dangerous, p)
+	return k.incidentOf(r.ID).Ref
+}
+
+func (k *kit) read(reportID, model string, dangerous incident.Kind, p float64) {
+	k.tb.Helper()
+	other := &onrecordv1.Judgement{Value: "unknown", Probabilities: []*onrecordv1.Probability{{Value: "unknown", P: 1}}}
+	k.apply(k.Deliver(bus.Subject(bus.TypeClassified, reportID, model), &onrecordv1.Envelope{Type: bus.TypeClassified, Id: reportID + ".classified." + model,
+		Event: &onrecordv1.Envelope_ReportClassified{ReportClassified: &onrecordv1.ReportClassified{ReportId: reportID, ModelVersion: model, TaxonomyVersion: incident.TaxonomyVersion, Review: true,
+			Kind: &onrecordv1.Judgement{Value: "abuse", Probabilities: []*onrecordv1.Probability{{Value: string(dangerous), P: p}, {Value: "abuse", P: 1 - p}}}, Channel: other, Target: other}}}))
+}
+
+// listed returns the references on a page of the list, in order.
+func (k *kit) listed(path string) (refs []string, next string) {
+	k.tb.Helper()
+	doc := k.page(rep, path, 200).Document(k.tb)
+	for _, link := range doc.Find(".app-list__main > a .govuk-visually-hidden").EachIter() {
+		refs = append(refs, strings.TrimPrefix(link.Text(), ", "))
+	}
+	return refs, doc.Find(`.app-pager a[rel="next"]`).AttrOr("href", "")
+}
+
+func TestWhatNeedsALookStandsByDanger(t *testing.T) {
+	k := newKit(t)
+	low := k.unsure("demo-1", incident.KindThreat, 0.1)
+	high := k.unsure("demo-1", incident.KindAssault, 0.6)
+	older := k.unsure("demo-1", incident.KindAttemptedAssault, 0.3)
+	newer := k.unsure("demo-1", incident.KindThreat, 0.3)
+	r := k.Report("leeds")
+	r.Kind = incident.KindThreat
+	k.apply(k.Filed(r)) // nobody has read it
+	unread := k.incidentOf(r.ID).Ref
+	k.file("leeds", nil) // the machine is sure
+	refs, _ := k.listed("/incidents/?status=review")
+	if want := []string{unread, high, newer, older, low}; !slices.Equal(refs, want) {
+		t.Errorf("listed %v, want %v", refs, want)
+	}
+	if text := k.page(rep, "/incidents/?status=review", 200).Document(t).Find(".app-count").Text(); !strings.Contains(text, "The likeliest assaults and threats first") || strings.Contains(text, "Only the newest") {
+		t.Errorf("the order is described as %q", text)
+	}
+	k.read(r.ID, "demo-2", incident.KindThreat, 0.05) // a newer reading counts
+	if refs, _ = k.listed("/incidents/?status=review"); refs[len(refs)-1] != unread {
+		t.Errorf("read as harmless, it still stands before others: %v", refs)
+	}
+	if text := reviewOrder(reviewMost + 1); !strings.Contains(text, "Only the newest 1,000 are listed") {
+		t.Errorf("of more than are listed it is said: %q", text)
+	}
+	for _, cursor := range []string{"nonsense", "-1", "1001", "99999999999999999999"} {
+		k.page(rep, "/incidents/?status=review&cursor="+cursor, 422)
+	}
+	if refs, _ = k.listed("/incidents/?status=review&cursor=1000"); len(refs) > 0 {
+		t.Errorf("beyond the end there are %v", refs)
+	}
+}
+
+func TestWhatNeedsALookIsReadPageByPage(t *testing.T) {
+	k := newKit(t)
+	want := map[string]bool{}
+	for n := range maxLimit + 3 { // more than the store hands out at once
+		want[k.unsure("demo-1", incident.KindThreat, float64(n%7)/10)] = true
+	}
+	seen := map[string]bool{}
+	for path := "/incidents/?status=review"; path != ""; {
+		var refs []string
+		refs, path = k.listed(path)
+		for _, ref := range refs {
+			if seen[ref] || !want[ref] {
+				t.Errorf("%s is listed twice, or does not belong there", ref)
+			}
+			seen[ref] = true
+		}
+	}
+	if len(seen) != len(want) {
+		t.Errorf("%d were listed, want %d", len(seen), len(want))
+	}
+}
