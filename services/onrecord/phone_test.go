@@ -22,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/serviceworker"
 	"github.com/chromedp/cdproto/storage"
 	cdp "github.com/chromedp/chromedp"
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // openOnPhone opens the form and waits until the phone has kept it.
@@ -181,7 +183,7 @@ func TestFilingWithoutSignal(t *testing.T) {
 	profile := t.TempDir()
 	b := openBrowserIn(t, profile)
 	b.openOnPhone(w.url)
-	if visit := w.bytes.Load(); visit > 35<<10 {
+	if visit := w.Bytes.Load(); visit > 35<<10 {
 		t.Errorf("a first visit took %d bytes off the wire, want 35 KiB at most", visit)
 	} else {
 		t.Logf("a first visit took %d bytes off the wire", visit)
@@ -195,7 +197,7 @@ func TestFilingWithoutSignal(t *testing.T) {
 		return err
 	}))
 
-	w.set(cut)
+	w.Set(runtest.Cut)
 	best := time.Hour
 	for range 5 {
 		b.open(w.url + "/report/")
@@ -264,7 +266,7 @@ func TestFilingWithoutSignal(t *testing.T) {
 		t.Errorf("the code was %s and is %s", code, again)
 	}
 
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.shows("Report received", "done:\nin your safety reps’ list")
 	wantIncidents(t, p, rep, 1)
 	if got := b.rows(); strings.Contains(got, story) || !strings.Contains(got, code) {
@@ -306,7 +308,7 @@ func TestAnAnswerThatIsLost(t *testing.T) {
 	b := openBrowser(t)
 	b.openOnPhone(w.url)
 	b.fillIn(story)
-	w.set(oneWay)
+	w.Set(runtest.OneWay)
 	b.send()
 	b.shows("kept on this phone", "it may have arrived")
 	if js[bool](b, `!!document.querySelector('[data-do="edit"]')`) {
@@ -320,7 +322,7 @@ func TestAnAnswerThatIsLost(t *testing.T) {
 	if got := b.rows(); !strings.Contains(got, "chair by the window") {
 		t.Errorf("the addition was not kept: %s", got)
 	}
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.tap(`[data-do="send"]`)
 	b.shows("Report received")
 	wantIncidents(t, p, rep, 1)
@@ -364,12 +366,12 @@ func TestSendingInTheBackground(t *testing.T) {
 		_, err := cdp.Call(ctx, serviceworker.Enable, cdproto.Empty{})
 		return err
 	}))
-	w.set(cut)
+	w.Set(runtest.Cut)
 	b.fillIn(story)
 	b.send()
 	b.shows("kept on this phone")
 	b.do("leave", cdp.Navigate("about:blank"))
-	w.set(whole)
+	w.Set(runtest.Whole)
 	id := <-registration
 	eventually(t, func() error {
 		b.do("the browser finds that there is signal", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
@@ -392,7 +394,7 @@ func TestAReportThatMustBeChanged(t *testing.T) {
 	_, p, w, rep := phoneKit(t)
 	b := openBrowser(t)
 	b.openOnPhone(w.url)
-	w.set(cut)
+	w.Set(runtest.Cut)
 	b.choose("kind", "threat")
 	b.choose("site", "demo-north")
 	b.choose("when", "day")
@@ -403,7 +405,7 @@ func TestAReportThatMustBeChanged(t *testing.T) {
 	b.fill("#narrative", story)
 	b.send()
 	b.shows("kept on this phone")
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.tap(`[data-do="send"]`)
 	b.shows("something must be changed", "must be in the past")
 	b.look("phone-held")
@@ -425,7 +427,7 @@ func TestAnIdThatIsTaken(t *testing.T) {
 	_, p, w, rep := phoneKit(t)
 	b := openBrowser(t)
 	b.openOnPhone(w.url)
-	w.set(cut)
+	w.Set(runtest.Cut)
 	b.fillIn(story)
 	b.send()
 	code := b.code()
@@ -433,7 +435,7 @@ func TestAnIdThatIsTaken(t *testing.T) {
 	if a := mustCall(t, "POST", p.url+"/api/v1/reports", report(id, nil), "Content-Type", "application/json"); a.status != 201 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.tap(`[data-do="send"]`)
 	b.shows("another report was received under its number")
 	b.look("phone-twin")
@@ -458,7 +460,7 @@ func TestAPhoneThatIsShared(t *testing.T) {
 	b.signIn(w.url, "demo-rep", "demo password of somebody")
 	b.openOnPhone(w.url)
 	b.do("the page knows who is there", cdp.WaitVisible(css(`.app-nav a[href="/incidents/"]`)))
-	w.set(cut)
+	w.Set(runtest.Cut)
 	b.fillIn(story)
 	b.send()
 	b.shows("kept on this phone")
@@ -469,7 +471,7 @@ func TestAPhoneThatIsShared(t *testing.T) {
 		_, err := cdp.Call(ctx, network.ClearBrowserCookies, cdproto.Empty{})
 		return err
 	}))
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.tap(`[data-do="send"]`)
 	b.shows("sign in to send it")
 	b.look("phone-sign-in")
@@ -489,11 +491,11 @@ func TestAPhoneThatIsShared(t *testing.T) {
 	b.signOut()
 
 	b.signIn(w.url, "demo-rep", "demo password of somebody")
-	w.set(cut)
+	w.Set(runtest.Cut)
 	b.open(w.url + "/report/")
 	b.fillIn("Demo report: the second one of the same person.")
 	b.send()
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.open(w.url + "/report/phone/")
 	b.shows("Report received")
 	wantIncidents(t, p, rep, 2)
@@ -539,7 +541,7 @@ func TestTwoTabs(t *testing.T) {
 	one.openOnPhone(w.url)
 	two := one.tab()
 	two.open(w.url + "/report/")
-	w.set(cut)
+	w.Set(runtest.Cut)
 	for n, b := range []*browser{one, two} {
 		words := fmt.Sprintf("Demo report of tab %d: shouted at the desk.", n)
 		b.fillIn(words)
@@ -557,7 +559,7 @@ func TestTwoTabs(t *testing.T) {
 	}
 	two.wantText("the other one", "also on this phone")
 	two.look("phone-several")
-	w.set(whole)
+	w.Set(runtest.Whole)
 	for _, b := range []*browser{one, two} {
 		b.tap(`[data-do="send"]`)
 	}
@@ -579,13 +581,13 @@ func TestAPhoneThatCannotKeepACopy(t *testing.T) {
 	b.do("it says so", cdp.WaitVisible(css("[data-direct]")))
 	b.look("report-no-storage")
 	b.fillIn(story)
-	w.set(oneWay)
+	w.Set(runtest.OneWay)
 	b.do("send into nothing", cdp.Tap(css(".app-send")), cdp.WaitVisible(css("[data-trouble] [role=alert]")))
 	b.look("report-not-sent")
 	if kept := js[string](b, `document.querySelector('#narrative').value`); kept != story {
 		t.Errorf("the words were not kept: %q", kept)
 	}
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.do("try again", cdp.Tap(css(".app-send")), cdp.WaitVisible(css("#receipt-code")))
 	wantIncidents(t, p, rep, 1)
 }
@@ -618,11 +620,11 @@ func TestNoSignalWithoutHTTPS(t *testing.T) {
 		t.Fatal("the browser takes this for a secure page")
 	}
 	b.fillIn(story)
-	w.set(cut)
+	w.Set(runtest.Cut)
 	b.send()
 	b.shows("kept on this phone", "keep this page open")
 	b.look("phone-insecure")
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.shows("Report received")
 	wantIncidents(t, p, rep, 1)
 }
@@ -644,14 +646,14 @@ func TestInWelsh(t *testing.T) {
 	b.do("send nothing", cdp.Tap(css(".app-send")), cdp.WaitVisible(css(".govuk-error-summary")))
 	b.wantText("mistakes in Welsh", "Mae problem", "Dewiswch ble y digwyddodd")
 	b.look("report-errors-welsh")
-	w.set(cut)
+	w.Set(runtest.Cut)
 	b.open(w.url + "/report/")
 	b.do("the kept page in Welsh", cdp.WaitVisible(css(`html[lang=cy] h1`)))
 	b.fillIn("Demo report: gwaeddodd arnaf wrth y ddesg.")
 	b.send()
 	b.shows("wedi’i gadw ar y ffôn hwn")
 	b.look("phone-waiting-welsh")
-	w.set(whole)
+	w.Set(runtest.Whole)
 	b.shows("Adroddiad wedi’i dderbyn", "wedi’i wneud:\nyn rhestr eich cynrychiolwyr diogelwch")
 	b.look("phone-registered-welsh")
 	wantIncidents(t, p, rep, 1)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/onrecord/onrecord/pkg/mongotest"
 )
@@ -37,8 +36,7 @@ func TestABackupOfServicesApartBringsEverythingBack(t *testing.T) {
 		eventually(t, patience, i.ready)
 	}
 	_, rep := setUp(t, first)
-	p := &phones{t: t, intakes: []string{intake.url}, received: make(map[string]string), last: time.Now()}
-	p.run()
+	p := file(t, intake)
 	p.some()
 	received := p.end()
 	eventually(t, patience, func() error {

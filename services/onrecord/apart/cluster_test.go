@@ -44,10 +44,21 @@ type phones struct {
 	mu       sync.Mutex
 	intakes  []string
 	received map[string]string // receipts by id
+	unsure   map[int]int       // answers that a phone does not believe, by status
 	last     time.Time         // when one was received
 	gap      time.Duration     // the longest time without one
 	stop     bool
 	wg       sync.WaitGroup
+}
+
+// file has phones file at some instances of intake from now on.
+func file(t *testing.T, intakes ...*instance) *phones {
+	p := &phones{t: t, received: make(map[string]string), unsure: make(map[int]int), last: time.Now()}
+	for _, i := range intakes {
+		p.intakes = append(p.intakes, i.url)
+	}
+	p.run()
+	return p
 }
 
 func (p *phones) run() {
@@ -106,10 +117,15 @@ func (p *phones) longest() time.Duration {
 	return gap
 }
 
+// wordsOf returns the words of a report, which nobody else has.
+func wordsOf(id string) string {
+	return "a man at the front desk shouted at me and threw a chair, " + id
+}
+
 func (p *phones) file() {
 	id := uuid.Must(uuid.NewV7()).String()
 	body := fmt.Sprintf(`{"id":%q,"site":"unlisted","site_name":"Demo office","occurred_at":%q,"kind":"abuse","channel":"in_person","target":"any_staff",
-		"narrative":"a man at the front desk shouted at me and threw a chair"}`, id, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339))
+		"narrative":%q}`, id, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), wordsOf(id))
 	for deadline := time.Now().Add(patience); ; <-time.After(50 * time.Millisecond) {
 		p.mu.Lock()
 		at := p.intakes[rand.IntN(len(p.intakes))]
@@ -141,6 +157,11 @@ func (p *phones) try(at, body string) (receipt string, err error) {
 	raw, err := io.ReadAll(res.Body)
 	if err != nil {
 		return "", err
+	}
+	if res.StatusCode >= 500 {
+		p.mu.Lock()
+		p.unsure[res.StatusCode]++
+		p.mu.Unlock()
 	}
 	var answer struct{ Receipt string }
 	switch {
@@ -289,8 +310,7 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	}
 	t.Logf("everything is ready after %v", time.Since(began).Round(time.Millisecond))
 
-	p := &phones{t: t, intakes: []string{intake1.url, intake2.url}, received: make(map[string]string), last: time.Now()}
-	p.run()
+	p := file(t, intake1, intake2)
 	p.some()
 
 	intake1.Kill()
@@ -299,6 +319,7 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 
 	classifier1.Kill()
 	p.some()
+	t.Logf("a classifier was killed: at most %v without a receipt", p.longest().Round(time.Millisecond))
 
 	var active *instance
 	eventually(t, takenOver, func() (err error) {

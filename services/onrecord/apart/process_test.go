@@ -23,6 +23,10 @@ import (
 // server with that configuration: a process of its own can be killed.
 const nodeConfig = "ONRECORD_TEST_NATS_CONFIG"
 
+// behindLinks is the environment variable that keeps such a server from
+// telling anybody addresses that go round the links laid to it.
+const behindLinks = "ONRECORD_TEST_NATS_BEHIND_LINKS"
+
 // binaries is where the services under test are built, once.
 var binaries string
 
@@ -54,6 +58,9 @@ func serveNode(config string) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	if os.Getenv(behindLinks) != "" {
+		options.Cluster.NoAdvertise, options.Cluster.Advertise = true, "127.0.0.1:9" // nobody listens there
 	}
 	ns, err := server.NewServer(options)
 	if err != nil {

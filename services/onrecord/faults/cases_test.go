@@ -11,6 +11,8 @@ var cases = []faultCase{
 	{name: "R5+", what: "the stream's share of the disk used up", short: 1, run: fullStream},
 	{name: "R6", what: "syncs fail: stream and database, once and for good", short: 1, needs: []string{"strace"}, run: failingDisk},
 	{name: "R7", what: "the process stopped for longer than anybody waits", short: 1, run: asleep},
+	{name: "R9", what: "networks between the services apart, NATS and the database cut, half open, slow", short: 0, alone: true, needs: []string{"go"}, run: parted},
+	{name: "R10", what: "the database of the services apart away, slow, silent", short: 0, alone: true, needs: []string{"go"}, run: withoutDatabase},
 	{name: "R11", what: "the same report again and again", short: 1, run: again},
 	{name: "R12", what: "what nobody can read", short: 1, run: poison},
 	{name: "R13", what: "damaged files", short: 1, run: damaged},

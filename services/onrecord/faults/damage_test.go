@@ -250,27 +250,3 @@ func histories(t *trial) {
 		}
 	}
 }
-
-// apart runs the test of the services as processes of their own on a cluster of
-// three NATS servers, which stands beside this one and is part of the short set
-// by itself: an intake, a classifier, the leading reporting and the server that
-// leads the stream are killed under load.
-func apart(t *trial) {
-	out, err := exec.Command("go", "test", "-count=1", "../apart", "-run", "TestNothingReceivedIsLostOrCountedTwice", "-v").CombinedOutput()
-	if err != nil {
-		t.wrong("%v\n%s", err, out)
-		return
-	}
-	t.broke(4)
-	for line := range strings.Lines(string(out)) {
-		if _, told, ok := strings.Cut(line, "cluster_test.go:"); ok {
-			_, told, _ = strings.Cut(told, ": ")
-			if strings.Contains(told, "killed") {
-				t.note("%s", strings.TrimSpace(told))
-			}
-			if n, err := strconv.Atoi(strings.Fields(told)[0]); err == nil {
-				t.count(func(y *tally) { y.filed, y.received = y.filed+n, y.received+n })
-			}
-		}
-	}
-}
