@@ -24,6 +24,11 @@ const (
 	maxBodies  = 128 << 20
 	maxInHand  = 1024            // requests being answered
 	retryAfter = 2 * time.Second // and up to as much again, so that those refused together do not come back together
+
+	// fasthttp keeps the buffers of bodies up to smallBody and of answers up to
+	// this for requests to come. With larger ones, each request in hand would in
+	// time hold as much as the largest that ever came, and nobody would count it.
+	keptAnswer = 128 << 10
 )
 
 // CodeBusy is the code of what was refused because too much was asked at once.

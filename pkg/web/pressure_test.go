@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -252,5 +254,59 @@ func TestConnectionsThatWaitGiveWayToNewOnes(t *testing.T) {
 	close(finish)
 	if status, _, _ := answer(t, working); status != http.StatusOK {
 		t.Errorf("status=%d: a request under way was cut", status)
+	}
+}
+
+// Large bodies, whether answered or broken off, leave nothing behind in the
+// buffers that fasthttp keeps for requests to come.
+func TestLargeBodiesAreLetGo(t *testing.T) {
+	s := serveOn(t, newApp(t, route("POST", "/api/v1/x", ok, web.Anyone)), "127.0.0.1:0")
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	const most = 32
+	chunk := "fa00\r\n" + strings.Repeat("x", 0xfa00) + "\r\n"
+	for what, end := range map[string]string{"answered": "0\r\n\r\n", "no chunk": "demo\r\n", "too large": strings.Repeat(chunk, 20)} {
+		runtime.GC()
+		runtime.GC()
+		var before runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var begun, wg sync.WaitGroup
+		begun.Add(most)
+		for range most {
+			wg.Go(func() {
+				c, err := net.Dial("tcp", s.addr)
+				if err != nil {
+					begun.Done()
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				_, err = io.WriteString(c, "POST /api/v1/x HTTP/1.1\r\nHost: demo\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+				for range 20 { // 1,280,000 bytes, in room for 2 MiB
+					if err == nil {
+						_, err = io.WriteString(c, chunk)
+					}
+				}
+				begun.Done()
+				begun.Wait() // together, so that no two of them have one buffer
+				if err == nil {
+					_, err = io.WriteString(c, end)
+				}
+				if tcp, ok := c.(*net.TCPConn); ok && err == nil {
+					err = tcp.CloseWrite()
+				}
+				_, _ = io.Copy(io.Discard, c) // its end, once the server has let go of it
+				if err != nil && what == "answered" {
+					t.Errorf("%s: %v", what, err)
+				}
+			})
+		}
+		wg.Wait()
+		// What is kept for others outlives one collection, and no other.
+		runtime.GC()
+		var after runtime.MemStats
+		runtime.ReadMemStats(&after)
+		if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > most<<20/4 {
+			t.Errorf("%s: %d bodies left %d KiB behind", what, most, kept>>10)
+		}
 	}
 }

@@ -97,6 +97,7 @@ func New(cfg Config) (*App, error) {
 		ErrorHandler:          a.handleError,
 	})
 	server := a.fiber.Server()
+	fasthttp.SetBodySizePoolLimit(smallBody, keptAnswer)
 	server.ConnState, server.CloseOnShutdown = a.connections.note, true
 	server.HeaderReceived, server.ErrorHandler = a.limits.headerReceived, a.unread(server.ErrorHandler)
 	server.Handler = a.bounded(refuseUnknownMethods(server.Handler, server.ErrorHandler))
