@@ -36,7 +36,7 @@ func TestABackupOfServicesApartBringsEverythingBack(t *testing.T) {
 		eventually(t, patience, i.ready)
 	}
 	_, rep := setUp(t, first)
-	p := file(t, intake)
+	p := file(t, pause, intake)
 	p.some()
 	received := p.end()
 	eventually(t, patience, func() error {

@@ -39,7 +39,8 @@ const (
 // phones file reports at any instance of intake, again and again until each is
 // received, as phones do.
 type phones struct {
-	t *testing.T
+	t     *testing.T
+	pause time.Duration // of each between two reports
 
 	mu       sync.Mutex
 	intakes  []string
@@ -52,8 +53,8 @@ type phones struct {
 }
 
 // file has phones file at some instances of intake from now on.
-func file(t *testing.T, intakes ...*instance) *phones {
-	p := &phones{t: t, received: make(map[string]string), unsure: make(map[int]int), last: time.Now()}
+func file(t *testing.T, pause time.Duration, intakes ...*instance) *phones {
+	p := &phones{t: t, pause: pause, received: make(map[string]string), unsure: make(map[int]int), last: time.Now()}
 	for _, i := range intakes {
 		p.intakes = append(p.intakes, i.url)
 	}
@@ -66,7 +67,7 @@ func (p *phones) run() {
 		p.wg.Go(func() {
 			for !p.stopped() {
 				p.file()
-				<-time.After(pause)
+				<-time.After(p.pause)
 			}
 		})
 	}
@@ -310,7 +311,7 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	}
 	t.Logf("everything is ready after %v", time.Since(began).Round(time.Millisecond))
 
-	p := file(t, intake1, intake2)
+	p := file(t, pause, intake1, intake2)
 	p.some()
 
 	intake1.Kill()

@@ -26,6 +26,7 @@ const (
 	shortest, longest = 4 * time.Second, 9 * time.Second // that a network stays broken
 	away              = time.Minute                      // that the database does, in R10
 	drained           = 5 * time.Minute                  // until everything is written, by a server that writes a few in a second
+	unhurried         = 3 * pause                        // of each phone, where so much breaks that the server would not come after
 	moreThings        = 25                               // goroutines and descriptors that may come and go
 )
 
@@ -155,7 +156,11 @@ func TestNetworksThatPart(t *testing.T) {
 		breaches = breaches[:2]
 	}
 
-	p := file(t, intake1, intake2)
+	pace := pause
+	if *part != "" {
+		pace = unhurried
+	}
+	p := file(t, pace, intake1, intake2)
 	p.some()
 	before := things(t, instances)
 	for _, b := range breaches {
