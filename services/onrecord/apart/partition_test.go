@@ -30,8 +30,9 @@ const (
 	moreThings        = 25                               // goroutines and descriptors that may come and go
 )
 
-// network is a stretch of network of the services, and whether reports are
-// received while it is broken.
+// network is a stretch of network of the services, and whether reports must be
+// received while it is broken: NATS servers pass nothing on for one another, so
+// an intake at one that does not reach the leader can only say 503.
 type network struct {
 	name   string
 	links  []*runtest.Link
@@ -139,8 +140,8 @@ func TestNetworksThatPart(t *testing.T) {
 
 	networks := []network{
 		{"intake and NATS", ofIntake, false}, {"the classifier and NATS", ofClassifier, true}, {"reporting and NATS", ofReporting, true}, database,
-		{"NATS servers 1 and 2", between[[2]int{0, 1}], true},
-		{"NATS server 3 and the others", append(between[[2]int{0, 2}], between[[2]int{1, 2}]...), true},
+		{"NATS servers 1 and 2", between[[2]int{0, 1}], false},
+		{"NATS server 3 and the others", append(between[[2]int{0, 2}], between[[2]int{1, 2}]...), false},
 	}
 	var breaches []breach
 	switch *part {
