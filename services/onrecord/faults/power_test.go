@@ -107,9 +107,11 @@ func powerCuts(t *trial) {
 	phones.to(p.url)
 	phones.await(20)
 	for range cuts {
+		phones.to(p.url)
 		t.wait(t.between(20*time.Millisecond, 400*time.Millisecond))
 		received := phones.soFar() // before the cut
 		at, unmount := d.cut()
+		phones.to("") // or they fill the small store while the disk is looked at
 		t.broke(1)
 		left := filepath.Join(at, "data")
 		t.powerless(left)
@@ -119,6 +121,7 @@ func powerCuts(t *trial) {
 		again.kill()
 		unmount()
 	}
+	phones.to(p.url)
 	phones.finish()
 	t.check(p, token, phones.soFar(), phones.sent, expectations{})
 	p.kill()
