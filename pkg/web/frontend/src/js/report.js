@@ -91,7 +91,9 @@ export default function report (form, show, known) {
   // begin goes on with the report named in the address, or else with the newest
   // draft that no other tab has open, unless somebody has begun already.
   async function begin () {
-    const rows = (await all()).filter(r => isMine(r) && !isDead(r))
+    const alive = (await all()).filter(r => !isDead(r))
+    if (!alive.every(isMine)) await Promise.race([known, later(patience / 4)]) // they may have signed in since
+    const rows = alive.filter(isMine)
     form.querySelector('[data-waiting]').hidden = !rows.some(r => r.state !== 'draft')
     const wanted = location.hash.slice(1)
     if (wanted === 'new') history.replaceState(null, '', location.pathname) // or a reload would begin anew again
