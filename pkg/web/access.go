@@ -98,6 +98,9 @@ func (a *App) guard(r Route) fiber.Handler {
 		if len(c.Request().Body()) > limit {
 			return tooLarge
 		}
+		if encoded(c) {
+			return errEncoded
+		}
 		who, err := a.authenticate(ctx, c)
 		if err != nil {
 			return err
@@ -111,6 +114,20 @@ func (a *App) guard(r Route) fiber.Handler {
 		}
 		return r.Handler(c)
 	}
+}
+
+var errEncoded = fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the body as it is, not compressed.")
+
+// encoded reports whether a request's body is said to be compressed. Unpacked it
+// could be a thousand times what its limit allows, and Fiber unpacks it for
+// whoever asks.
+func encoded(c *fiber.Ctx) bool {
+	for _, encoding := range c.Request().Header.PeekAll(fiber.HeaderContentEncoding) {
+		if len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity") {
+			return true
+		}
+	}
+	return false
 }
 
 func authorise(c *fiber.Ctx, r Route, who Principal) error {

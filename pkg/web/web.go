@@ -95,6 +95,8 @@ func New(cfg Config) (*App, error) {
 		ReduceMemoryUsage:     true,               // no buffers for idle connections; and without it one on which nothing was asked counts as busy
 		DisableStartupMessage: true,
 		ErrorHandler:          a.handleError,
+
+		DisablePreParseMultipartForm: true, // it would put larger photos into temporary files, in the clear, and make the body anew for each look at it
 	})
 	server := a.fiber.Server()
 	fasthttp.SetBodySizePoolLimit(smallBody, keptAnswer)

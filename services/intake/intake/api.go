@@ -42,7 +42,7 @@ func readFiling(c *fiber.Ctx) (*filing.Filing, error) {
 	case fiber.MIMEMultipartForm:
 		return filing.FromMultipart(body, params["boundary"])
 	}
-	return nil, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the report as application/json, or as multipart/form-data with a part named “report”, not compressed.")
+	return nil, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the report as application/json, or as multipart/form-data with a part named “report”.")
 }
 
 func sendReceived(c *fiber.Ctx, r received) error {

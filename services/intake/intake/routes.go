@@ -61,12 +61,9 @@ func wantsJSON(c *fiber.Ctx) bool {
 	return c.Accepts(fiber.MIMETextHTML, fiber.MIMEApplicationJSON) == fiber.MIMEApplicationJSON
 }
 
-// mediaType returns the request's content type and its parameters. A body
-// that was compressed, or is in another character set than UTF-8, is none.
+// mediaType returns the request's content type and its parameters. A body in
+// another character set than UTF-8 is of none.
 func mediaType(c *fiber.Ctx) (string, map[string]string) {
-	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && encoding != "identity" {
-		return "", nil
-	}
 	kind, params, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType))
 	if err != nil {
 		return "", nil

@@ -333,7 +333,7 @@ func readBody(c *fiber.Ctx, action string) (edit, error) {
 	var err error
 	switch action {
 	case "acknowledge":
-		if len(bytes.TrimSpace(c.Body())) > 0 {
+		if len(bytes.TrimSpace(c.Request().Body())) > 0 {
 			err = decode(c, &noBody{})
 		}
 	case "status":
@@ -386,7 +386,7 @@ func decode(c *fiber.Ctx, into any) error {
 	if t, _, err := mime.ParseMediaType(c.Get(fiber.HeaderContentType)); err != nil || t != fiber.MIMEApplicationJSON {
 		return fault.New(fault.UnsupportedMedia, "unsupported_media", "Send JSON, with Content-Type: application/json.")
 	}
-	d := json.NewDecoder(bytes.NewReader(c.Body()))
+	d := json.NewDecoder(bytes.NewReader(c.Request().Body()))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
 	if err == nil {

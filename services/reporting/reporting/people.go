@@ -95,7 +95,7 @@ func (s *Service) showAddPerson(c *fiber.Ctx) error {
 
 // addPerson answers POST /people/.
 func (s *Service) addPerson(c *fiber.Ctx) error {
-	form, err := url.ParseQuery(string(c.Body()))
+	form, err := url.ParseQuery(string(c.Request().Body()))
 	if err != nil {
 		return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and try again.")
 	}
