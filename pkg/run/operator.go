@@ -77,17 +77,6 @@ func askReady(ctx context.Context, address string) (string, error) {
 	return string(answer), err
 }
 
-// Terse is a check for those who are not the operator: it says that something
-// is wrong, and not what.
-func Terse(ready func(ctx context.Context) error) func(ctx context.Context) error {
-	return func(ctx context.Context) error {
-		if err := ready(ctx); err != nil {
-			return errors.New("the operator’s address says why")
-		}
-		return nil
-	}
-}
-
 // plain keeps answers out of caches, away from what browsers guess, and from
 // web pages that this machine's browser shows under a name that leads here.
 func plain(h http.Handler) http.Handler {

@@ -164,16 +164,6 @@ func TestAskingNobodyIsNotReady(t *testing.T) {
 	}
 }
 
-func TestTerseTellsNoReason(t *testing.T) {
-	broken := errors.New("mongodb://10.0.0.1: no answer")
-	if err := Terse(func(context.Context) error { return broken })(t.Context()); err == nil || strings.Contains(err.Error(), "10.0.0.1") {
-		t.Errorf("err=%v", err)
-	}
-	if err := Terse(func(context.Context) error { return nil })(t.Context()); err != nil {
-		t.Errorf("err=%v", err)
-	}
-}
-
 func TestAnOperatorsPortInUseIsSaid(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

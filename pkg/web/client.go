@@ -69,6 +69,30 @@ func ClientIP(c *fiber.Ctx) string {
 // limiters count by: one IPv6 line has 2^64 addresses.
 func ClientNetwork(c *fiber.Ctx) string { return network(clientAddr(c)) }
 
+// AskedHere reports whether somebody on this machine asks it by its own name
+// and through nobody. What a proxy passed on is somebody else's, and so is what
+// a web page asks that had its name lead here. X-Forwarded-Host is whatever the
+// client wrote, so that a name is taken from Host alone.
+func AskedHere(c *fiber.Ctx) bool {
+	if !addrOf(c.Context().RemoteAddr()).IsLoopback() || !isLoopbackName(string(c.Request().Host())) {
+		return false
+	}
+	for _, h := range []string{fiber.HeaderXForwardedFor, fiber.HeaderXForwardedHost, "Forwarded", "X-Real-Ip", "Via"} {
+		if c.Get(h) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func isLoopbackName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
 func clientAddr(c *fiber.Ctx) netip.Addr {
 	peer := addrOf(c.Context().RemoteAddr())
 	a, ok := c.Locals(appKey{}).(*App)

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -161,4 +162,44 @@ func TestAProxysConnectionsAreNotCounted(t *testing.T) {
 	if got := app.SetPerNetwork(0); got != 0 {
 		t.Errorf("limit=%d, want none: everybody comes from the proxy", got)
 	}
+}
+
+// What is wrong may name files and addresses: only somebody on this machine is
+// told.
+func TestWhyItIsNotReadyIsToldOnThisMachineOnly(t *testing.T) {
+	app, err := web.New(web.Config{Log: slog.New(slog.DiscardHandler), Assets: webtest.Assets(t),
+		Ready: func(context.Context) error { return errors.New("store: /var/lib/demo is full") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serveOn(t, app, "127.0.0.1:0")
+	for _, c := range []struct {
+		name, host, header string
+		told               bool
+	}{
+		{"the operator", "", "", true},
+		{"by another name", "demo.example", "", false},
+		{"by another name, lying", "demo.example", "X-Forwarded-Host", false},
+		{"through a proxy", "", "X-Forwarded-For", false},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.addr+"/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if req.Host = c.host; c.header != "" {
+			req.Header.Set(c.header, "localhost")
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if res.StatusCode != http.StatusServiceUnavailable || strings.Contains(string(body), "/var/lib") != c.told {
+			t.Errorf("%s: %d %q", c.name, res.StatusCode, body)
+		}
+	}
+	s.stop(t)
 }

@@ -214,14 +214,20 @@ func setHeaders(c *fiber.Ctx, secure bool) {
 
 func healthy(c *fiber.Ctx) error { return c.SendString("ok\n") }
 
-// ready answers 200 when every part works, or 503 naming the part that does not.
+// ready answers 200 when every part works, or 503. Which part does not, and why,
+// is for this machine: it may name files and addresses.
 func ready(check func(ctx context.Context) error) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		if check != nil {
-			if err := check(c.UserContext()); err != nil {
-				return c.Status(http.StatusServiceUnavailable).SendString("not ready: " + err.Error() + "\n")
-			}
+		if check == nil {
+			return c.SendString("ready\n")
 		}
-		return c.SendString("ready\n")
+		err := check(c.UserContext())
+		switch {
+		case err == nil:
+			return c.SendString("ready\n")
+		case AskedHere(c):
+			return c.Status(http.StatusServiceUnavailable).SendString("not ready: " + err.Error() + "\n")
+		}
+		return c.Status(http.StatusServiceUnavailable).SendString("not ready\n")
 	}
 }

@@ -56,7 +56,7 @@ func newIntake() run.Service {
 			if err != nil {
 				return err
 			}
-			app, err := web.New(web.Config{Log: p.Log, Assets: assets, Secure: address.Secure(), TrustedProxies: address.Proxies, Ready: run.Terse(service.Check)})
+			app, err := web.New(web.Config{Log: p.Log, Assets: assets, Secure: address.Secure(), TrustedProxies: address.Proxies, Ready: service.Check})
 			if err != nil {
 				return err
 			}

@@ -314,6 +314,7 @@ func TestMetricsAnswerThisMachineOnly(t *testing.T) {
 		"through a proxy":       {"", "X-Forwarded-For", http.StatusNotFound},
 		"through another proxy": {"", "Via", http.StatusNotFound},
 		"a page that rebinds":   {"evil.example", "", http.StatusNotFound},
+		"… and names a host":    {"evil.example", "X-Forwarded-Host", http.StatusNotFound},
 	} {
 		req, err := http.NewRequest("GET", p.url+"/metrics", nil)
 		if err != nil {
@@ -323,7 +324,7 @@ func TestMetricsAnswerThisMachineOnly(t *testing.T) {
 			req.Host = c.host
 		}
 		if c.header != "" {
-			req.Header.Set(c.header, "203.0.113.9")
+			req.Header.Set(c.header, "127.0.0.1")
 		}
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {

@@ -78,7 +78,7 @@ func newReporting() run.Service {
 			if err != nil {
 				return err
 			}
-			app, err := web.New(web.Config{Log: p.Log, Assets: assets, Authenticator: service, Secure: address.Secure(), TrustedProxies: address.Proxies, Ready: run.Terse(service.Check)})
+			app, err := web.New(web.Config{Log: p.Log, Assets: assets, Authenticator: service, Secure: address.Secure(), TrustedProxies: address.Proxies, Ready: service.Check})
 			if err == nil {
 				err = invite(ctx, service, ln.Addr(), address.TLS(), p.Stderr)
 			}

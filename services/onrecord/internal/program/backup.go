@@ -352,6 +352,9 @@ func Restore(ctx context.Context, cfg Config, file, erasedDir string, progress f
 	if err != nil {
 		return r, err
 	}
+	if led, err := filepath.EvalSymlinks(target); err == nil { // a link stays one
+		target = led
+	}
 	if err := mayRestoreInto(target); err != nil {
 		return r, err
 	}
@@ -390,7 +393,8 @@ func Restore(ctx context.Context, cfg Config, file, erasedDir string, progress f
 }
 
 // mayRestoreInto returns an error unless a directory is empty, apart from a
-// master key that was put there, or not there at all.
+// master key that was put there, or not there at all. A disk's own directory
+// cannot be: what is restored takes its name in the end.
 func mayRestoreInto(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -398,6 +402,13 @@ func mayRestoreInto(dir string) error {
 	}
 	if err != nil {
 		return err
+	}
+	var here, above syscall.Stat_t
+	if err := errors.Join(syscall.Stat(dir, &here), syscall.Stat(filepath.Dir(dir), &above)); err != nil {
+		return err
+	}
+	if here.Dev != above.Dev {
+		return fmt.Errorf("%s is where a disk is mounted: restore into a directory on it, like %s", dir, filepath.Join(dir, "data"))
 	}
 	for _, e := range entries {
 		if e.Name() != datadir.KeyName {
@@ -414,19 +425,32 @@ func readKey(cfg Config) (*seal.Keyring, error) {
 	return seal.ReadFile(cfg.MasterKeyFile)
 }
 
-// takePlace moves what was restored to its name, with the key that lay there.
+// takePlace gives what was restored its name, with the key that lay there. When
+// it cannot, everything is where it was: that key may be the only one there is.
 func takePlace(from, to string) error {
-	key := filepath.Join(to, datadir.KeyName)
-	if _, err := os.Stat(key); err == nil {
-		if err := os.Rename(key, filepath.Join(from, datadir.KeyName)); err != nil {
-			return err
-		}
+	if err := mayRestoreInto(to); err != nil {
+		return err
 	}
-	if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	before := to + ".before"
+	err := os.Rename(to, before)
+	had := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.Rename(from, to); err != nil {
+		if had {
+			err = errors.Join(err, os.Rename(before, to))
+		}
 		return err
+	}
+	if had {
+		err := os.Rename(filepath.Join(before, datadir.KeyName), filepath.Join(to, datadir.KeyName))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("it is restored, but the master key is still in %s: put it into %s: %w", before, to, err)
+		}
+		if err := os.Remove(before); err != nil {
+			return err
+		}
 	}
 	dir, err := os.Open(filepath.Dir(to))
 	if err != nil {

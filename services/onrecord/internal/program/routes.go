@@ -2,10 +2,7 @@ package program
 
 import (
 	_ "embed"
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/gofiber/fiber/v2"
@@ -32,28 +29,11 @@ func serveOpenAPI(c *fiber.Ctx) error {
 	return c.Send(OpenAPI)
 }
 
-// loopbackName reports whether a Host header names this machine to itself, and
-// not a site that a proxy or a page that rebinds its name speaks for.
-func loopbackName(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && addr.IsLoopback()
-}
-
 // serveMetrics answers the operator on this machine only: counts by the minute
-// could tell a manager who reported. A request that a proxy passed on is
-// somebody else's.
+// could tell a manager who reported.
 func serveMetrics(c *fiber.Ctx) error {
-	from, err := netip.ParseAddrPort(c.Context().RemoteAddr().String())
-	if err != nil || !from.Addr().Unmap().IsLoopback() || !loopbackName(c.Hostname()) {
+	if !web.AskedHere(c) {
 		return fiber.ErrNotFound
-	}
-	for _, h := range []string{fiber.HeaderXForwardedFor, "Forwarded", "X-Real-Ip", "Via"} {
-		if c.Get(h) != "" {
-			return fiber.ErrNotFound
-		}
 	}
 	c.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
 	metrics.WritePrometheus(c.Response().BodyWriter(), true)
