@@ -72,6 +72,9 @@ func (e *Exporter) export(ctx context.Context, st store.Store, w *writer) (r Res
 	return r, w.end()
 }
 
+// firstMonth and lastMonth hold every month between them.
+var firstMonth, lastMonth = incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December}
+
 // eachBeside calls fn with everything that moves beside the incidents.
 func eachBeside(ctx context.Context, st store.Store, fn func(record) error) error {
 	few, err := fewOf(ctx, st)
@@ -83,7 +86,28 @@ func eachBeside(ctx context.Context, st store.Store, fn func(record) error) erro
 			return err
 		}
 	}
+	if err := eachEdition(ctx, st, func(e *store.Edition) error { return fn(record{Edition: e}) }); err != nil {
+		return err
+	}
 	return st.EachPending(ctx, func(p store.Pending) error { return fn(record{Pending: &p}) })
+}
+
+// eachEdition calls fn with every published month, one in memory at a time.
+func eachEdition(ctx context.Context, st store.Store, fn func(*store.Edition) error) error {
+	all, err := st.ListEditions(ctx, firstMonth, lastMonth)
+	if err != nil {
+		return err
+	}
+	for _, listed := range all {
+		e, err := st.Edition(ctx, listed.Month, listed.Number)
+		if err == nil {
+			err = fn(e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fewOf returns what there is so little of that the port gives it at once.
@@ -215,7 +239,7 @@ func compareMonth(ctx context.Context, st store.Store, m *monthTotals, stored, c
 
 // compareOthers names the figures of months in which nothing was counted.
 func compareOthers(ctx context.Context, st store.Store, months map[incident.Month]bool, stored, counted string) ([]string, error) {
-	rolled, err := st.RollupCells(ctx, incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December})
+	rolled, err := st.RollupCells(ctx, firstMonth, lastMonth)
 	if err != nil {
 		return nil, err
 	}

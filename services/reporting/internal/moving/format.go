@@ -5,7 +5,7 @@
 // It is text, a JSON value a line, each with one member that says what it is:
 //
 //	Export       the first line: format, id, key check, and how many incidents to expect
-//	Site, User, Token, Quarantined, Pending   one each, as the store port has them
+//	Site, User, Token, Quarantined, Edition, Pending   one each, as the store port has them
 //	Incident     with its timeline, newest occurrence first, so months stand together
 //	Photo        after its incident
 //	Month        after the last incident of a month: its totals by site
@@ -63,6 +63,7 @@ type header struct {
 // Totals are how many of each thing there are.
 type Totals struct {
 	Incidents, Photos, Sites, Users, Tokens, Quarantined, Pending int
+	Editions                                                      int `json:",omitempty"` // files from before there were any do not name it
 }
 
 func (t *Totals) count(rec *record) {
@@ -75,6 +76,8 @@ func (t *Totals) count(rec *record) {
 		t.Tokens++
 	case rec.Quarantined != nil:
 		t.Quarantined++
+	case rec.Edition != nil:
+		t.Editions++
 	case rec.Pending != nil:
 		t.Pending++
 	case rec.Incident != nil:
@@ -91,6 +94,7 @@ type record struct {
 	User        *store.User        `json:",omitempty"`
 	Token       *store.Token       `json:",omitempty"`
 	Quarantined *store.Quarantined `json:",omitempty"`
+	Edition     *store.Edition     `json:",omitempty"`
 	Pending     *store.Pending     `json:",omitempty"`
 	Incident    *incident.Incident `json:",omitempty"`
 	Photo       *store.Photo       `json:",omitempty"`
@@ -101,7 +105,7 @@ type record struct {
 // members returns how many members are set.
 func (r *record) members() (n int) {
 	for _, set := range []bool{r.Export != nil, r.Site != nil, r.User != nil, r.Token != nil, r.Quarantined != nil,
-		r.Pending != nil, r.Incident != nil, r.Photo != nil, r.Month != nil, r.End != nil} {
+		r.Edition != nil, r.Pending != nil, r.Incident != nil, r.Photo != nil, r.Month != nil, r.End != nil} {
 		if set {
 			n++
 		}

@@ -230,6 +230,8 @@ func put(ctx context.Context, tx store.Store, rec *record, made []*incident.Ledg
 		return unlessThere(tx.InsertToken(ctx, rec.Token))
 	case rec.Quarantined != nil:
 		return tx.PutQuarantined(ctx, rec.Quarantined)
+	case rec.Edition != nil:
+		return unlessThere(tx.PutEdition(ctx, rec.Edition))
 	case rec.Pending != nil:
 		return tx.KeepPending(ctx, *rec.Pending)
 	case rec.Photo != nil:

@@ -61,6 +61,7 @@ type Store interface {
 	Sites
 	Quarantine
 	Photos
+	Editions
 
 	// Group runs fn with a Store whose operations an adapter may commit
 	// together. When fn returns an error, an adapter with transactions undoes

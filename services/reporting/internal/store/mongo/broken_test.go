@@ -79,7 +79,10 @@ func writes() map[string]write {
 		"quarantine":      {"update", nothing, func(d *db) error { return d.PutQuarantined(ctx, &store.Quarantined{Subject: "s"}) }, nil},
 		"a photo":         {"insert", nothing, func(d *db) error { return d.PutPhoto(ctx, photo) }, nil},
 		"no photo":        {"delete", func(d *db) error { return d.PutPhoto(ctx, photo) }, func(d *db) error { return d.DeletePhoto(ctx, "p") }, nil},
-		"check":           {"update", nothing, func(d *db) error { return d.Check(ctx) }, nil},
+		"an edition": {"insert", nothing, func(d *db) error {
+			return d.PutEdition(ctx, &store.Edition{Month: november, Number: 1, Public: []byte("public")})
+		}, store.ErrExists},
+		"check": {"update", nothing, func(d *db) error { return d.Check(ctx) }, nil},
 	}
 }
 

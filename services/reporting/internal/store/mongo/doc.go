@@ -30,6 +30,7 @@
 //	photos              photo id            what a photo is, and the file with its bytes
 //	photo_bytes.files   photo/write         GridFS: sealed bytes
 //	photo_bytes.chunks                      GridFS
+//	editions            "YYYY-MM/number"    published months, written once
 //	meta                name                facts about the store
 //	checks              "write"             what Check writes
 //	schema              "onrecord"          the version
@@ -39,7 +40,8 @@
 // They are made at start, and one that conflicts is refused by name.
 //
 //	_id_ of every collection   Incident, EachIncident, ReplaceIncident, MarkFolded, EachPending, Ledger, PutLedger,
-//	                           EachLedger, Rollup, PutRollup, RollupCells, User, UpdateUser, Session, Photo, Meta, …
+//	                           EachLedger, Rollup, PutRollup, RollupCells, Edition, ListEditions, User, UpdateUser,
+//	                           Session, Photo, Meta, …
 //	incidents_by_time          lists and counts with no filter but the month
 //	incidents_by_site          … by sites            the most selective one is chosen by the server;
 //	incidents_by_status        … by statuses         each is in the order of lists

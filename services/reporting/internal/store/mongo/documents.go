@@ -533,6 +533,31 @@ func toPhoto(d photoDoc) *store.Photo {
 		Size: d.Size, Width: d.Width, Height: d.Height, SHA256: d.SHA256, CreatedAt: d.CreatedAt}
 }
 
+// editionDoc is a published month, written once.
+type editionDoc struct {
+	ID          string        `bson:"_id"`
+	Write       bson.ObjectID `bson:"w"`
+	Month       string        `bson:"month"`
+	Number      int           `bson:"number"`
+	PublishedAt time.Time     `bson:"at"`
+	By          string        `bson:"by,omitempty"`
+	Public      []byte        `bson:"public"`
+	Exact       []byte        `bson:"exact"`
+	MAC         []byte        `bson:"mac"`
+}
+
+func toEditionDoc(e *store.Edition, write bson.ObjectID) editionDoc {
+	return editionDoc{editionID(e.Month, e.Number), write, e.Month.String(), e.Number, e.PublishedAt, e.By, e.Public, notNil(e.Exact), notNil(e.MAC)}
+}
+
+func toEdition(d editionDoc) (*store.Edition, error) {
+	m, err := incident.ParseMonth(d.Month)
+	if err != nil {
+		return nil, fmt.Errorf("edition %q: %w", d.ID, err)
+	}
+	return &store.Edition{Month: m, Number: d.Number, PublishedAt: d.PublishedAt, By: d.By, Public: d.Public, Exact: orNil(d.Exact), MAC: orNil(d.MAC)}, nil
+}
+
 // notNil returns an empty value for none: it is stored as bytes, not as null.
 func notNil(b []byte) []byte {
 	if b == nil {

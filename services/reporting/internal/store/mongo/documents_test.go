@@ -71,6 +71,14 @@ func TestStoredDocumentsStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	same("rollup", ofRollup, text)
+
+	var ofEdition editionDoc
+	text = stored("edition", &ofEdition)
+	e, err := toEdition(ofEdition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same("edition", toEditionDoc(e, ofEdition.Write), text)
 }
 
 func TestNumbersThatAreNoneAreRefused(t *testing.T) {

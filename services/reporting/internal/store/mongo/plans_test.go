@@ -142,6 +142,8 @@ func everyQuery(t *testing.T, d *db) {
 	ok(d.PhotosOfIncident(ctx, "i"))
 	ok(d.PhotosOfReport(ctx, "r"))
 	must(d.DeletePhotos(ctx, "i"))
+	ok(d.Edition(ctx, november, 1))
+	ok(d.ListEditions(ctx, november, november))
 	ok(d.Meta(ctx, "name"))
 }
 

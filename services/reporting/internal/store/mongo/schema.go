@@ -25,13 +25,14 @@ const (
 	quarantine = "quarantine"
 	photos     = "photos"
 	photoBytes = "photo_bytes" // GridFS: .files and .chunks
+	editions   = "editions"
 	meta       = "meta"
 	checks     = "checks"
 	schema     = "schema"
 )
 
 // plain are the collections that need no index but that of their key.
-var plain = []string{rollups, directory, meta, checks}
+var plain = []string{rollups, editions, directory, meta, checks}
 
 // index is one that is made at start.
 type index struct {

@@ -304,6 +304,13 @@ type photoDoc struct {
 	Sealed      []byte          `json:"-"`
 }
 
+// editionDoc leaves out what has a column of its own.
+type editionDoc struct {
+	PublishedAt time.Time `json:"at,omitzero"`
+	By          string    `json:"by,omitempty"`
+	MAC         []byte    `json:"mac,omitempty"`
+}
+
 // decode reads a stored form.
 func decode[D any](doc []byte) (D, error) {
 	var d D

@@ -94,6 +94,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, options ...Option) {
 	run("quarantine", testQuarantine)
 	run("photos", testPhotos)
 	run("photos of 10 MiB", testLargePhoto)
+	racing("an edition is published once and stays", testEditions)
+	run("editions by month", testListEditions)
 	run("meta", testMeta)
 	run("check", testCheck)
 
