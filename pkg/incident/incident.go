@@ -49,6 +49,13 @@ type Reading struct {
 	Basis         []Judgement // one for each Basis the words show, in the order of Bases
 }
 
+// Forget takes out whatever tells of the words that were read, apart from what
+// is counted: the reasons, and what the words show besides.
+func (r *Reading) Forget() {
+	r.Kind.Reasons, r.Channel.Reasons, r.Target.Reasons = nil, nil, nil
+	r.SecondChannel, r.SeriousThreat, r.Weapon, r.Basis = Judgement{}, Judgement{}, Judgement{}, nil
+}
+
 // Judgement is the machine's answer for one field.
 type Judgement struct {
 	Value   string             // a value of the field's taxonomy; "unknown" when it cannot tell

@@ -56,8 +56,7 @@ func (s *Service) shred(i *incident.Incident, by incident.Actor) error {
 		i.Timeline[n].SealedNote = nil
 	}
 	for n := range i.Readings {
-		r := &i.Readings[n]
-		r.Kind.Reasons, r.Channel.Reasons, r.Target.Reasons = nil, nil, nil
+		i.Readings[n].Forget()
 	}
 	return s.append(i, incident.Change{By: by, Action: incident.ActionErased}, "")
 }

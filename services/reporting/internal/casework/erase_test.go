@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -105,4 +107,56 @@ func clock(k *projectortest.Kit) func() time.Time { return func() time.Time { re
 
 func bury(k *projectortest.Kit, reportID string) error {
 	return projector.Bury(context.Background(), k.Store, projector.Tombstone(k.Keyring, reportID))
+}
+
+// What the words tell of besides, like the basis of abuse, is about people as
+// much as the words are. A classifier may be at it while they are erased.
+func TestErasingTakesWhatTheMachineSawInTheWords(t *testing.T) {
+	k := projectortest.New(t)
+	r := k.Report("leeds")
+	cases := casework.New(casework.Config{Store: k.Store, Folder: k.Folder, Keyring: k.Keyring, SiteKnown: func(string) bool { return true }, Now: clock(k)})
+	k.Apply(k.Filed(r), telling(t, k, r.ID, "m1"))
+	if seen := k.Incident(r.ID).Readings[0]; len(seen.Basis) != 1 || seen.Weapon.Value != string(incident.FlagYes) {
+		t.Fatalf("the reading tells of nothing: %+v", seen)
+	}
+	if err := cases.Erase(t.Context(), k.Incident(r.ID).ID, incident.Actor{Role: "operator"}); err != nil {
+		t.Fatal(err)
+	}
+	k.Apply(telling(t, k, r.ID, "m2"))
+	after := k.Incident(r.ID)
+	if len(after.Readings) != 2 || after.Kind.Machine != incident.KindThreat {
+		t.Errorf("%d readings, the machine says %q: what is counted must stay", len(after.Readings), after.Kind.Machine)
+	}
+	for _, seen := range after.Readings {
+		for what, j := range map[string]incident.Judgement{"kind": seen.Kind, "channel": seen.Channel, "target": seen.Target} {
+			if j.Value == "" || len(j.Reasons) > 0 {
+				t.Errorf("model %s: %s is %+v, want its value without reasons", seen.Model, what, j)
+			}
+		}
+		if seen.SecondChannel.Value+seen.SeriousThreat.Value+seen.Weapon.Value != "" || len(seen.Basis) > 0 {
+			t.Errorf("model %s still tells of the words: %+v", seen.Model, seen)
+		}
+	}
+}
+
+// telling is a reading of words that tell of more than is counted.
+func telling(t *testing.T, k *projectortest.Kit, reportID, model string) bus.Delivery {
+	t.Helper()
+	d := k.Classified(reportID, model, incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff)
+	var env onrecordv1.Envelope
+	if err := proto.Unmarshal(d.Data, &env); err != nil {
+		t.Fatal(err)
+	}
+	judged := func(value string) *onrecordv1.Judgement {
+		return &onrecordv1.Judgement{Value: value, Reasons: []*onrecordv1.Reason{{Start: 0, End: 4, Class: "demo class", For: value, Weight: 2}}}
+	}
+	c := env.GetReportClassified()
+	c.SecondChannel, c.SeriousThreat, c.Weapon = judged(string(incident.ChannelInPerson)), judged(string(incident.FlagYes)), judged(string(incident.FlagYes))
+	c.Basis = []*onrecordv1.Judgement{judged(string(incident.BasisSexual))}
+	raw, err := proto.Marshal(&env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Data = raw
+	return d
 }

@@ -308,6 +308,9 @@ func (p *Projector) read(i *incident.Incident, ev event) (changed bool, err erro
 	if slices.ContainsFunc(i.Readings, func(held incident.Reading) bool { return held.ReportID == r.ReportID && held.Model == r.Model }) {
 		return false, nil
 	}
+	if len(i.WrappedKey) == 0 {
+		r.Forget() // the words were erased while it was made
+	}
 	at, _ := slices.BinarySearchFunc(i.Readings, r, func(held, r incident.Reading) int {
 		return cmp.Or(held.At.Compare(r.At), cmp.Compare(held.Model, r.Model), cmp.Compare(held.ReportID, r.ReportID))
 	})
