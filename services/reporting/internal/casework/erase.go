@@ -3,6 +3,8 @@ package casework
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -42,8 +44,21 @@ func (s *Service) Erase(ctx context.Context, id string, by incident.Actor) error
 			return err
 		}
 	}
-	return s.emptyQuarantine(ctx, i)
+	if err := s.emptyQuarantine(ctx, i); err != nil {
+		return err
+	}
+	if files, ok := s.store.(store.Scrubber); ok {
+		ctx, cancel := context.WithTimeout(ctx, scrubTime)
+		defer cancel()
+		if err := files.Scrub(ctx); err != nil {
+			return fmt.Errorf("the words are erased, and the key that opened them may still be in the database’s log: erase again: %w", err)
+		}
+	}
+	return nil
 }
+
+// scrubTime is how long an erasure waits for those who read what was.
+const scrubTime = 30 * time.Second
 
 // shred takes out everything that is sealed or tells of the words.
 func (s *Service) shred(i *incident.Incident, by incident.Actor) error {

@@ -38,6 +38,14 @@ type Inspector interface {
 	Inspect(ctx context.Context) ([]string, error)
 }
 
+// Scrubber is a Store whose files go on holding for a while what was replaced
+// or deleted.
+type Scrubber interface {
+	// Scrub returns once they do not. It returns an error when that cannot be
+	// had before ctx is done, because somebody still reads what was.
+	Scrub(ctx context.Context) error
+}
+
 // IsAnswer reports whether an error is one of the port's answers, rather than a
 // failure of the database.
 func IsAnswer(err error) bool {

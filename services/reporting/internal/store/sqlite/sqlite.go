@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"modernc.org/sqlite" // and the driver "sqlite"
 
@@ -300,6 +301,50 @@ func (d *db) Inspect(ctx context.Context) (damage []string, err error) {
 	})
 	return damage, err
 }
+
+// Scrub implements store.Scrubber: it moves the log into the database, where
+// what is overwritten is gone, and empties it.
+func (d *db) Scrub(ctx context.Context) error {
+	tick := time.NewTicker(scrubEvery)
+	defer tick.Stop()
+	for {
+		emptied, err := d.emptyLog(ctx)
+		if err != nil || emptied {
+			return annotate("scrub", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errReading
+		}
+	}
+}
+
+// emptyLog reports whether it could: not while somebody reads what was. Others
+// write in between: it waits for nobody.
+func (d *db) emptyLog(ctx context.Context) (emptied bool, err error) {
+	select {
+	case d.turn <- struct{}{}:
+		defer func() { <-d.turn }()
+	case <-d.closed:
+		return false, errClosed
+	case <-ctx.Done():
+		return false, errReading
+	}
+	run := context.WithoutCancel(ctx)
+	if _, err := d.conn.ExecContext(run, "PRAGMA busy_timeout(0)"); err != nil {
+		return false, err
+	}
+	var busy, inLog, moved int
+	err = d.conn.QueryRowContext(run, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &inLog, &moved)
+	_, rerr := d.conn.ExecContext(run, "PRAGMA busy_timeout(5000)")
+	return busy == 0, errors.Join(err, rerr)
+}
+
+// scrubEvery is how often Scrub looks again whether the readers have gone.
+const scrubEvery = 50 * time.Millisecond
+
+var errReading = errors.New("something still reads the database as it was, like a backup: do it again when that has ended")
 
 // transaction is one on the writer's connection.
 type transaction struct {

@@ -541,3 +541,64 @@ func TestReadingWhileWriting(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// The log still holds the pages as they were before a change. After Scrub a
+// destroyed key is in no file.
+func TestWhatWasTakenOutLeavesTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	d := openAt(t, filepath.Join(dir, "onrecord.db"))
+	key := bytes.Repeat([]byte("demo key "), 7)
+	i := &incident.Incident{ID: "00000000-0000-8000-8000-000000000001", Rev: 1, Site: "leeds", Status: incident.StatusNew, OccurredAt: time.Unix(1e9, 0), WrappedKey: key}
+	if err := d.InsertIncident(t.Context(), i); err != nil {
+		t.Fatal(err)
+	}
+	held := func() (files []string) {
+		all, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range all {
+			content, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(content, []byte(base64.StdEncoding.EncodeToString(key))) {
+				files = append(files, filepath.Base(name))
+			}
+		}
+		return files
+	}
+	if len(held()) == 0 {
+		t.Fatal("the key is in no file from the beginning: this test sees nothing")
+	}
+	i.Rev, i.WrappedKey = 2, nil
+	if err := d.ReplaceIncident(t.Context(), i, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Scrub(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if files := held(); len(files) > 0 {
+		t.Errorf("the key that was destroyed is still in %v", files)
+	}
+
+	// Somebody who reads what was before keeps it there.
+	err := d.Snapshot(t.Context(), func(then store.Store) error {
+		i.Rev++
+		if err := d.ReplaceIncident(t.Context(), i, i.Rev-1); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		if err := d.Scrub(ctx); err == nil {
+			t.Error("it claims to have emptied a log that somebody reads")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Scrub(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
