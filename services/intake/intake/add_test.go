@@ -10,6 +10,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/web"
@@ -19,9 +20,9 @@ import (
 
 // known files a report that the stub of reporting knows, and returns its id and
 // receipt.
-func (p *program) known(t *testing.T) (id, receipt string) {
+func (p *program) known(t *testing.T, more ...*onrecordv1.FollowUpMessage) (id, receipt string) {
 	t.Helper()
-	know := p.reporting(t)
+	know := p.reporting(t, more...)
 	id = newID(t)
 	receipt = decode[answer](t, p.post(t, report(id, "")).Body).Receipt
 	e, _, _ := p.filed(t, id)
@@ -129,6 +130,29 @@ func TestWhatCanBeAdded(t *testing.T) {
 	}
 	if a, words := p.added(t, reportID, id); a.GetContactChoice() != "rep_only" || words.GetContactName() != "canary name" || words.GetContactDetails() != "canary@example.org" {
 		t.Errorf("stored %v %v", a, words)
+	}
+}
+
+// An incident is one document. Whoever holds a receipt must not be able to make
+// it so large that no database takes it.
+func TestAReportTakesOnlySoManyAdditions(t *testing.T) {
+	p := start(t)
+	before := make([]*onrecordv1.FollowUpMessage, 200)
+	for n := range before {
+		before[n] = &onrecordv1.FollowUpMessage{At: timestamppb.New(testNow), From: "reporter", What: "words", AdditionId: newID(t)}
+	}
+	_, code := p.known(t, before...)
+	if got := p.followUp(t, addition(code, newID(t), "words", "canary")); got.StatusCode != http.StatusConflict || decode[web.Problem](t, got.Body).Code != "enough_added" {
+		t.Errorf("one more: %d %s", got.StatusCode, got.Body)
+	}
+	if got := p.followUp(t, addition(code, before[0].GetAdditionId(), "words", "canary")); got.StatusCode != http.StatusOK {
+		t.Errorf("one that was taken before: %d %s", got.StatusCode, got.Body)
+	}
+	page := webtest.PostForm(t, p.app, "/follow-up/", url.Values{"receipt": {code}, "what": {"words"}, "id": {newID(t)}, "text": {"half a page"}})
+	doc := page.Document(t)
+	webtest.CheckPage(t, doc)
+	if page.StatusCode != http.StatusConflict || !strings.Contains(doc.Find(".govuk-error-summary").Text(), "As much was added") || doc.Find("textarea[name=text]").First().Text() != "half a page" {
+		t.Errorf("the page: %d %s", page.StatusCode, doc.Find("main").Text())
 	}
 }
 

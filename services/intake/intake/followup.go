@@ -51,6 +51,7 @@ type message struct {
 var (
 	errUnknownReceipt = fault.New(fault.NotFound, "unknown_receipt", "We have no report with that code. If you have just sent it, try again in a minute.")
 	errBadReceipt     = fault.InvalidFields([]fault.Field{fault.Wrong("receipt", "Check the code: it has 16 letters and numbers, and one of them is wrong or missing.")})
+	errEnough         = fault.New(fault.Conflict, "enough_added", "As much was added to this report as it takes. Speak to a safety rep, or file another report.")
 	errTooOften       = fault.New(fault.TooMany, "too_many", "That was asked too often. Wait a minute and try again.")
 )
 
@@ -79,6 +80,9 @@ func (s *Service) followUp(ctx context.Context, client string, q *filing.FollowU
 	if err != nil || q.Addition == nil {
 		return st, err
 	}
+	if st.isFull(q.Addition.ID) {
+		return st, errEnough
+	}
 	r, err := s.add(ctx, reportID, q.Addition)
 	if err != nil {
 		return st, err
@@ -94,6 +98,23 @@ func parseReceipt(text string) (receipt.Code, error) {
 		return code, errBadReceipt
 	}
 	return code, nil
+}
+
+// isFull reports whether as much was added to the report as it takes, apart
+// from what has this id and was taken before. An incident is one document:
+// without a bound whoever holds one receipt could make it so large that no
+// database takes it, nor what comes after it.
+func (st standing) isFull(id string) bool {
+	own := 0
+	for _, m := range st.Messages {
+		if m.ID == id {
+			return false
+		}
+		if m.From == "reporter" {
+			own++
+		}
+	}
+	return own >= maxAdditions
 }
 
 // say adds to the messages what was just taken in, which reporting may not

@@ -21,7 +21,7 @@ import (
 )
 
 // reporting answers for one receipt hash, as the service of that name does.
-func (p *program) reporting(t *testing.T) (know func(e *onrecordv1.ReportFiled)) {
+func (p *program) reporting(t *testing.T, more ...*onrecordv1.FollowUpMessage) (know func(e *onrecordv1.ReportFiled)) {
 	t.Helper()
 	var mu sync.Mutex
 	var known struct {
@@ -37,8 +37,8 @@ func (p *program) reporting(t *testing.T) (know func(e *onrecordv1.ReportFiled))
 		if proto.Unmarshal(data, &q) == nil && known.hash != nil && string(q.GetReceiptHash()) == string(known.hash) {
 			received, read := timestamppb.New(testNow), timestamppb.New(testNow.Add(time.Hour))
 			reply = &onrecordv1.FollowUpReply{Found: true, ReportId: known.reportID, Status: "acknowledged", Read: true, ContactChoice: "anonymous", ReceivedAt: received, ChangedAt: read,
-				WrappedKey: wrapped, Messages: []*onrecordv1.FollowUpMessage{{At: timestamppb.New(testNow.Add(2 * time.Hour)), From: "rep", What: "message",
-					SealedText: key.Seal([]byte("canary-message"), known.reportID, "follow-up", "0")}},
+				WrappedKey: wrapped, Messages: append([]*onrecordv1.FollowUpMessage{{At: timestamppb.New(testNow.Add(2 * time.Hour)), From: "rep", What: "message",
+					SealedText: key.Seal([]byte("canary-message"), known.reportID, "follow-up", "0")}}, more...),
 				Steps: []*onrecordv1.FollowUpStep{{At: received, Status: "new", Action: "filed", Own: true}, {At: read, Status: "acknowledged", Action: "acknowledged"}}}
 		}
 		out, err := proto.Marshal(reply)

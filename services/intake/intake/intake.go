@@ -28,6 +28,7 @@ const (
 	followUpTimeout    = 3 * time.Second  // for reporting to answer
 	followUpsPerClient = 10               // a minute
 	followUpsInAll     = 600              // a minute
+	maxAdditions       = 200              // to one report
 )
 
 //go:embed templates

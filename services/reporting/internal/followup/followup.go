@@ -128,7 +128,7 @@ func (s *Service) describe(i *incident.Incident, receiptHash []byte) *onrecordv1
 		own = s.timeline.Reporter(r.ID).ID
 		reply.ReportId, reply.ReceivedAt, reply.ContactChoice = r.ID, timestamppb.New(r.ReceivedAt), string(r.ContactChoice)
 	}
-	key, wrapped := s.keyring.NewDataKey()
+	var said []saying
 	for _, c := range i.Timeline {
 		reply.Read = reply.Read || c.By.Role != incident.RoleReporter && c.By.Role != "machine"
 		mine := c.By.Role == incident.RoleReporter && (c.By.ID == own || c.By.ID == "" && len(i.Reports) == 1)
@@ -136,26 +136,47 @@ func (s *Service) describe(i *incident.Incident, receiptHash []byte) *onrecordv1
 			reply.ChangedAt = timestamppb.New(c.At)
 			reply.Steps = append(reply.Steps, &onrecordv1.FollowUpStep{At: reply.ChangedAt, Status: c.To, Action: string(c.Action), Own: mine})
 		}
-		m := said(c, mine, own)
-		if m == nil {
-			continue
+		if m := messageOf(c, mine, own); m != nil {
+			said = append(said, saying{m, c})
 		}
-		text, err := s.timeline.Note(i, c)
-		if err != nil && !errors.Is(err, timeline.ErrErased) {
-			s.log.Error("a message cannot be opened", "error", err)
-		}
-		if text != "" {
-			m.SealedText = key.Seal([]byte(text), reply.GetReportId(), "follow-up", strconv.Itoa(len(reply.GetMessages())))
-			reply.WrappedKey = wrapped
-		}
-		reply.Messages = append(reply.Messages, m)
 	}
+	s.sealWords(reply, i, said)
 	return reply
 }
 
-// said returns what an entry says to the reporter, or of them: nil for what is
+// saying is a message, and the entry with its words.
+type saying struct {
+	*onrecordv1.FollowUpMessage
+	entry incident.Change
+}
+
+// maxWords is how many bytes of words a reply holds, well under what NATS takes
+// in a message: without a bound, a report with very many long messages could
+// not be followed up any more.
+const maxWords = 512 << 10
+
+// sealWords puts the messages into the reply, under seal. When there are too
+// many words those of the oldest are left out: that they were said stays.
+func (s *Service) sealWords(reply *onrecordv1.FollowUpReply, i *incident.Incident, said []saying) {
+	key, wrapped := s.keyring.NewDataKey()
+	left := maxWords
+	for n, m := range slices.Backward(said) {
+		reply.Messages = append(reply.Messages, m.FollowUpMessage)
+		text, err := s.timeline.Note(i, m.entry)
+		if err != nil && !errors.Is(err, timeline.ErrErased) {
+			s.log.Error("a message cannot be opened", "error", err)
+		}
+		if left -= len(text); text != "" && left >= 0 {
+			m.SealedText = key.Seal([]byte(text), reply.GetReportId(), "follow-up", strconv.Itoa(n))
+			reply.WrappedKey = wrapped
+		}
+	}
+	slices.Reverse(reply.Messages)
+}
+
+// messageOf returns what an entry says to the reporter, or of them: nil for what is
 // none of their business. The entry is mine when it is theirs.
-func said(c incident.Change, mine bool, own string) *onrecordv1.FollowUpMessage {
+func messageOf(c incident.Change, mine bool, own string) *onrecordv1.FollowUpMessage {
 	m := &onrecordv1.FollowUpMessage{At: timestamppb.New(c.At)}
 	if toMe := c.Event == "" || c.Event == own; !mine && !toMe {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -153,6 +154,38 @@ func TestAMissTakesTheWorkOfAHit(t *testing.T) {
 	work(miss) // chooses the incident that misses load
 	if hit, miss := work(k.ReceiptHash(r.ID)), work(miss); hit != miss || hit != [2]int{2, 1} {
 		t.Errorf("lookups and incidents loaded: hit %v, miss %v; want 2 and 1 for both", hit, miss)
+	}
+}
+
+// NATS takes a message of a megabyte. A report with more words than that must
+// not be lost to its reporter: that something was said long ago stays.
+func TestVeryManyWordsStillFitIntoAReply(t *testing.T) {
+	k := projectortest.New(t)
+	r := k.Report("leeds")
+	k.Apply(k.Filed(r))
+	const most = 80
+	for n := range most {
+		k.Apply(k.Added(r.ID, onrecordv1.Addition_ADDITION_WORDS, strconv.Itoa(n)+strings.Repeat("\U0001f6a8", 4990)))
+	}
+	b := bustest.New(t)
+	if err := followup.New(k.Store, k.Keyring, discard()).Serve(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	var reply onrecordv1.FollowUpReply
+	if err := proto.Unmarshal(ask(t, b, &onrecordv1.FollowUpRequest{ReceiptHash: k.ReceiptHash(r.ID)}), &reply); err != nil {
+		t.Fatal(err)
+	}
+	key, err := k.Keyring.Unwrap(reply.GetWrappedKey())
+	if err != nil || len(reply.GetMessages()) != most {
+		t.Fatalf("%d messages, %v, want %d", len(reply.GetMessages()), err, most)
+	}
+	last := reply.GetMessages()[most-1]
+	text, err := key.Open(last.GetSealedText(), r.ID, "follow-up", strconv.Itoa(most-1))
+	if err != nil || !strings.HasPrefix(string(text), strconv.Itoa(most-1)) {
+		t.Errorf("the newest message is %.10q, %v", text, err)
+	}
+	if first := reply.GetMessages()[0]; len(first.GetSealedText()) > 0 || first.GetAdditionId() == "" {
+		t.Errorf("the oldest has its words, or is not told of: %.80v", first)
 	}
 }
 
