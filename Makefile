@@ -89,7 +89,7 @@ proto: ## Generate the Go code of the wire contract
 .PHONY: model
 model: ## Train the reader of reports on its corpus, after the corpus or the lexicon was changed
 	go run ./services/onrecord train --corpus services/classifier/corpus --out services/classifier/internal/reading/model.bin
-	rm -f services/classifier/internal/reading/model.bin.previous
+	rm -f services/classifier/internal/reading/model.bin.previous services/classifier/internal/reading/model.log
 
 .PHONY: proto-check
 proto-check: ## Lint the wire contract and compare it with main

@@ -72,6 +72,9 @@ func IsPoison(err error) bool {
 // handled at once and a backlog in batches.
 func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	cons, err := b.js.Consumer(ctx, StreamReports, c.Name)
+	if ctx.Err() != nil {
+		return nil // stopped before it began
+	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}

@@ -61,7 +61,7 @@ type Trained struct {
 }
 
 // ErrWorse is returned with a model that reads the held-out texts worse than
-// the one in use: a point less of any field, or five less of any value.
+// the one in use: a point less of any field, or five less of any value and more than one text.
 var ErrWorse = training.ErrWorse
 
 // Train makes a model. The same corpus, corrections and program make the same
@@ -96,7 +96,7 @@ func Train(c TrainConfig) (Trained, error) {
 	if c.Current == nil || t.HeldOut == nil {
 		return t, nil
 	}
-	before := training.Measure(c.Current, all.HeldOut())
+	before := training.Measure(c.Current, all.Of(examples.HeldOut))
 	t.Before = &before
 	if err := training.Worse(before, *t.HeldOut); err != nil {
 		t.File = nil

@@ -9,8 +9,9 @@
 // Labels are words with a space between: kind=, channel= and target= with a
 // value of the taxonomy; also= with a second channel; serious; weapon; basis=
 // with values joined by commas; trap=, lang= and voice= with a name;
-// split=heldout for what no training may see. A line that begins with # is a
-// comment, and \n inside a text is a line break.
+// split=heldout for what a model is measured by, and split=gauge for what only
+// tells it how sure it may be: no training sees either. A line that begins with
+// # is a comment, and \n inside a text is a line break.
 package corpus
 
 import (
@@ -46,8 +47,20 @@ type Example struct {
 	Trap  string
 	Lang  string
 	Made  bool // made from a template
-	Held  bool // kept from training
+	Split Split
 }
+
+// Split is what a text is for.
+type Split int
+
+// Training learns from the first alone.
+const (
+	Learn   Split = iota
+	Gauge         // the probabilities are made to mean what they say by these
+	HeldOut       // measured by: no training and no choice of settings ever sees these
+)
+
+var splits = map[string]Split{"gauge": Gauge, "heldout": HeldOut}
 
 // Corpus is everything that was read.
 type Corpus struct {
@@ -231,10 +244,11 @@ func (e *Example) label(word string) error {
 	case "voice":
 		e.Voice = value
 	case "split":
-		if value != "heldout" {
-			return fmt.Errorf("split=%s: want heldout", value)
+		split, ok := splits[value]
+		if !ok {
+			return fmt.Errorf("split=%s: want gauge or heldout", value)
 		}
-		e.Held = true
+		e.Split = split
 	default:
 		return fmt.Errorf("%q is no label", word)
 	}
@@ -263,7 +277,7 @@ func (l *Labels) fits() error {
 	return nil
 }
 
-// HeldOut returns the examples that no training may see.
-func (c *Corpus) HeldOut() []Example {
-	return slices.DeleteFunc(slices.Clone(c.Examples), func(e Example) bool { return !e.Held })
+// Of returns the examples of a split.
+func (c *Corpus) Of(s Split) []Example {
+	return slices.DeleteFunc(slices.Clone(c.Examples), func(e Example) bool { return e.Split != s })
 }

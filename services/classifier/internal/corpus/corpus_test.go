@@ -20,18 +20,22 @@ func TestRead(t *testing.T) {
 	c, err := Read(files(`# a comment
 kind=assault channel=in_person target=named_person serious weapon basis=racist,sex also=public_online trap=x lang=cy voice=other	hit me\nand left
 kind=abuse channel=phone target=unknown split=heldout	swore
+kind=abuse channel=unknown target=unknown split=gauge	shouted
 `, "kind=abuse channel=phone target=named_person	{who} swore at me\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := c.Examples[0]
-	if e.Text != "hit me\nand left" || e.Also != "public_online" || !e.Serious || !e.Weapon || len(e.Basis) != 2 || e.Trap != "x" || e.Lang != "cy" || e.Voice != "other" || e.Held || e.Made {
+	if e.Text != "hit me\nand left" || e.Also != "public_online" || !e.Serious || !e.Weapon || len(e.Basis) != 2 || e.Trap != "x" || e.Lang != "cy" || e.Voice != "other" || e.Split != Learn || e.Made {
 		t.Errorf("example=%+v", e)
 	}
-	if held := c.HeldOut(); len(held) != 1 || held[0].Voice != "guard" {
+	if held := c.Of(HeldOut); len(held) != 1 || held[0].Voice != "guard" {
 		t.Errorf("held out=%+v, want the second", held)
 	}
-	made := c.Examples[2:]
+	if gauge := c.Of(Gauge); len(gauge) != 1 || gauge[0].Text != "shouted" {
+		t.Errorf("gauge=%+v, want the third", gauge)
+	}
+	made := c.Examples[3:]
 	if len(made) < 2 || len(made) > 3 {
 		t.Fatalf("%d texts of a template with three fillers", len(made))
 	}

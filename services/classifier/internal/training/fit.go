@@ -259,6 +259,14 @@ func (w *weights) scores(s reading.Sample) []float64 {
 	return scores
 }
 
+func (w *weights) scoresOf(examples []*example) [][]float64 {
+	out := make([][]float64, len(examples))
+	for i, e := range examples {
+		out[i] = w.scores(e.Sample)
+	}
+	return out
+}
+
 // each calls do for 0 to n-1 on all processors.
 func each(n int, do func(i int)) {
 	var wait sync.WaitGroup

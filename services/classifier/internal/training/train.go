@@ -52,15 +52,8 @@ type Measures struct {
 // Train makes the file of a model. The same corpus, corrections and lexicon
 // make the same bytes.
 func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
-	var learn []*example
-	var texts, held []corpus.Example
-	for _, e := range c.Examples {
-		if e.Held {
-			held = append(held, e)
-			continue
-		}
-		learn, texts = append(learn, toExample(e)), append(texts, e)
-	}
+	texts, held := c.Of(corpus.Learn), c.Of(corpus.HeldOut)
+	learn := toExamples(texts)
 	weighTemplates(learn, texts)
 	seeds := len(texts)
 	corrected, err := toCorrected(corrections, learn)
@@ -77,15 +70,19 @@ func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
 	card.Usual = usual(learn)
 	card.Answers = reportersAnswers(corrections)
 
+	all := append(slices.Clone(learn), corrected...)
+	w := fit(all, standard, 1)
+	dense, features, hashed := w.rows(all)
 	scores := otherVoices(learn, texts, corrected)
-	card.Temperature = temperatures(learn, texts, scores)
+	if gauge := toExamples(c.Of(corpus.Gauge)); len(gauge) > 0 {
+		card.Temperature = temperatures(gauge, w.scoresOf(gauge))
+	} else {
+		card.Temperature = temperatures(learn, scores)
+	}
 	var m Measures
 	if m.OtherVoices, err = measureScores(card, learn, texts, scores); err != nil {
 		return nil, err
 	}
-	all := append(slices.Clone(learn), corrected...)
-	w := fit(all, standard, 1)
-	dense, features, hashed := w.rows(all)
 	if len(held) > 0 {
 		file, err := reading.Encode(card, dense, features, hashed)
 		if err != nil {
@@ -116,6 +113,14 @@ func Measure(r reading.Reader, examples []corpus.Example) evaluation.Result {
 
 func goldOf(e corpus.Example) evaluation.Gold {
 	return evaluation.Gold{Kind: string(e.Kind), Channel: string(e.Channel), Target: string(e.Target)}
+}
+
+func toExamples(texts []corpus.Example) []*example {
+	out := make([]*example, len(texts))
+	for i, e := range texts {
+		out[i] = toExample(e)
+	}
+	return out
 }
 
 func toExample(e corpus.Example) *example {
@@ -304,8 +309,9 @@ func otherVoices(learn []*example, texts []corpus.Example, corrected []*example)
 
 // temperatures returns for each head the temperature at which the readings'
 // probabilities, after kind, channel and target have settled, give the right
-// answers the most; and one for the flags.
-func temperatures(learn []*example, texts []corpus.Example, scores [][]float64) (t [reading.Heads + 1]float64) {
+// answers of the examples the most; and one for the flags. An example without
+// scores is passed over.
+func temperatures(examples []*example, scores [][]float64) (t [reading.Heads + 1]float64) {
 	for i := range t {
 		t[i] = 1.5
 	}
@@ -316,7 +322,7 @@ func temperatures(learn []*example, texts []corpus.Example, scores [][]float64) 
 				continue
 			}
 			for h, p := range reading.Settle(s, t) {
-				if a := learn[i].answers[h]; a >= 0 {
+				if a := examples[i].answers[h]; a >= 0 {
 					sum -= reading.Log(max(p[a], 1e-6))
 				}
 			}

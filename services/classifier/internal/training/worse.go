@@ -10,15 +10,18 @@ import (
 // ErrWorse says that a model reads the held-out texts worse than another.
 var ErrWorse = errors.New("the new model reads the held-out texts worse")
 
-// How much worse is too much, and how many texts a value needs to be compared.
+// How much worse is too much, how many texts a value needs to be compared, and
+// how many of them it must lose: one of nineteen is five points, and chance.
 const (
 	worseField  = 0.01
 	worseValue  = 0.05
 	fewestTexts = 10
+	fewestLost  = 2
 )
 
 // Worse returns an error that wraps ErrWorse and names everything that after
-// lost against before: a point or more of a field, or five of a value's recall.
+// lost against before: a point or more of a field, or five of a value's recall
+// and more than one text.
 func Worse(before, after evaluation.Result) error {
 	var lost []error
 	for _, b := range before.Fields {
@@ -44,7 +47,8 @@ func worseValues(field string, before, after []evaluation.Value) (lost []error) 
 		recall[v.Value] = v.Recall
 	}
 	for _, v := range before {
-		if v.Of >= fewestTexts && v.Recall-recall[v.Value] >= worseValue {
+		lostShare := v.Recall - recall[v.Value]
+		if v.Of >= fewestTexts && lostShare >= worseValue && lostShare*float64(v.Of) > fewestLost-0.5 {
 			lost = append(lost, fmt.Errorf("%s %s: %.1f %% found, before %.1f %%", field, v.Value, 100*recall[v.Value], 100*v.Recall))
 		}
 	}

@@ -238,8 +238,9 @@ program make the same file.
 Without --out the model becomes that of the data directory, which the server reads
 with from its next start; the one before it is kept beside it, and --rollback brings
 it back. A model that reads the texts kept from training worse than the one in use, by
-a point in any field or by five in any value, is refused. Who changed the model, when,
-and how the new one compares is written beside it, and --history prints it.
+a point in any field or by five in any value and more than one text, is refused. Who
+changed the model, when, and how the new one compares is written beside it, and
+--history prints it.
 
 Corrections are features and labels, one JSON object a line. They hold no words,
 but whoever has them can try which words were likely in a report: keep them as you
