@@ -29,8 +29,8 @@ type Cell struct {
 }
 
 // Ledger holds, for one month and site, a line per incident and the totals
-// computed from those lines. Both are stored together, so they cannot
-// disagree. Counts are derived, never incremented: setting the same line
+// computed from those lines. Where the two disagree, after a crash say, the
+// lines are right. Counts are derived, never incremented: setting the same line
 // twice, late, or out of order gives the same totals.
 type Ledger struct {
 	Month   Month

@@ -168,17 +168,22 @@ type Pending struct {
 // Ledgers keeps the month ledgers and their roll-ups.
 type Ledgers interface {
 	// Ledger returns the ledger of a month and site; one that does not exist
-	// yet is returned empty with Rev 0.
+	// yet is returned empty with Rev 0. Its totals are those of its lines: an
+	// adapter that stores the two apart completes here what was cut off between
+	// them, unless the store is for reading alone.
 	Ledger(ctx context.Context, m incident.Month, site string) (*incident.Ledger, error)
-	// PutLedger stores l as revision l.Rev over l.Rev-1, or returns ErrStale.
+	// PutLedger stores l as revision l.Rev over l.Rev-1, or returns ErrStale. Cut
+	// off, it may have stored the lines without the totals.
 	PutLedger(ctx context.Context, l *incident.Ledger) error
 	// LedgerCells returns the totals alone for some sites and the months from
 	// first to last, at a cost that does not grow with the incidents. A nil
 	// sites means every site; empty and not nil, none. Months and sites without
-	// incidents are left out. In order of month, then site.
+	// incidents are left out. In order of month, then site. Of a ledger that was
+	// cut off, they are the totals before until Ledger completes it.
 	LedgerCells(ctx context.Context, sites []string, first, last incident.Month) ([]SiteMonth, error)
-	// EachLedger calls fn with every ledger, entries included, in order of
-	// month, then site; for audits. As EachIncident otherwise.
+	// EachLedger calls fn with every ledger, entries included and the totals as
+	// they are stored, in order of month, then site; for audits. As EachIncident
+	// otherwise.
 	EachLedger(ctx context.Context, fn func(*incident.Ledger) error) error
 
 	// Rollup returns a month's roll-up; one that does not exist yet is

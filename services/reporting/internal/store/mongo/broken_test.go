@@ -32,7 +32,7 @@ func smallLedger(rev int64) *incident.Ledger {
 
 // write is one that is cut off in the middle.
 type write struct {
-	command string // the one by which it writes
+	command string // the one by which it writes, see command.is
 	before  func(*db) error
 	do      func(*db) error
 	again   error // what the same write says once it was done
@@ -64,8 +64,10 @@ func writes() map[string]write {
 		}, store.ErrStale},
 		"many folded":     {"update", insert, func(d *db) error { return d.MarkAllFolded(ctx, []*incident.Incident{small("i", 1)}) }, nil},
 		"folded":          {"update", insert, func(d *db) error { return d.MarkFolded(ctx, "i", 1) }, nil},
-		"a new ledger":    {"insert", nothing, putLedger(1), store.ErrStale},
-		"a ledger":        {"update", putLedger(1), putLedger(2), store.ErrStale},
+		"a new ledger":    {"insert ledger_lines", nothing, putLedger(1), store.ErrStale},
+		"its totals":      {"update ledgers", nothing, putLedger(1), store.ErrStale},
+		"a ledger":        {"update ledger_lines", putLedger(1), putLedger(2), store.ErrStale},
+		"and its totals":  {"update ledgers", putLedger(1), putLedger(2), store.ErrStale},
 		"a new roll-up":   {"insert", nothing, putRollup(1), store.ErrStale},
 		"a roll-up":       {"update", putRollup(1), putRollup(2), store.ErrStale},
 		"pending":         {"insert", nothing, func(d *db) error { return d.KeepPending(ctx, store.Pending{Subject: "s", ReportID: "r"}) }, nil},

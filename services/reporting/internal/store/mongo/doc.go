@@ -14,13 +14,15 @@
 //
 // # Collections
 //
-// Documents are BSON (documents.go), with names that stay for ever. Ledgers'
-// lines and the sites of roll-ups are packed (package packed).
+// Documents are BSON (documents.go), with names that stay for ever. What figures
+// are made of, totals and lines, is packed (package packed): a hundred cells are
+// a kilobyte then, and fourteen as documents.
 //
 //	collection          _id                 what
 //	incidents           incident id         an incident with its timeline; "by" is what it counts under
 //	pending             subject             events that wait for their report
-//	ledgers             "YYYY-MM site"      revision, totals, and the lines these come from
+//	ledgers             "YYYY-MM site"      a ledger’s totals, and the revision of the lines that they come from
+//	ledger_lines        "YYYY-MM site"      its revision, and a line for each incident: the truth of the two
 //	rollups             "YYYY-MM"           revision, sums over every site, and the sites’ totals
 //	users               user id             accounts
 //	tokens              token id            API tokens
@@ -34,6 +36,43 @@
 //	meta                name                facts about the store
 //	checks              "write"             what Check writes
 //	schema              "onrecord"          the version
+//
+// # A ledger is two documents
+//
+// Lines grow with the incidents and figures must not cost more for that, so they
+// stand in a collection of their own. Any server loads a document whole, however
+// little of it is asked for.
+//
+// PutLedger writes the lines first, guarded by their revision, and then the
+// totals, with the revision and the write’s name ("w") of the lines that they
+// come from. The first write is the one that counts:
+//
+//   - Of two that store the same revision, one wins at the lines; the other is
+//     stale and has written nothing.
+//   - Totals only go forward: they are stored unless some of a later revision are
+//     there. So those that come late, from a process that was halted between its
+//     two writes, change nothing; and the same, sent again, are the same.
+//   - Whoever dies between the two has stored the ledger, with the totals of the
+//     revision before. Ledger sees that the two are not of one revision and one
+//     write, makes the totals anew from the lines, and stores them. An incident
+//     that was being folded is still behind, folding it reads its ledgers, and so
+//     completes them: it is marked only after lines and totals both stand.
+//   - LedgerCells reads totals alone and may lag by that for as long. EachLedger
+//     gives totals as they stand, for an audit to see; and since that looks again
+//     by Ledger at what differs, no ledger stays behind for longer than an hour.
+//   - Totals ahead of their lines are no state of this: somebody put back one
+//     collection without the other. Ledger refuses them, and nothing is counted
+//     on top. The two are copied and put back together.
+//
+// Up to version 1 of the database a document of ledgers held both. The migration
+// to version 2 reads every such ledger, which takes its lines out of it: first
+// they are stored, then the totals over both. It may be cut anywhere and begun
+// again. What an instance of an older release, still running beside, writes
+// meanwhile is taken over in the same way when the ledger is next read; it can
+// read none that was moved.
+//
+// A roll-up is one document: what it holds grows with the sites and the sorts of
+// incidents at each, and not with the incidents.
 //
 // # Indexes and the queries that use them
 //

@@ -313,7 +313,130 @@ func each[A, B any](values []A, convert func(A) B) []B {
 	return converted
 }
 
-// cellDoc is one number of a month's figures.
+// ledgerDoc is the totals of a month and site, which figures read: nothing in
+// it grows with the incidents. They are packed, since a month may have hundreds.
+type ledgerDoc struct {
+	ID     string        `bson:"_id"` // see ledgerID
+	Write  bson.ObjectID `bson:"w"`   // the write that made the lines they come from
+	Rev    int64         `bson:"rev"` // of those lines
+	Month  string        `bson:"month"`
+	Site   string        `bson:"site"`
+	Totals []byte        `bson:"totals,omitempty"`
+
+	// Up to version 1 of the database; with Totals, neither is there.
+	Cells []cellDoc `bson:"cells,omitempty"`
+	Lines []byte    `bson:"lines,omitempty"`
+}
+
+// linesDoc is what the totals of a month and site come from, a line for each
+// incident: the truth of the two. The lines are packed, since there may be many
+// and each write stores all of them.
+type linesDoc struct {
+	ID    string        `bson:"_id"` // as the totals’
+	Write bson.ObjectID `bson:"w"`
+	Rev   int64         `bson:"rev"`
+	Month string        `bson:"month"`
+	Site  string        `bson:"site"`
+	Lines []byte        `bson:"lines"`
+}
+
+// ledgerID orders ledgers by month, then site.
+func ledgerID(m incident.Month, site string) string { return m.String() + " " + site }
+
+// toLedgerDocs returns both documents of a ledger, made by the write of that name.
+func toLedgerDocs(l *incident.Ledger, write bson.ObjectID) (linesDoc, ledgerDoc, error) {
+	if l.Month.IsZero() {
+		return linesDoc{}, ledgerDoc{}, errMonth
+	}
+	lines := linesDoc{ID: ledgerID(l.Month, l.Site), Write: write, Rev: l.Rev, Month: l.Month.String(), Site: l.Site, Lines: packed.EncodeEntries(l.Entries)}
+	return lines, lines.totals(l.Cells), nil
+}
+
+// totals returns the document of the totals that come from these lines.
+func (d linesDoc) totals(cells []incident.Cell) ledgerDoc {
+	return ledgerDoc{ID: d.ID, Write: d.Write, Rev: d.Rev, Month: d.Month, Site: d.Site, Totals: packed.EncodeCells(cells)}
+}
+
+// isWhole reports whether totals are those of some lines, and hold no lines.
+func (d ledgerDoc) isWhole(of linesDoc) bool {
+	return d.Totals != nil && d.Rev == of.Rev && d.Write == of.Write
+}
+
+// ownLines returns the lines that stand in totals of version 1.
+func (d ledgerDoc) ownLines() linesDoc {
+	return linesDoc{ID: d.ID, Write: d.Write, Rev: d.Rev, Month: d.Month, Site: d.Site, Lines: d.Lines}
+}
+
+func (d ledgerDoc) cells() (incident.Month, []incident.Cell, error) {
+	m, err := incident.ParseMonth(d.Month)
+	if err != nil {
+		return m, nil, fmt.Errorf("ledger %q: %w", d.ID, err)
+	}
+	cells, err := toCells(d.Totals, d.Cells)
+	if err != nil {
+		return m, nil, fmt.Errorf("ledger %q: %w", d.ID, err)
+	}
+	return m, cells, nil
+}
+
+// toLedger returns the lines as a ledger, without totals.
+func toLedger(d linesDoc) (*incident.Ledger, error) {
+	m, err := incident.ParseMonth(d.Month)
+	if err != nil {
+		return nil, fmt.Errorf("lines of ledger %q: %w", d.ID, err)
+	}
+	entries, err := packed.DecodeEntries(d.Lines)
+	if err != nil {
+		return nil, fmt.Errorf("lines of ledger %q: %w", d.ID, err)
+	}
+	return &incident.Ledger{Month: m, Site: d.Site, Rev: d.Rev, Entries: entries}, nil
+}
+
+// rollupDoc is a month's roll-up: the sums that figures show, and the sites'
+// cells, which grow with the sites and not with the incidents.
+type rollupDoc struct {
+	Month  string        `bson:"_id"`
+	Write  bson.ObjectID `bson:"w"`
+	Rev    int64         `bson:"rev"`
+	Totals []byte        `bson:"totals,omitempty"`
+	All    []cellDoc     `bson:"all,omitempty"` // instead of Totals, as it was first written
+	Sites  []byte        `bson:"sites"`
+}
+
+func toRollupDoc(r *incident.Rollup, write bson.ObjectID) (rollupDoc, error) {
+	if r.Month.IsZero() {
+		return rollupDoc{}, errMonth
+	}
+	return rollupDoc{Month: r.Month.String(), Write: write, Rev: r.Rev, Totals: packed.EncodeCells(r.All), Sites: packed.EncodeSites(r.Sites)}, nil
+}
+
+// sums returns the sums over every site, and their month.
+func (d rollupDoc) sums() (incident.Month, []incident.Cell, error) {
+	m, err := incident.ParseMonth(d.Month)
+	if err != nil {
+		return m, nil, fmt.Errorf("roll-up: %w", err)
+	}
+	all, err := toCells(d.Totals, d.All)
+	if err != nil {
+		return m, nil, fmt.Errorf("roll-up %s: %w", d.Month, err)
+	}
+	return m, all, nil
+}
+
+func toRollup(d rollupDoc) (*incident.Rollup, error) {
+	m, all, err := d.sums()
+	if err != nil {
+		return nil, err
+	}
+	sites, err := packed.DecodeSites(d.Sites)
+	if err != nil {
+		return nil, fmt.Errorf("roll-up %s: %w", d.Month, err)
+	}
+	return &incident.Rollup{Month: m, Rev: d.Rev, Sites: sites, All: all}, nil
+}
+
+// cellDoc is one number of a month's figures as it was stored before cells were
+// packed.
 type cellDoc struct {
 	Kind      incident.Kind    `bson:"kind"`
 	Channel   incident.Channel `bson:"channel"`
@@ -325,81 +448,17 @@ type cellDoc struct {
 	People    int              `bson:"people"`
 }
 
-func toCellDoc(c incident.Cell) cellDoc {
-	return cellDoc{c.Kind, c.Channel, c.Target, c.Employer, c.SetBy, c.Incidents, c.Reports, c.People}
-}
-
-func toCell(d cellDoc) incident.Cell {
-	return incident.Cell{
-		Dims:      incident.Dims{Kind: d.Kind, Channel: d.Channel, Target: d.Target, Employer: d.Employer, SetBy: d.SetBy},
-		Incidents: d.Incidents, Reports: d.Reports, People: d.People,
+// toCells returns packed cells, or where there are none those stored before.
+func toCells(stored []byte, before []cellDoc) ([]incident.Cell, error) {
+	if stored != nil {
+		return packed.DecodeCells(stored)
 	}
-}
-
-// ledgerDoc is the ledger of a month and site. Its lines are packed: there may
-// be many, and each write stores all of them.
-type ledgerDoc struct {
-	ID    string        `bson:"_id"` // see ledgerID
-	Write bson.ObjectID `bson:"w"`
-	Rev   int64         `bson:"rev"`
-	Month string        `bson:"month"`
-	Site  string        `bson:"site"`
-	Cells []cellDoc     `bson:"cells"`
-	Lines []byte        `bson:"lines"`
-}
-
-// ledgerID orders ledgers by month, then site.
-func ledgerID(m incident.Month, site string) string { return m.String() + " " + site }
-
-func toLedgerDoc(l *incident.Ledger, write bson.ObjectID) (ledgerDoc, error) {
-	if l.Month.IsZero() {
-		return ledgerDoc{}, errMonth
-	}
-	return ledgerDoc{
-		ID: ledgerID(l.Month, l.Site), Write: write, Rev: l.Rev, Month: l.Month.String(), Site: l.Site,
-		Cells: each(l.Cells, toCellDoc), Lines: packed.EncodeEntries(l.Entries),
-	}, nil
-}
-
-func toLedger(d ledgerDoc) (*incident.Ledger, error) {
-	m, err := incident.ParseMonth(d.Month)
-	if err != nil {
-		return nil, fmt.Errorf("ledger %q: %w", d.ID, err)
-	}
-	entries, err := packed.DecodeEntries(d.Lines)
-	if err != nil {
-		return nil, fmt.Errorf("ledger %q: %w", d.ID, err)
-	}
-	return &incident.Ledger{Month: m, Site: d.Site, Rev: d.Rev, Entries: entries, Cells: each(d.Cells, toCell)}, nil
-}
-
-// rollupDoc is a month's roll-up. The sites' cells are packed for the same
-// reason; the sums that figures show are not.
-type rollupDoc struct {
-	Month string        `bson:"_id"`
-	Write bson.ObjectID `bson:"w"`
-	Rev   int64         `bson:"rev"`
-	All   []cellDoc     `bson:"all"`
-	Sites []byte        `bson:"sites"`
-}
-
-func toRollupDoc(r *incident.Rollup, write bson.ObjectID) (rollupDoc, error) {
-	if r.Month.IsZero() {
-		return rollupDoc{}, errMonth
-	}
-	return rollupDoc{Month: r.Month.String(), Write: write, Rev: r.Rev, All: each(r.All, toCellDoc), Sites: packed.EncodeSites(r.Sites)}, nil
-}
-
-func toRollup(d rollupDoc) (*incident.Rollup, error) {
-	m, err := incident.ParseMonth(d.Month)
-	if err != nil {
-		return nil, fmt.Errorf("roll-up: %w", err)
-	}
-	sites, err := packed.DecodeSites(d.Sites)
-	if err != nil {
-		return nil, fmt.Errorf("roll-up %s: %w", d.Month, err)
-	}
-	return &incident.Rollup{Month: m, Rev: d.Rev, Sites: sites, All: each(d.All, toCell)}, nil
+	return each(before, func(d cellDoc) incident.Cell {
+		return incident.Cell{
+			Dims:      incident.Dims{Kind: d.Kind, Channel: d.Channel, Target: d.Target, Employer: d.Employer, SetBy: d.SetBy},
+			Incidents: d.Incidents, Reports: d.Reports, People: d.People,
+		}
+	}), nil
 }
 
 type pendingDoc struct {

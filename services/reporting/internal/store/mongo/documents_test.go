@@ -50,27 +50,48 @@ func TestStoredDocumentsStay(t *testing.T) {
 	}
 	same("incident", again, text)
 
-	var ofLedger ledgerDoc
-	text = stored("ledger", &ofLedger)
-	l, err := toLedger(ofLedger)
+	// A ledger and a roll-up as version 1 had them, and what becomes of them.
+	var lines linesDoc
+	linesText := stored("ledger_lines", &lines)
+	var totals ledgerDoc
+	totalsText := stored("ledger_totals", &totals)
+	var before ledgerDoc
+	stored("ledger", &before)
+	if !reflect.DeepEqual(before.ownLines(), lines) {
+		t.Errorf("lines moved: %+v, want %+v", before.ownLines(), lines)
+	}
+	m, cells, err := totals.cells()
+	if old, was, err := before.cells(); err != nil || old != m || len(was) == 0 || !reflect.DeepEqual(was, cells) {
+		t.Errorf("totals before %v %+v, %v, want %v %+v", old, was, err, m, cells)
+	}
+	l, err := toLedger(lines)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ofLedger, err = toLedgerDoc(l, ofLedger.Write); err != nil {
+	if l.Total(); !reflect.DeepEqual(l.Cells, cells) {
+		t.Errorf("totals of the lines %+v, want %+v", l.Cells, cells)
+	}
+	linesAgain, totalsAgain, err := toLedgerDocs(l, lines.Write)
+	if err != nil {
 		t.Fatal(err)
 	}
-	same("ledger", ofLedger, text)
+	same("ledger_lines", linesAgain, linesText)
+	same("ledger_totals", totalsAgain, totalsText)
 
-	var ofRollup rollupDoc
-	text = stored("rollup", &ofRollup)
-	r, err := toRollup(ofRollup)
-	if err != nil {
-		t.Fatal(err)
+	var ofRollup, rollupBefore rollupDoc
+	text = stored("rollup_totals", &ofRollup)
+	stored("rollup", &rollupBefore)
+	for _, doc := range []rollupDoc{ofRollup, rollupBefore} {
+		r, err := toRollup(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := toRollupDoc(r, doc.Write)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same("rollup_totals", again, text)
 	}
-	if ofRollup, err = toRollupDoc(r, ofRollup.Write); err != nil {
-		t.Fatal(err)
-	}
-	same("rollup", ofRollup, text)
 
 	var ofEdition editionDoc
 	text = stored("edition", &ofEdition)

@@ -188,7 +188,7 @@ func (d *db) Unfolded(ctx context.Context, limit int) (ids []string, err error) 
 // EachIncident implements store.Incidents. It reads a page at a time and holds
 // nothing open while it looks at one.
 func (d *db) EachIncident(ctx context.Context, fn func(*incident.Incident) error) error {
-	return eachPage(ctx, d, "each incident", incidents, auditPage, func(doc incidentDoc) (string, error) {
+	return eachDoc(ctx, d, "each incident", incidents, func(doc incidentDoc) (string, error) {
 		i, err := toIncident(doc)
 		if err != nil {
 			return "", err
@@ -197,24 +197,32 @@ func (d *db) EachIncident(ctx context.Context, fn func(*incident.Incident) error
 	})
 }
 
-// eachPage calls fn with every document of a collection in order of id, which
+// eachDoc calls fn with every document of a collection in order of id, which
 // fn returns. It stops at fn's first error.
-func eachPage[D any](ctx context.Context, d *db, what, collection string, size int, fn func(D) (id string, err error)) error {
-	filter := bson.D{}
-	for {
-		docs, err := find[D](ctx, d, what, collection, filter,
-			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(size)))
-		if err != nil {
-			return err
-		}
-		last := ""
-		for _, doc := range docs {
+func eachDoc[D any](ctx context.Context, d *db, what, collection string, fn func(D) (id string, err error)) error {
+	return eachPage(ctx, d, what, collection, auditPage, func(page []D) (last string, err error) {
+		for _, doc := range page {
 			if last, err = fn(doc); err != nil {
-				return err
+				return "", err
 			}
 		}
-		if len(docs) < size {
-			return nil
+		return last, nil
+	})
+}
+
+// eachPage calls fn with the documents of a collection, size at a time and in
+// order of id, of which fn returns the last. It stops at fn's first error.
+func eachPage[D any](ctx context.Context, d *db, what, collection string, size int, fn func(page []D) (last string, err error)) error {
+	filter := bson.D{}
+	for {
+		page, err := find[D](ctx, d, what, collection, filter,
+			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(size)))
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		last, err := fn(page)
+		if err != nil || len(page) < size {
+			return err
 		}
 		filter = byID(bson.D{{Key: "$gt", Value: last}})
 	}
@@ -240,7 +248,7 @@ func (d *db) Pending(ctx context.Context, reportID string) ([]store.Pending, err
 
 // EachPending implements store.Incidents.
 func (d *db) EachPending(ctx context.Context, fn func(store.Pending) error) error {
-	return eachPage(ctx, d, "each pending", pending, auditPage, func(doc pendingDoc) (string, error) {
+	return eachDoc(ctx, d, "each pending", pending, func(doc pendingDoc) (string, error) {
 		return doc.Subject, fn(toPending(doc))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -18,27 +19,94 @@ import (
 // recountTimeout is how long the server may count the incidents.
 const recountTimeout = 10 * time.Minute
 
-// Ledger implements store.Ledgers.
-func (d *db) Ledger(ctx context.Context, m incident.Month, site string) (*incident.Ledger, error) {
-	doc, err := findOne[ledgerDoc](ctx, d, "read ledger", ledgers, byID(ledgerID(m, site)))
+// Ledger implements store.Ledgers. The lines say what the ledger is; totals
+// that are not theirs are made anew, and stored where this may write.
+func (d *db) Ledger(ctx context.Context, m incident.Month, site string) (l *incident.Ledger, err error) {
+	err = d.read(ctx, "read ledger", func(ctx context.Context) (err error) {
+		l, err = d.ledger(ctx, ledgerID(m, site))
+		return err
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		return &incident.Ledger{Month: m, Site: site}, nil
 	}
+	return l, err
+}
+
+// ledger returns a ledger and completes it, or mongo.ErrNoDocuments.
+func (d *db) ledger(ctx context.Context, id string) (*incident.Ledger, error) {
+	// The totals first: those of a revision are stored after its lines, so that
+	// none are ahead of lines that are read later.
+	var totals ledgerDoc
+	err := d.collection(ledgers).FindOne(ctx, byID(id)).Decode(&totals)
+	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, err
+	}
+	var lines linesDoc
+	err = d.collection(ledgerLines).FindOne(ctx, byID(id)).Decode(&lines)
+	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
+		return nil, err
+	}
+	switch {
+	case totals.Rev > lines.Rev && totals.Totals == nil:
+		lines = totals.ownLines()
+		if err := d.putNewer(ctx, ledgerLines, id, lines.Rev, lines); err != nil {
+			return nil, err
+		}
+	case totals.Rev > lines.Rev:
+		return nil, fmt.Errorf("ledger %q has totals of revision %d and lines of %d, as where one collection was restored without the other: %w",
+			id, totals.Rev, lines.Rev, errUnsettled)
+	case lines.Rev == 0:
+		return nil, mongo.ErrNoDocuments
+	}
+	l, err := toLedger(lines)
 	if err != nil {
 		return nil, err
 	}
-	return toLedger(doc)
+	if totals.isWhole(lines) {
+		_, l.Cells, err = totals.cells()
+		return l, err
+	}
+	l.Total()
+	if len(l.Cells) == 0 {
+		l.Cells = nil
+	}
+	return l, d.putNewer(ctx, ledgers, id, lines.Rev, lines.totals(l.Cells))
 }
 
-// PutLedger implements store.Ledgers.
+// putNewer stores revision rev of a document unless a later one is there. To
+// store a revision again is to store the same. A db that only reads does nothing.
+func (d *db) putNewer(ctx context.Context, collection, id string, rev int64, doc any) error {
+	if d.readOnly {
+		return nil
+	}
+	_, err := d.collection(collection).ReplaceOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: bson.D{{Key: "$lte", Value: rev}}}},
+		doc, options.Replace().SetUpsert(true))
+	if !mongo.IsDuplicateKeyError(err) {
+		return err
+	}
+	switch last, err := d.lastWrite(ctx, collection, id); {
+	case err != nil:
+		return err
+	case last.Rev <= rev: // inserted in between
+		return errUnsettled
+	}
+	return nil
+}
+
+// PutLedger implements store.Ledgers. It stores the lines, guarded by their
+// revision, and then the totals: whoever is cut off between the two has stored
+// the ledger, and Ledger completes it.
 func (d *db) PutLedger(ctx context.Context, l *incident.Ledger) error {
 	write := bson.NewObjectID()
-	doc, err := toLedgerDoc(l, write)
+	lines, totals, err := toLedgerDocs(l, write)
 	if err != nil {
 		return fmt.Errorf("put ledger: %w", err)
 	}
 	return d.write(ctx, "put ledger", func(ctx context.Context) error {
-		return d.putFenced(ctx, ledgers, doc.ID, write, l.Rev, doc)
+		if err := d.putFenced(ctx, ledgerLines, lines.ID, write, l.Rev, lines); err != nil {
+			return err
+		}
+		return d.putNewer(ctx, ledgers, totals.ID, l.Rev, totals)
 	})
 }
 
@@ -53,18 +121,18 @@ func (d *db) LedgerCells(ctx context.Context, sites []string, first, last incide
 		filter = append(bson.D{{Key: "site", Value: bson.D{{Key: "$in", Value: sites}}}}, filter...)
 	}
 	docs, err := find[ledgerDoc](ctx, d, "ledger cells", ledgers, filter,
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "month", Value: 1}, {Key: "site", Value: 1}, {Key: "cells", Value: 1}}))
+		options.Find().SetSort(ascending("month", "site")).SetProjection(ascending("month", "site", "totals", "cells")))
 	if err != nil {
 		return nil, err
 	}
 	var found []store.SiteMonth
 	for _, doc := range docs {
-		m, err := incident.ParseMonth(doc.Month)
+		m, cells, err := doc.cells()
 		if err != nil {
-			return nil, fmt.Errorf("ledger %q: %w", doc.ID, err)
+			return nil, err
 		}
-		if len(doc.Cells) > 0 {
-			found = append(found, store.SiteMonth{Month: m, Site: doc.Site, Cells: each(doc.Cells, toCell)})
+		if len(cells) > 0 {
+			found = append(found, store.SiteMonth{Month: m, Site: doc.Site, Cells: cells})
 		}
 	}
 	return found, nil
@@ -74,14 +142,35 @@ func between(first, last incident.Month) bson.D {
 	return bson.D{{Key: "$gte", Value: first.String()}, {Key: "$lte", Value: last.String()}}
 }
 
-// EachLedger implements store.Ledgers.
+// EachLedger implements store.Ledgers. The totals are those that are stored,
+// also where they are not those of the lines.
 func (d *db) EachLedger(ctx context.Context, fn func(*incident.Ledger) error) error {
-	return eachPage(ctx, d, "each ledger", ledgers, ledgerPage, func(doc ledgerDoc) (string, error) {
-		l, err := toLedger(doc)
+	return eachPage(ctx, d, "each ledger", ledgerLines, ledgerPage, func(page []linesDoc) (last string, err error) {
+		ids := each(page, func(doc linesDoc) string { return doc.ID })
+		docs, err := find[ledgerDoc](ctx, d, "each ledger", ledgers, byID(among(ids)))
 		if err != nil {
 			return "", err
 		}
-		return doc.ID, fn(l)
+		totals := make(map[string]ledgerDoc, len(docs))
+		for _, doc := range docs {
+			totals[doc.ID] = doc
+		}
+		for _, doc := range page {
+			l, err := toLedger(doc)
+			if err != nil {
+				return "", err
+			}
+			if stored, ok := totals[doc.ID]; ok {
+				if _, l.Cells, err = stored.cells(); err != nil {
+					return "", err
+				}
+			}
+			if err := fn(l); err != nil {
+				return "", err
+			}
+			last = doc.ID
+		}
+		return last, nil
 	})
 }
 
@@ -112,18 +201,18 @@ func (d *db) PutRollup(ctx context.Context, r *incident.Rollup) error {
 // RollupCells implements store.Ledgers.
 func (d *db) RollupCells(ctx context.Context, first, last incident.Month) (map[incident.Month][]incident.Cell, error) {
 	docs, err := find[rollupDoc](ctx, d, "roll-up cells", rollups, byID(between(first, last)),
-		options.Find().SetProjection(bson.D{{Key: "all", Value: 1}}))
+		options.Find().SetProjection(ascending("totals", "all")))
 	if err != nil {
 		return nil, err
 	}
 	found := make(map[incident.Month][]incident.Cell)
 	for _, doc := range docs {
-		m, err := incident.ParseMonth(doc.Month)
+		m, all, err := doc.sums()
 		if err != nil {
-			return nil, fmt.Errorf("roll-up: %w", err)
+			return nil, err
 		}
-		if len(doc.All) > 0 {
-			found[m] = each(doc.All, toCell)
+		if len(all) > 0 {
+			found[m] = all
 		}
 	}
 	return found, nil

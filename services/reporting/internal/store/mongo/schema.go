@@ -14,25 +14,26 @@ import (
 
 // The collections; package documentation has their keys.
 const (
-	incidents  = "incidents"
-	pending    = "pending"
-	ledgers    = "ledgers"
-	rollups    = "rollups"
-	users      = "users"
-	tokens     = "tokens"
-	sessions   = "sessions"
-	directory  = "directory"
-	quarantine = "quarantine"
-	photos     = "photos"
-	photoBytes = "photo_bytes" // GridFS: .files and .chunks
-	editions   = "editions"
-	meta       = "meta"
-	checks     = "checks"
-	schema     = "schema"
+	incidents   = "incidents"
+	pending     = "pending"
+	ledgers     = "ledgers"
+	ledgerLines = "ledger_lines"
+	rollups     = "rollups"
+	users       = "users"
+	tokens      = "tokens"
+	sessions    = "sessions"
+	directory   = "directory"
+	quarantine  = "quarantine"
+	photos      = "photos"
+	photoBytes  = "photo_bytes" // GridFS: .files and .chunks
+	editions    = "editions"
+	meta        = "meta"
+	checks      = "checks"
+	schema      = "schema"
 )
 
 // plain are the collections that need no index but that of their key.
-var plain = []string{rollups, editions, directory, meta, checks}
+var plain = []string{ledgerLines, rollups, editions, directory, meta, checks}
 
 // index is one that is made at start.
 type index struct {
@@ -87,6 +88,24 @@ type migration func(context.Context, *conn) error
 // what is missing is made at each start.
 var migrations = []migration{
 	func(context.Context, *conn) error { return nil }, // the first version
+	moveLines,
+}
+
+// moveLines takes the lines of ledgers out of the documents that figures read.
+// Reading a ledger does it, and goes on with one that was cut off.
+func moveLines(ctx context.Context, c *conn) error {
+	d := &db{conn: c}
+	return eachPage(ctx, d, "each ledger", ledgers, ledgerPage, func(page []ledgerDoc) (last string, err error) {
+		for _, doc := range page {
+			if doc.Totals == nil {
+				if _, err := d.ledger(ctx, doc.ID); err != nil {
+					return "", err
+				}
+			}
+			last = doc.ID
+		}
+		return last, nil
+	})
 }
 
 // schemaDoc says how far the database is.

@@ -28,8 +28,9 @@ type wire struct {
 }
 
 type command struct {
-	Name string
-	Doc  bson.Raw // without the documents of a write, which travel beside it
+	Name       string
+	Collection string   // "" for one that is about none
+	Doc        bson.Raw // without the documents of a write, which travel beside it
 }
 
 // verdict is what becomes of a command.
@@ -110,6 +111,7 @@ func (w *wire) serve(driver net.Conn) {
 		c := command{Doc: doc}
 		if elements, err := doc.Elements(); err == nil && len(elements) > 0 {
 			c.Name = elements[0].Key()
+			c.Collection, _ = elements[0].Value().StringValueOK()
 		}
 		w.mu.Lock()
 		hook, edit := w.hook, w.edit
@@ -197,12 +199,18 @@ func edited(frame []byte, edit func(bson.D) bson.D) ([]byte, error) {
 	return frame, nil
 }
 
+// is reports whether a command has a name, or with a space between them a name
+// and a collection.
+func (c command) is(name string) bool {
+	return name == c.Name || name == c.Name+" "+c.Collection
+}
+
 // once returns a hook that gives one verdict to the first command of a name,
 // and what tells whether there was one.
 func once(name string, v verdict) (hook func(command) verdict, came func() bool) {
 	var done atomic.Bool
 	return func(c command) verdict {
-		if c.Name == name && done.CompareAndSwap(false, true) {
+		if c.is(name) && done.CompareAndSwap(false, true) {
 			return v
 		}
 		return pass
