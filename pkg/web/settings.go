@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 
 	"github.com/spf13/pflag"
@@ -58,6 +59,15 @@ func (s *Settings) TLS() bool { return s.certFile != "" }
 
 // Secure reports whether browsers reach it over HTTPS, by itself or by a proxy.
 func (s *Settings) Secure() bool { return s.TLS() || s.behind }
+
+// Warn says in the log what is no mistake and seldom meant: behind a proxy that
+// is not named everybody comes from one address, and what one of them does too
+// often keeps all others waiting.
+func (s *Settings) Warn(log *slog.Logger) {
+	if s.behind && !s.TLS() && len(s.Proxies) == 0 {
+		log.Warn("secure is given and no trusted-proxy: everybody seems to come from the proxy’s address, so that wrong passwords and questions of one keep all others waiting; name the proxy’s address")
+	}
+}
 
 // Listen opens the listener before anything else is, so that a port in use is
 // known at once.

@@ -208,7 +208,7 @@ func TestErasedWordsStayErased(t *testing.T) {
 		}
 	}
 	isErased(p)
-	mustOnrecord(t, "", "erase", got.Receipt, "--yes", "--data-dir", dir) // again is no error
+	mustOnrecord(t, got.Receipt+"\n", "erase", "-", "--yes", "--data-dir", dir) // again is no error
 	// A phone that still holds the report sends it again: at first it is refused,
 	// and later, when the stream has forgotten the id, it is dropped.
 	if a, err := file(p.url, secret); err != nil || a.status != http.StatusConflict || !strings.Contains(a.body, `"erased"`) {

@@ -343,6 +343,13 @@ func TestSecureBehindAProxy(t *testing.T) {
 	if a := mustCall(t, "GET", p.url+"/report/", ""); a.header.Get("Strict-Transport-Security") == "" {
 		t.Error("browsers are not told to stay with HTTPS")
 	}
+	const warning = "secure is given and no trusted-proxy"
+	if !strings.Contains(p.printed(), warning) {
+		t.Error("nobody says that all come from one address")
+	}
+	if p := start(t, t.TempDir(), "--secure", "--trusted-proxy", "192.0.2.1"); strings.Contains(p.printed(), warning) {
+		t.Error("it warns of a proxy that was named")
+	}
 }
 
 func TestASecondInstanceAndAPortInUseAreRefused(t *testing.T) {

@@ -60,6 +60,7 @@ func newReporting() run.Service {
 				return err
 			}
 			defer ln.Close() // Serve closes it; this is for when it is not reached
+			address.Warn(p.Log)
 			assets, err := web.LoadAssets()
 			if err != nil {
 				return err

@@ -61,9 +61,6 @@ backups.`,
   onrecord serve --backup-dir /media/disk --backup-every 24h --backup-keep 35`,
 		Args: oneArg("the file to write, or a directory for it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if used, err := isUsed(s.dataDir); err != nil || !used {
-				return mistake{cmp.Or(err, fmt.Errorf("there is no installation in %s: name it with --data-dir", s.dataDir))}
-			}
 			to, err := filepath.Abs(args[0])
 			if err != nil {
 				return mistake{err}
@@ -162,15 +159,24 @@ func newErase(s *shared) *cobra.Command {
 contacts and photos; removes its reports from the stream; and leaves what is counted
 and a history that can still be checked. A report that comes back is dropped. Backups
 from before keep the words until they are removed (--backup-keep); restoring one erases
-them again.`,
-		Example: `  onrecord erase 7K3M-Q2XF --data-dir /var/lib/onrecord`,
-		Args:    oneArg("the reporter’s receipt, or the incident’s reference or id"),
+them again.
+
+Whoever has a receipt can follow the report up, and every user of a machine can see what
+others’ commands are given: with “-” it is read as a line from standard input.`,
+		Example: `  onrecord erase 7K3M-Q2XF --data-dir /var/lib/onrecord
+  onrecord erase - --yes < receipt.txt`,
+		Args: oneArg("the reporter’s receipt, or the incident’s reference or id; - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if used, err := isUsed(s.dataDir); err != nil || !used {
-				return mistake{cmp.Or(err, fmt.Errorf("there is no installation in %s: name it with --data-dir", s.dataDir))}
+			what := args[0]
+			if what == "-" {
+				line, err := s.read("-")
+				if err != nil {
+					return err
+				}
+				what = strings.TrimSpace(line)
 			}
 			var found []program.Erasable
-			if err := s.call(cmd, program.OpEraseFind, program.EraseQuery{What: args[0]}, &found); err != nil {
+			if err := s.call(cmd, program.OpEraseFind, program.EraseQuery{What: what}, &found); err != nil {
 				return err
 			}
 			rows := make([][]string, len(found))

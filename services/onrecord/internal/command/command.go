@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -187,6 +188,10 @@ func (s *shared) call(cmd *cobra.Command, name string, args, result any) error {
 // note tells the operator something that is not what a command was asked for.
 func (s *shared) note(line string) { fmt.Fprintln(s.env.Stderr, line) }
 
+// beginners are the operations that somebody may begin an installation with. A
+// directory that was mistyped is a mistake to all others.
+var beginners = []string{program.OpUserAdd, program.OpSitesImport, program.OpTokenCreate}
+
 // callWith is call with the operation's lines handed to progress.
 func (s *shared) callWith(ctx context.Context, name string, args, result any, progress func(string)) error {
 	client, err := control.Dial(ctx, datadir.ControlSocket(s.dataDir))
@@ -197,6 +202,9 @@ func (s *shared) callWith(ctx context.Context, name string, args, result any, pr
 		return err
 	}
 	if used, err := isUsed(s.dataDir); err == nil && !used {
+		if !slices.Contains(beginners, name) {
+			return mistake{fmt.Errorf("there is no installation in %s: name it with --data-dir", s.dataDir)}
+		}
 		s.note("There was nothing in " + s.dataDir + ": a new installation is made there.")
 	}
 	p, err := program.Open(ctx, s.programConfig())

@@ -194,6 +194,8 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"sites", "import"}, "the CSV file"},
 		{[]string{"sites", "import", filepath.Join(dir, "none.csv")}, "none.csv"},
 		{[]string{"dead-letters", "replay"}, "its subject"},
+		{[]string{"verify"}, "there is no installation in " + dir},
+		{[]string{"user", "list"}, "there is no installation in " + dir},
 		{[]string{"verify", "--colour"}, "--colour"},
 		{[]string{"verify", "--threshold", "1000"}, "threshold"},
 		{[]string{"bench", "--url", "http://localhost"}, "--token"},
@@ -217,7 +219,7 @@ func TestOneFileConfiguresEveryCommand(t *testing.T) {
 	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:0\nthreshold: 7\ndata-dir: "+dir+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	must(t, "", "user", "list", "--config", file)
+	must(t, "three demo words together\n", "user", "add", "demo-admin", "--role", "administrator", "--config", file)
 	if _, err := os.Stat(dir); err != nil {
 		t.Errorf("the file was not followed: %v", err)
 	}

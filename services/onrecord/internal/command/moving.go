@@ -101,9 +101,6 @@ func (s *shared) exportTo(ctx context.Context, f io.Writer, database string) (mo
 		moved, err = d.Export(ctx, func(line []byte) error { return lines.take(strings.TrimSuffix(string(line), "\n")) })
 		return moved, errors.Join(err, lines.err)
 	}
-	if used, err := isUsed(s.dataDir); err != nil || !used {
-		return moved, mistake{cmp.Or(err, fmt.Errorf("there is no installation in %s: name it with --data-dir", s.dataDir))}
-	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	err = s.callWith(ctx, program.OpExport, struct{}{}, &moved, func(text string) {

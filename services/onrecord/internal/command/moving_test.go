@@ -76,11 +76,11 @@ func TestAnInstallationMovesBesideTheServerAndStopped(t *testing.T) {
 
 func TestMistakesInMoving(t *testing.T) {
 	old, usb := filepath.Join(t.TempDir(), "old"), t.TempDir()
-	must(t, "", "user", "list", "--data-dir", old)
+	must(t, "", "token", "create", "--role", "rep", "--data-dir", old)
 	file := filepath.Join(usb, "onrecord-1.jsonl")
 	must(t, "", "export", file, "--data-dir", old)
 	another := filepath.Join(t.TempDir(), "another")
-	must(t, "", "user", "list", "--data-dir", another)
+	must(t, "", "token", "create", "--role", "rep", "--data-dir", another)
 	anotherKey := filepath.Join(another, "master.key")
 	fresh := filepath.Join(t.TempDir(), "fresh")
 
@@ -112,7 +112,7 @@ func TestMistakesInMoving(t *testing.T) {
 // An export that is interrupted leaves nothing that looks like one.
 func TestAnInterruptedExportLeavesNoFile(t *testing.T) {
 	old, usb := filepath.Join(t.TempDir(), "old"), t.TempDir()
-	must(t, "", "user", "list", "--data-dir", old)
+	must(t, "", "token", "create", "--role", "rep", "--data-dir", old)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	var out, errs runtest.Output

@@ -87,6 +87,7 @@ func newServe(s *shared) *cobra.Command {
 				return err
 			}
 			cfg := s.programConfig()
+			v.Warn(cfg.Log)
 			cfg.Filing = intake.Filing(filing)
 			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss, cfg.Backups = v.Secure(), v.Proxies, acceptLoss, backups
 			p, err := program.Open(ctx, cfg)

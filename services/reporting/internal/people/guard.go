@@ -54,7 +54,10 @@ func (g *guard) begin(ctx context.Context, name, address string) (trial, error) 
 		return t, localErr
 	}
 	pair, all := g.name(address, strings.ToLower(name)), g.name(address)
-	wait, err := g.count(ctx, pair, forAccount)
+	wait, err := g.blocked(ctx, all, pair)
+	if err == nil && wait == 0 {
+		wait, err = g.count(ctx, pair, forAccount)
+	}
 	if err == nil && wait == 0 {
 		if wait, err = g.count(ctx, all, forAddress); err != nil || wait > 0 {
 			_ = g.change(ctx, pair, func(a *attempts) { a.undo(forAccount) })
@@ -80,6 +83,19 @@ func (g *guard) name(parts ...string) string {
 		raw[i] = []byte(p)
 	}
 	return base64.RawURLEncoding.EncodeToString(seal.MAC(g.key, raw...)[:18])
+}
+
+// blocked returns how long nobody is let try under one of the names. It only
+// reads: whoever goes on trying while they are not let must not have anything
+// written to disk.
+func (g *guard) blocked(ctx context.Context, names ...string) (wait time.Duration, err error) {
+	now := g.now()
+	for _, name := range names {
+		if err = g.change(ctx, name, func(a *attempts) { wait = max(wait, a.until.Sub(now)) }); err != nil {
+			break
+		}
+	}
+	return wait, err
 }
 
 // count counts one failure, or returns how long nobody is let try.

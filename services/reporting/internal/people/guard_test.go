@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -100,6 +101,43 @@ func TestManyAtOnceAreCountedByAll(t *testing.T) {
 	// Whoever finds the counts too busy counts alone: then each lets its own five happen.
 	if allowed < freeForAccount || allowed > 2*freeForAccount {
 		t.Errorf("%d attempts were let happen, want %d to %d", allowed, freeForAccount, 2*freeForAccount)
+	}
+}
+
+// Whoever is not let try and goes on, under ever other names, writes nothing to
+// the disk that reports wait for.
+func TestWhoeverIsBlockedHasNothingWritten(t *testing.T) {
+	service, _, _, _ := instances(t)
+	shared, wrote := service.limit.shared, 0
+	service.limit.shared = func(ctx context.Context, name string, change func([]byte) []byte) error {
+		return shared(ctx, name, func(old []byte) []byte {
+			value := change(old)
+			if value != nil {
+				wrote++
+			}
+			return value
+		})
+	}
+	try := func(name string) error {
+		_, err := service.limit.begin(t.Context(), name, address)
+		return err
+	}
+	for n := range freeForAddress {
+		if err := try("demo " + strconv.Itoa(n)); err != nil {
+			t.Fatalf("attempt %d: %v", n, err)
+		}
+	}
+	if wrote != 2*freeForAddress {
+		t.Errorf("%d attempts wrote %d counts, want two each", freeForAddress, wrote)
+	}
+	wrote = 0
+	for n := range 20 {
+		if err := try("demo other " + strconv.Itoa(n)); fault.KindOf(err) != fault.TooMany {
+			t.Fatalf("it was let happen: %v", err)
+		}
+	}
+	if wrote != 0 {
+		t.Errorf("%d counts were written for somebody who is not let try", wrote)
 	}
 }
 
