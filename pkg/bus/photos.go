@@ -78,7 +78,7 @@ func (b *Bus) DropPhoto(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("photo: %w", err)
 	}
-	stream, err := b.js.Stream(ctx, "OBJ_"+ObjectsPhotos)
+	stream, err := b.photoStream(ctx)
 	if err != nil {
 		return fmt.Errorf("photo: %w", err)
 	}
@@ -128,4 +128,18 @@ func (b *Bus) photos(ctx context.Context) (jetstream.ObjectStore, error) {
 	}
 	b.buckets.Store(key, store)
 	return store, nil
+}
+
+// photoStream returns the stream under the object store, asking the server for
+// it once.
+func (b *Bus) photoStream(ctx context.Context) (jetstream.Stream, error) {
+	const name = "OBJ_" + ObjectsPhotos
+	if kept, ok := b.buckets.Load(name); ok {
+		return kept.(jetstream.Stream), nil
+	}
+	stream, err := b.js.Stream(ctx, name)
+	if err == nil {
+		b.buckets.Store(name, stream)
+	}
+	return stream, err
 }

@@ -42,7 +42,7 @@ type Bus struct {
 	log     *slog.Logger
 	now     func() time.Time
 	commits group
-	buckets sync.Map // jetstream.KeyValue by name, and the object store
+	buckets sync.Map // jetstream.KeyValue by name, and the object store with its stream
 }
 
 // New returns a Bus on a connection that the caller owns and closes.

@@ -106,7 +106,8 @@ const maxParts = 100
 // none was chosen.
 func eachPart(body []byte, boundary string, field func(name string, content []byte) error) (photos [][]byte, err error) {
 	unreadable := fault.New(fault.Malformed, "malformed", "The parts of the body could not be read.")
-	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	rest := bytes.NewReader(body)
+	parts := multipart.NewReader(rest, boundary)
 	for range maxParts {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -115,13 +116,17 @@ func eachPart(body []byte, boundary string, field func(name string, content []by
 		if err != nil {
 			return nil, unreadable.Because(err)
 		}
-		most := int64(MaxJSON)
+		most, room := int64(MaxJSON), 0
 		if part.FormName() == "photo" {
-			most = int64(len(body))
+			most, room = int64(len(body)), rest.Len()+8<<10 // with what the reader has taken ahead
 		}
-		content, err := io.ReadAll(io.LimitReader(part, most+1))
-		if err != nil {
+		read := bytes.NewBuffer(make([]byte, 0, room)) // a photo is not moved about while it is read
+		if _, err := read.ReadFrom(io.LimitReader(part, most+1)); err != nil {
 			return nil, unreadable.Because(err)
+		}
+		content := read.Bytes()
+		if len(content) < room/2 {
+			content = bytes.Clone(content)
 		}
 		switch {
 		case part.FormName() != "photo":

@@ -1,7 +1,8 @@
 // Package photo takes pictures from outside: it decides by their first bytes
-// what they are, decodes them within bounds, turns them the right way up, and
-// writes them anew as JPEG, so that nothing is left of what a camera or anybody
-// else put into them.
+// what they are, turns them the right way up, and writes them anew as JPEG, so
+// that nothing is left of what a camera or anybody else put beside the picture.
+// A plain JPEG is written anew symbol by symbol, whatever else is decoded within
+// bounds.
 package photo
 
 import (
@@ -157,6 +158,9 @@ func one(ctx context.Context, raw []byte) (Photo, Original, error) {
 	if config.Width > maxSide || config.Height > maxSide || config.Width*config.Height > maxPixels {
 		return Photo{}, Original{}, tooLarge
 	}
+	if p, ok := asItStands(ctx, raw, config); ok {
+		return p, Original{f.contentType, p.Width, p.Height}, nil
+	}
 	weight := int64(config.Width * config.Height)
 	if err := room.Acquire(ctx, weight); err != nil {
 		return Photo{}, Original{}, err
@@ -173,6 +177,19 @@ func one(ctx context.Context, raw []byte) (Photo, Original, error) {
 		came.Width, came.Height = came.Height, came.Width
 	}
 	return p, came, err
+}
+
+// asItStands returns a picture that needs neither be turned nor made smaller,
+// written anew without decoding it. Most that the page's script sends are such.
+func asItStands(ctx context.Context, raw []byte, config image.Config) (Photo, bool) {
+	if ctx.Err() != nil || max(config.Width, config.Height) > keptSide || orientation(raw) != 1 {
+		return Photo{}, false
+	}
+	anew, w, h, ok := transcode(raw)
+	if !ok || len(anew) > maxStored || w != config.Width || h != config.Height {
+		return Photo{}, false
+	}
+	return Photo{anew, w, h, sha256.Sum256(anew)}, true
 }
 
 // untilDone reads until a context ends, which ends a decoder with it.

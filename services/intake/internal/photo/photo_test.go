@@ -225,7 +225,7 @@ func FuzzClean(f *testing.F) {
 }
 
 func BenchmarkClean200KB(b *testing.B) {
-	raw := asJPEG(b, marked(1600, 1200))
+	raw := coded(b, patterned(1600, 1200, 1), 60)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := Clean(b.Context(), [][]byte{raw}); err != nil {

@@ -23,6 +23,7 @@ const (
 	MaxReports = 100_000
 	MaxClients = 512
 	MaxRate    = 10_000
+	MaxPhotos  = 5
 )
 
 // Config says what to file, and where.
@@ -33,6 +34,7 @@ type Config struct {
 	Clients []int         // one round for each number of clients
 	Reports int           // in each round
 	Rate    int           // reports a second in all; 0: as fast as the clients can
+	Photos  int           // with each report, made up, of about 200 KB
 	Settle  time.Duration // how long to wait for what was received to be counted
 }
 
@@ -61,10 +63,17 @@ func Run(ctx context.Context, c Config, done func(Round)) error {
 		return fmt.Errorf("reports: want 1 to %d", MaxReports)
 	case c.Rate < 0 || c.Rate > MaxRate:
 		return fmt.Errorf("rate: want 0 to %d", MaxRate)
+	case c.Photos < 0 || c.Photos > MaxPhotos:
+		return fmt.Errorf("photos: want 0 to %d", MaxPhotos)
 	}
 	s, err := newServer(c)
 	if err != nil {
 		return err
+	}
+	if s.photos = c.Photos; s.photos > 0 {
+		if s.photo, err = madeUpPhoto(); err != nil {
+			return err
+		}
 	}
 	defer s.http.CloseIdleConnections()
 	if err := s.awaitSites(ctx); err != nil {
@@ -100,6 +109,9 @@ type server struct {
 	token string
 	sites []string
 	rate  int
+
+	photos int
+	photo  []byte
 }
 
 func newServer(c Config) (server, error) {
@@ -150,6 +162,7 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 		return Round{}, err
 	}
 	phones := newPhones(s.url, clients)
+	phones.carry(s.photo, s.photos)
 	defer phones.CloseIdleConnections()
 	started := time.Now()
 	var watched *watch
@@ -196,17 +209,22 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 	if watched != nil {
 		r.VisibleP99 = percentile(watched.lags(answered), 99)
 	}
-	found, err := s.incidents(ctx, since, until)
-	if err != nil {
-		return r, err
+	for deadline := time.Now().Add(settle); ; {
+		found, err := s.incidents(ctx, since, until)
+		if err != nil {
+			return r, err
+		}
+		r.Found, r.Doubled = 0, 0
+		for occurred := range received {
+			n := found[occurred] - already[occurred]
+			r.Found += min(n, 1)
+			r.Doubled += max(n-1, 0)
+		}
+		r.Lost = r.Received - r.Found
+		if r.Lost == 0 || s.photos == 0 || time.Now().After(deadline) { // photos follow their report
+			return r, nil
+		}
 	}
-	for occurred := range received {
-		n := found[occurred] - already[occurred]
-		r.Found += min(n, 1)
-		r.Doubled += max(n-1, 0)
-	}
-	r.Lost = r.Received - r.Found
-	return r, nil
 }
 
 // percentile returns the value that so many in a hundred of the sorted are below.
@@ -238,12 +256,13 @@ func (s server) settle(ctx context.Context, want int, wait time.Duration) (time.
 }
 
 // incidents returns how many incidents the list holds for each millisecond of
-// occurrence between since and until.
+// occurrence between since and until, with their photos where there are any to be.
 func (s server) incidents(ctx context.Context, since, until time.Time) (map[int64]int, error) {
 	found := make(map[int64]int)
 	for cursor := ""; ; {
 		var page struct {
 			Incidents []struct {
+				ID         string    `json:"id"`
 				OccurredAt time.Time `json:"occurred_at"`
 			} `json:"incidents"`
 			Next string `json:"next"`
@@ -255,7 +274,17 @@ func (s server) incidents(ctx context.Context, since, until time.Time) (map[int6
 			if i.OccurredAt.Before(since) {
 				return found, nil // the list is newest first
 			}
-			if i.OccurredAt.Before(until) {
+			whole := s.photos == 0
+			if !whole && i.OccurredAt.Before(until) {
+				var detail struct {
+					Photos []struct{} `json:"photos"`
+				}
+				if err := s.get(ctx, "/api/v1/incidents/"+i.ID, &detail); err != nil {
+					return nil, err
+				}
+				whole = len(detail.Photos) == s.photos
+			}
+			if whole && i.OccurredAt.Before(until) {
 				found[i.OccurredAt.UnixMilli()]++
 			}
 		}

@@ -98,6 +98,7 @@ func TestABenchmarkIsBounded(t *testing.T) {
 		"reports":    {URL: url, Clients: []int{1}, Reports: bench.MaxReports + 1},
 		"clients":    {URL: url, Clients: []int{bench.MaxClients + 1}, Reports: 1},
 		"rate":       {URL: url, Clients: []int{1}, Reports: 1, Rate: bench.MaxRate + 1},
+		"photos":     {URL: url, Clients: []int{1}, Reports: 1, Photos: bench.MaxPhotos + 1},
 		"no address": {URL: "nowhere", Clients: []int{1}, Reports: 1},
 	} {
 		err := bench.Run(t.Context(), c, func(bench.Round) { t.Error("a round was run") })

@@ -18,7 +18,8 @@ import (
 // as they can.
 type phones struct {
 	*fasthttp.HostClient
-	url string
+	url    string
+	photos []byte // the parts of a body after the report; nil where it is the report alone
 }
 
 func newPhones(server *url.URL, clients int) *phones {
@@ -26,14 +27,32 @@ func newPhones(server *url.URL, clients int) *phones {
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[server.Scheme]
 	}
-	return &phones{&fasthttp.HostClient{
+	return &phones{HostClient: &fasthttp.HostClient{
 		Addr:                net.JoinHostPort(server.Hostname(), port),
 		IsTLS:               server.Scheme == "https",
 		MaxConns:            clients,
 		MaxIdleConnDuration: time.Second, // a connection that waits longer may have been closed for another
 		ReadTimeout:         30 * time.Second,
 		WriteTimeout:        30 * time.Second,
-	}, server.String() + "/api/v1/reports"}
+	}, url: server.String() + "/api/v1/reports"}
+}
+
+const (
+	boundary   = "onrecord-bench-bfa2b3c1"
+	reportPart = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"report\"\r\n\r\n"
+	photoPart  = "\r\n--" + boundary + "\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"photo.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n"
+	lastPart   = "\r\n--" + boundary + "--\r\n"
+)
+
+// carry has every report from now on come with a photo, so many times.
+func (p *phones) carry(photo []byte, times int) {
+	p.photos = nil
+	for range times {
+		p.photos = append(append(p.photos, photoPart...), photo...)
+	}
+	if times > 0 {
+		p.photos = append(p.photos, lastPart...)
+	}
 }
 
 // answer is what a server said to a report.
@@ -63,9 +82,14 @@ func (p *phones) send(id uuid.UUID, site string, occurred time.Time) (answer, er
 	req.SetRequestURI(p.url)
 	req.Header.SetMethod(http.MethodPost)
 	req.Header.SetContentType("application/json")
-	req.SetBodyString(fmt.Sprintf(`{"id":%q,"site":%q,"occurred_at":%q,"sent_at":%q,"kind":"abuse","channel":"in_person","target":"named_person",`+
+	if p.photos != nil {
+		req.Header.SetContentType("multipart/form-data; boundary=" + boundary)
+		req.AppendBodyString(reportPart)
+	}
+	req.AppendBodyString(fmt.Sprintf(`{"id":%q,"site":%q,"occurred_at":%q,"sent_at":%q,"kind":"abuse","channel":"in_person","target":"named_person",`+
 		`"narrative":"Benchmark: a customer shouted at me at the front desk and would not leave when I asked him to."}`,
 		id, site, occurred.UTC().Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano)))
+	req.AppendBody(p.photos)
 	if err := p.Do(req, res); err != nil {
 		return answer{}, err
 	}

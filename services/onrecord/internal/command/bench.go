@@ -25,13 +25,15 @@ func newBench(s *shared) *cobra.Command {
 median and 99th percentile of the time to an answer, and of what was received how
 much was found in the incidents, lost, or there twice. With --rate it files so many
 a second whatever the answers, and also measures how long it takes from an answer
-until the figures hold the report.
+until the figures hold the report. With --photos each report comes with so many
+made-up photos of 200 KB, and is found only with all of them.
 
 Without --url it measures a server of its own on a temporary directory, with fifty
 made-up sites. With --url it files real reports at a running server, at no listed
 site: they stay there. Exits with 1 when anything was lost or doubled.`,
 		Example: `  onrecord bench
   onrecord bench --clients 64 --rate 500 --reports 15000
+  onrecord bench --clients 8 --photos 1
   onrecord bench --url http://localhost:8080 --token "$(onrecord token create --role rep)" --clients 8`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,6 +52,7 @@ site: they stay there. Exits with 1 when anything was lost or doubled.`,
 	f.IntSliceVar(&c.Clients, "clients", []int{1, 8, 32}, "one round for each `number` of clients at once")
 	f.IntVar(&c.Reports, "reports", 3000, "reports a round")
 	f.IntVar(&c.Rate, "rate", 0, "reports a `second` in all; 0: as fast as the clients can")
+	f.IntVar(&c.Photos, "photos", 0, "made-up photos with each report, up to 5")
 	f.DurationVar(&c.Settle, "settle", time.Minute, "how `long` to wait for what was received to be counted")
 	return cmd
 }

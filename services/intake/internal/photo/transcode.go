@@ -1,0 +1,476 @@
+package photo
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+	"image/jpeg"
+)
+
+// transcode writes a JPEG anew without decoding its picture: each symbol of it
+// is read, held against what a baseline picture may hold (ITU-T T.81, annexes F
+// and H), and written in the code of image/jpeg. Nothing else of raw is left,
+// and the pixels are the same. ok is false for whatever is not plainly a
+// complete baseline picture as the page's script and most cameras write them:
+// that has to be decoded.
+func transcode(raw []byte) (out []byte, width, height int, ok bool) {
+	b, scan, ok := readBaseline(raw)
+	if !ok {
+		return nil, 0, 0, false
+	}
+	out, ok = b.header(len(raw)), true
+	w := bitWriter{out: make([]byte, 0, len(raw)/8*9)}
+	interval := make([]byte, 0, len(scan)+8)
+	mcus := b.mcus()
+	per := b.restart
+	if per == 0 {
+		per = mcus
+	}
+	for done, n := 0, byte(0); ok && done < mcus; done, n = done+per, n+1 {
+		if interval, scan = cutInterval(interval[:0], scan); scan == nil {
+			return nil, 0, 0, false
+		}
+		if done > 0 {
+			out = append(out, 0xff, restart0+(n-1)%8)
+		}
+		w.reset()
+		ok = b.translate(interval, min(per, mcus-done), &w)
+		out = appendStuffed(out, w.bytes())
+		var marker byte
+		marker, scan = nextMarker(scan)
+		if last := done+per >= mcus; last && marker != endOfImage || !last && marker != restart0+n%8 {
+			ok = false
+		}
+	}
+	return append(out, 0xff, endOfImage), b.width, b.height, ok
+}
+
+// Markers of T.81, table B.1.
+const (
+	baselineFrame = 0xc0
+	huffmanTables = 0xc4
+	restart0      = 0xd0 // to 0xd7
+	startOfImage  = 0xd8
+	endOfImage    = 0xd9
+	startOfScan   = 0xda
+	quantTables   = 0xdb
+	restartEvery  = 0xdd
+	app0          = 0xe0 // to app15
+	appAdobe      = 0xee // says that colours mean something else
+	app15         = 0xef
+	comment       = 0xfe
+)
+
+// baseline is the head of a picture.
+type baseline struct {
+	width, height int
+	components    []component
+	quant         [4][]byte      // 64 numbers each
+	codes         [2][2]*huffman // DC and AC
+	restart       int            // MCUs between restarts; 0: none
+}
+
+// component is the brightness or one of the colours of a picture.
+type component struct {
+	id, h, v, quant byte
+	dc, ac          byte // which codes its scan uses
+}
+
+// mcus returns how many minimum coded units the picture has.
+func (b *baseline) mcus() int {
+	w, h := 8*int(b.components[0].h), 8*int(b.components[0].v)
+	return ((b.width + w - 1) / w) * ((b.height + h - 1) / h)
+}
+
+// readBaseline reads the head of a picture and returns what follows it.
+func readBaseline(raw []byte) (b baseline, scan []byte, ok bool) {
+	if len(raw) < 2 || raw[0] != 0xff || raw[1] != startOfImage {
+		return b, nil, false
+	}
+	for rest := raw[2:]; ; {
+		var marker byte
+		if marker, rest = nextMarker(rest); marker == 0 || len(rest) < 2 {
+			return b, nil, false
+		}
+		size := int(binary.BigEndian.Uint16(rest))
+		if size < 2 || size > len(rest) {
+			return b, nil, false
+		}
+		body := rest[2:size]
+		rest = rest[size:]
+		switch {
+		case marker == startOfScan:
+			return b, rest, b.scan(body)
+		case marker == comment, marker >= app0 && marker <= app15 && marker != appAdobe:
+			ok = true // not taken over
+		case marker == quantTables:
+			ok = b.quants(body)
+		case marker == huffmanTables:
+			ok = b.huffmans(body)
+		case marker == baselineFrame:
+			ok = b.frame(body)
+		case marker == restartEvery:
+			ok = len(body) == 2
+			if ok {
+				b.restart = int(binary.BigEndian.Uint16(body))
+			}
+		default:
+			ok = false
+		}
+		if !ok {
+			return b, nil, false
+		}
+	}
+}
+
+func (b *baseline) quants(body []byte) bool {
+	for len(body) >= 65 {
+		if body[0] > 3 || bytes.IndexByte(body[1:65], 0) >= 0 { // more than 8 bits, or dividing by nothing
+			return false
+		}
+		b.quant[body[0]], body = body[1:65], body[65:]
+	}
+	return len(body) == 0
+}
+
+func (b *baseline) huffmans(body []byte) bool {
+	for len(body) > 0 {
+		h, rest := newHuffman(body)
+		if h == nil {
+			return false
+		}
+		b.codes[h.class][h.id], body = h, rest
+	}
+	return true
+}
+
+// frame reads one picture in grey, or in brightness and two colours of at most
+// half its width and height.
+func (b *baseline) frame(body []byte) bool {
+	if b.components != nil || len(body) < 6 || body[0] != 8 || len(body) != 6+3*int(body[5]) || body[5] != 1 && body[5] != 3 {
+		return false
+	}
+	b.height, b.width = int(binary.BigEndian.Uint16(body[1:])), int(binary.BigEndian.Uint16(body[3:]))
+	for c := body[6:]; len(c) > 0; c = c[3:] {
+		b.components = append(b.components, component{id: c[0], h: c[1] >> 4, v: c[1] & 15, quant: c[2]})
+		if c[2] > 3 {
+			return false
+		}
+	}
+	first := &b.components[0]
+	if len(b.components) == 1 {
+		first.h, first.v = 1, 1 // whatever it says: its blocks stand one by one
+		return b.width > 0 && b.height > 0
+	}
+	second, third := b.components[1], b.components[2]
+	inColours := [3]byte{first.id, second.id, third.id} != [3]byte{'R', 'G', 'B'}
+	once := second.h == 1 && second.v == 1 && third.h == 1 && third.v == 1
+	return b.width > 0 && b.height > 0 && inColours && once && (first.h == 1 || first.h == 2) && (first.v == 1 || first.v == 2)
+}
+
+// scan reads the head of a scan of the whole picture.
+func (b *baseline) scan(body []byte) bool {
+	n := len(b.components)
+	if n == 0 || len(body) != 4+2*n || int(body[0]) != n || !bytes.Equal(body[1+2*n:], []byte{0, 63, 0}) {
+		return false
+	}
+	for i := range b.components {
+		c := &b.components[i]
+		id, tables := body[1+2*i], body[2+2*i]
+		c.dc, c.ac = tables>>4, tables&15
+		if id != c.id || c.dc > 1 || c.ac > 1 || b.codes[0][c.dc] == nil || b.codes[1][c.ac] == nil || b.quant[c.quant] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// header returns the head of the picture as it is written.
+func (b *baseline) header(room int) []byte {
+	out := make([]byte, 0, room/8*9+1024)
+	segment := func(marker byte, bodies ...[]byte) {
+		body := bytes.Join(bodies, nil)
+		out = append(binary.BigEndian.AppendUint16(append(out, 0xff, marker), uint16(len(body)+2)), body...)
+	}
+	out = append(out, 0xff, startOfImage)
+	segment(app0, []byte("JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"))
+	frame := binary.BigEndian.AppendUint16([]byte{8}, uint16(b.height))
+	frame = append(binary.BigEndian.AppendUint16(frame, uint16(b.width)), byte(len(b.components)))
+	scan := []byte{byte(len(b.components))}
+	for i, c := range b.components {
+		id, of := byte(i+1), byte(min(i, 1))
+		segment(quantTables, []byte{byte(i)}, b.quant[c.quant])
+		frame = append(frame, id, c.h<<4|c.v, byte(i))
+		scan = append(scan, id, of<<4|of)
+	}
+	segment(baselineFrame, frame)
+	segment(huffmanTables, ownCodes[0][0].spec, ownCodes[1][0].spec, ownCodes[0][1].spec, ownCodes[1][1].spec)
+	if b.restart > 0 {
+		segment(restartEvery, binary.BigEndian.AppendUint16(nil, uint16(b.restart)))
+	}
+	segment(startOfScan, append(scan, 0, 63, 0))
+	return out
+}
+
+// nextMarker returns the marker that rest begins with and what follows it, or 0
+// where there is none.
+func nextMarker(rest []byte) (marker byte, after []byte) {
+	if len(rest) < 2 || rest[0] != 0xff {
+		return 0, nil
+	}
+	for len(rest) > 1 && rest[1] == 0xff { // filling
+		rest = rest[1:]
+	}
+	if len(rest) < 2 {
+		return 0, nil
+	}
+	return rest[1], rest[2:]
+}
+
+// cutInterval appends the bits of a scan up to its next marker to interval,
+// with eight bytes of zeros after them, and returns what follows from the
+// marker on; or nil where none comes.
+func cutInterval(interval, scan []byte) (_, rest []byte) {
+	for {
+		n := bytes.IndexByte(scan, 0xff)
+		if n < 0 || n+1 >= len(scan) {
+			return interval, nil
+		}
+		if scan[n+1] != 0 {
+			return append(append(interval, scan[:n]...), 0, 0, 0, 0, 0, 0, 0, 0), scan[n:]
+		}
+		interval, scan = append(interval, scan[:n+1]...), scan[n+2:]
+	}
+}
+
+// appendStuffed appends bits so that none of them is a marker.
+func appendStuffed(out, coded []byte) []byte {
+	for {
+		n := bytes.IndexByte(coded, 0xff)
+		if n < 0 {
+			return append(out, coded...)
+		}
+		out, coded = append(append(out, coded[:n+1]...), 0), coded[n+1:]
+	}
+}
+
+// huffman is a code: how to read it, and how to write it.
+type huffman struct {
+	class, id byte
+	spec      []byte            // as it stands in a file
+	short     [1 << peek]uint16 // by the next bits: length<<8 | symbol; 0: a longer code
+	limit     [17]uint32        // by length: the first 16 bits that are of a longer code
+	first     [17]int32         // by length: what to add to a code for its place among the symbols
+	symbols   []byte
+	words     [256]word
+}
+
+// word is the code word of a symbol, of 0 bits where it has none.
+type word struct {
+	bits uint16
+	n    uint8
+}
+
+const peek = 10 // bits that are looked up at once
+
+// newHuffman reads a code that body begins with, and returns what follows it;
+// or nil where there is none that a baseline picture may have.
+func newHuffman(body []byte) (h *huffman, rest []byte) {
+	if len(body) < 17 || body[0]>>4 > 1 || body[0]&15 > 1 {
+		return nil, nil
+	}
+	total := 0
+	for _, n := range body[1:17] {
+		total += int(n)
+	}
+	if total == 0 || total > 256 || len(body) < 17+total {
+		return nil, nil
+	}
+	h = &huffman{class: body[0] >> 4, id: body[0] & 15, spec: body[:17+total], symbols: body[17 : 17+total]}
+	code, place := uint32(0), 0
+	for length := 1; length <= 16; length++ {
+		count := int(body[length])
+		h.first[length] = int32(place) - int32(code)
+		for range count {
+			symbol := h.symbols[place]
+			if !h.allows(symbol) || h.words[symbol].n > 0 || code>>length > 0 {
+				return nil, nil
+			}
+			h.words[symbol] = word{uint16(code), uint8(length)}
+			if length <= peek {
+				from := code << (peek - length)
+				for n := range uint32(1) << (peek - length) {
+					h.short[from+n] = uint16(length)<<8 | uint16(symbol)
+				}
+			}
+			code, place = code+1, place+1
+		}
+		h.limit[length] = code << (16 - length)
+		code <<= 1
+	}
+	return h, body[17+total:]
+}
+
+// allows reports whether a symbol can stand for something in a baseline
+// picture: a size, or a run of zeros and a size.
+func (h *huffman) allows(symbol byte) bool {
+	if h.class == 0 {
+		return symbol <= 11
+	}
+	return symbol&15 >= 1 && symbol&15 <= 10 || symbol == endOfBlock || symbol == sixteenZeros
+}
+
+// Symbols of AC codes that stand for no number.
+const (
+	endOfBlock   = 0x00
+	sixteenZeros = 0xf0
+)
+
+// ownCodes are the codes that pictures are written with: those of image/jpeg,
+// which it takes from annex K.
+var ownCodes = func() [2][2]*huffman {
+	var sample bytes.Buffer
+	if err := jpeg.Encode(&sample, image.NewRGBA(image.Rect(0, 0, 8, 8)), nil); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	b, _, _ := readBaseline(sample.Bytes())
+	return b.codes
+}()
+
+// translate reads so many MCUs of an interval and writes them in our own
+// codes. It reports whether the interval holds them and no more.
+func (b *baseline) translate(interval []byte, mcus int, w *bitWriter) bool {
+	type block struct{ dc, ac, ownDC, ownAC *huffman }
+	var blocks []block
+	for i, c := range b.components {
+		for range c.h * c.v {
+			blocks = append(blocks, block{b.codes[0][c.dc], b.codes[1][c.ac], ownCodes[0][min(i, 1)], ownCodes[1][min(i, 1)]})
+		}
+	}
+	r := bitReader{data: interval, end: len(interval) - 8}
+	for range mcus {
+		for _, k := range blocks {
+			if !r.block(k.dc, k.ac, k.ownDC, k.ownAC, w) {
+				return false
+			}
+		}
+	}
+	w.pad()
+	left := r.left()
+	return left >= 0 && left < 8
+}
+
+// bitReader reads bits, the highest first, and zeros after the last.
+type bitReader struct {
+	data []byte // with eight zeros from end on
+	end  int
+	at   int    // the next byte
+	bits uint64 // the next bits, from the highest
+	n    uint   // how many of them
+}
+
+// fill makes sure of at least 56 bits.
+func (r *bitReader) fill() {
+	r.bits |= binary.BigEndian.Uint64(r.data[min(r.at, r.end):]) >> r.n
+	r.at += int((63 - r.n) >> 3)
+	r.n |= 56
+}
+
+// left returns how many bits are left, less than none when too many were read.
+func (r *bitReader) left() int { return (r.end-r.at)*8 + int(r.n) }
+
+// symbol reads a code word; none is longer than 16 bits. length is 0 where it
+// is no word.
+func (r *bitReader) symbol(h *huffman) (symbol byte, length uint) {
+	if e := h.short[r.bits>>(64-peek)]; e != 0 {
+		return byte(e), uint(e >> 8)
+	}
+	next := uint32(r.bits >> 48)
+	for length := uint(peek + 1); length <= 16; length++ {
+		if next < h.limit[length] {
+			return h.symbols[int32(next>>(16-length))+h.first[length]], length
+		}
+	}
+	return 0, 0
+}
+
+// block reads a block of 64 numbers and writes it. Zeros before the end of a
+// block are part of it, however they were written.
+func (r *bitReader) block(dc, ac, ownDC, ownAC *huffman, w *bitWriter) bool {
+	r.fill()
+	size, length := r.symbol(dc)
+	own := ownDC.words[size]
+	if length == 0 || own.n == 0 {
+		return false
+	}
+	r.copy(length, uint(size), own, w)
+	zeros := 0
+	for k := 1; k < 64; {
+		r.fill()
+		symbol, length := r.symbol(ac)
+		if length == 0 {
+			return false
+		}
+		switch symbol {
+		case endOfBlock:
+			r.bits, r.n = r.bits<<length, r.n-length
+			own := ownAC.words[endOfBlock]
+			w.put(uint64(own.bits), uint(own.n))
+			return r.left() >= 0
+		case sixteenZeros:
+			r.bits, r.n = r.bits<<length, r.n-length
+			zeros, k = zeros+1, k+16
+			continue
+		}
+		if k += int(symbol>>4) + 1; k > 64 {
+			return false
+		}
+		for ; zeros > 0; zeros-- {
+			own := ownAC.words[sixteenZeros]
+			w.put(uint64(own.bits), uint(own.n))
+		}
+		own := ownAC.words[symbol]
+		if own.n == 0 {
+			return false
+		}
+		r.copy(length, uint(symbol&15), own, w)
+	}
+	return zeros == 0 && r.left() >= 0
+}
+
+// copy passes over a code word, and writes another instead of it with the same
+// number after it, of size bits.
+func (r *bitReader) copy(length, size uint, own word, w *bitWriter) {
+	number := r.bits << length >> (64 - size) // by 64, it is nothing
+	w.put(uint64(own.bits)<<size|number, uint(own.n)+size)
+	r.bits, r.n = r.bits<<(length+size), r.n-length-size
+}
+
+// bitWriter writes bits, the highest first.
+type bitWriter struct {
+	out  []byte
+	bits uint64
+	n    uint
+}
+
+func (w *bitWriter) reset() { w.out, w.bits, w.n = w.out[:0], 0, 0 }
+
+// put writes the n lowest of bits, 32 at most; the others are zero.
+func (w *bitWriter) put(bits uint64, n uint) {
+	w.bits, w.n = w.bits<<n|bits, w.n+n
+	if w.n >= 32 {
+		w.n -= 32
+		w.out = binary.BigEndian.AppendUint32(w.out, uint32(w.bits>>w.n))
+	}
+}
+
+// pad fills the last byte with ones.
+func (w *bitWriter) pad() { w.put(1<<(-w.n%8)-1, -w.n%8) }
+
+// bytes returns what was written, up to the last whole byte.
+func (w *bitWriter) bytes() []byte {
+	for ; w.n >= 8; w.n -= 8 {
+		w.out = append(w.out, byte(w.bits>>(w.n-8)))
+	}
+	return w.out
+}
