@@ -136,7 +136,7 @@ func (p *parts) begin(name string, cmd *exec.Cmd, log io.Closer) (*child, error)
 	go func() {
 		c.err = errors.Join(cmd.Wait(), log.Close())
 		close(c.ended)
-		p.failed <- fmt.Errorf("%s ended by itself (%v); its last words:\n%s", name, c.err, p.lastWords(name))
+		p.failed <- fmt.Errorf("%s ended by itself (%s); its last words:\n%s", name, fmt.Sprint(c.err), p.lastWords(name))
 	}()
 	p.running = append(p.running, c)
 	return c, nil

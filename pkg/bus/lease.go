@@ -57,8 +57,8 @@ func (b *Bus) Lead(ctx context.Context, name string, do func(ctx context.Context
 	l := &lease{bus: b, kv: kv, name: name, holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:8])}
 	held := metrics.GetOrCreateGauge(fmt.Sprintf(`onrecord_lease_held{lease=%q}`, name), nil)
 	for {
-		if err := l.acquire(ctx); err != nil {
-			return nil // ctx is done
+		if l.acquire(ctx) != nil {
+			return nil //nolint:nilerr // ctx is done
 		}
 		b.log.Info("this instance leads", "lease", name)
 		held.Set(1)
@@ -130,7 +130,7 @@ func (l *lease) lead(ctx context.Context, do func(ctx context.Context) error) er
 			continue
 		}
 		stop(ErrDeposed)
-		<-done
+		<-done //nolint:errcheck // it was cut off
 		if ctx.Err() != nil {
 			return nil
 		}

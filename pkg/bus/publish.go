@@ -175,7 +175,7 @@ func (b *Bus) Tail(ctx context.Context, last int, follow bool, fn func(Stored) e
 	err = b.each(ctx, cfg, idle, fn)
 	switch {
 	case ctx.Err() != nil:
-		return nil // whoever looked went away
+		return nil //nolint:nilerr // whoever looked went away
 	case errors.Is(err, errIdle):
 		return unavailable.Because(err)
 	}

@@ -1,3 +1,5 @@
+// Package onrecordv1 is the wire contract between the services: generated from
+// the .proto files, and what little is written by hand.
 package onrecordv1
 
 import (

@@ -92,8 +92,8 @@ func (s *Service) Check(ctx context.Context) error { return s.Bus.Check(ctx, nee
 // Run waits until there is a stream, reads reports until ctx is done, finishes
 // those in hand and returns nil.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.Bus.Await(ctx, need); err != nil {
-		return nil // ctx is done
+	if s.Bus.Await(ctx, need) != nil {
+		return nil //nolint:nilerr // ctx is done
 	}
 	if err := s.Bus.AnswerFirst(ctx, bus.SubjectFirstFiled, onrecordv1.FirstCopy); err != nil {
 		return err

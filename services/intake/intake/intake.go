@@ -112,8 +112,8 @@ var need = bus.Need{Buckets: []string{bus.BucketDirectory, bus.BucketFollowUps},
 // done, and then returns nil. It returns an error when the directory cannot be
 // followed at all.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.bus.Await(ctx, need); err != nil {
-		return nil // ctx is done
+	if s.bus.Await(ctx, need) != nil {
+		return nil //nolint:nilerr // ctx is done
 	}
 	err := s.bus.WatchDirectory(ctx, s.setDirectory)
 	if err != nil && ctx.Err() == nil {

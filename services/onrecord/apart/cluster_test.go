@@ -354,7 +354,7 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	ended := time.Now()
 	eventually(t, patience, func() error {
 		if n, err := rep.total(other.url); err != nil || n != received {
-			return fmt.Errorf("%d reports were received, %d are counted: %v", received, n, err)
+			return fmt.Errorf("%d reports were received, %d are counted: %s", received, n, fmt.Sprint(err))
 		}
 		return nil
 	})

@@ -179,8 +179,8 @@ const directoryEvery = time.Minute
 // the stream, publishes the directory and audits, until ctx is done or one of
 // them fails.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.bus.Await(ctx, need); err != nil {
-		return nil // ctx is done
+	if s.bus.Await(ctx, need) != nil {
+		return nil //nolint:nilerr // ctx is done
 	}
 	lead := s.lead
 	if !s.alone {

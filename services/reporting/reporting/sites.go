@@ -101,7 +101,7 @@ func (s *Service) showPoster(c *fiber.Ctx) error {
 	}
 	site := s.siteOf(s.directory.Load().byID[id])
 	return s.pages.Render(c, http.StatusOK, "poster", web.Page{Title: "Poster for " + site.Name, Section: sitesPath, Back: web.Link{Href: sitesPath, Text: "Sites"},
-		Data: posterPage{s.takeNotice(c), site.Name, site.Code, sitesPath + id, template.HTML(drawn)}}) // poster escapes what it draws
+		Data: posterPage{s.takeNotice(c), site.Name, site.Code, sitesPath + id, template.HTML(drawn)}}) //nolint:gosec // poster escapes what it draws
 }
 
 // rotateSiteCode answers POST /sites/{id}/code.

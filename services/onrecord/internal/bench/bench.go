@@ -183,7 +183,7 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 				began := time.Now()
 				if s.rate > 0 {
 					began = started.Add(time.Duration(n) * time.Second / time.Duration(s.rate))
-					time.Sleep(time.Until(began))
+					pause(ctx, time.Until(began))
 				}
 				err := phones.file(s.sites[int(n)%len(s.sites)], occurred)
 				now := time.Now()

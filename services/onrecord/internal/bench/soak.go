@@ -258,8 +258,8 @@ func (k *soak) read(ctx context.Context) {
 		if n%2 == 0 {
 			path = "/api/v1/figures"
 		}
-		var any struct{}
-		_ = k.get(ctx, path, &any)
+		var answer struct{}
+		_ = k.get(ctx, path, &answer)
 	}
 }
 
@@ -291,16 +291,18 @@ func (k *soak) upload(ctx context.Context) {
 	for pause(ctx, burstEvery) {
 		for _, header := range []string{"Content-Length: 10000000000", "Transfer-Encoding: chunked"} {
 			k.uploads.Add(1)
-			if k.taken(header) > uploadMost {
+			if k.taken(ctx, header) > uploadMost {
 				k.uncut.Add(1)
 			}
 		}
 	}
 }
 
+var dialer = net.Dialer{Timeout: 10 * time.Second}
+
 // taken returns how many bytes of an upload the server took before it cut it.
-func (k *soak) taken(header string) (n int) {
-	c, err := net.DialTimeout("tcp", k.honest.Addr, 10*time.Second)
+func (k *soak) taken(ctx context.Context, header string) (n int) {
+	c, err := dialer.DialContext(ctx, "tcp", k.honest.Addr)
 	if err != nil {
 		return 0
 	}
@@ -319,7 +321,7 @@ func (k *soak) taken(header string) (n int) {
 // when the server closes it.
 func (k *soak) hold(ctx context.Context, text string) {
 	for ctx.Err() == nil {
-		c, err := net.DialTimeout("tcp", k.honest.Addr, 10*time.Second)
+		c, err := dialer.DialContext(ctx, "tcp", k.honest.Addr)
 		if err != nil {
 			pause(ctx, time.Second)
 			continue

@@ -94,7 +94,7 @@ func (s *shared) soakOwn(ctx context.Context, c bench.SoakConfig) error {
 	if err != nil {
 		return err
 	}
-	server := exec.CommandContext(ctx, self, "serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "warn")
+	server := exec.CommandContext(ctx, self, "serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "warn") //nolint:gosec // this program itself
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.WaitDelay = 30 * time.Second
 	server.Stderr = s.env.Stderr

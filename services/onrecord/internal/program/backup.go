@@ -218,7 +218,7 @@ func checkBackup(ctx context.Context, path, self, key, keyFile string) error {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, self, "restore", "--check", path)
+	cmd := exec.CommandContext(ctx, self, "restore", "--check", path) //nolint:gosec // this program itself
 	cmd.Env = append(os.Environ(), run.EnvName("config")+"=", run.EnvName("data-dir")+"=", run.EnvName("master-key-file")+"=", run.EnvName("master-key")+"=")
 	if key == "" {
 		cmd.Args = append(cmd.Args, "--master-key-file", keyFile)

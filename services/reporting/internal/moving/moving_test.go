@@ -351,7 +351,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 	lines := bytes.SplitAfter(file, []byte("\n"))
 	other, err := seal.NewKeyring(bytes.Repeat([]byte{8}, seal.KeySize))
 	must(t, err)
-	edit := func(old, new string) []byte { return bytes.Replace(file, []byte(old), []byte(new), 1) }
+	edit := func(from, to string) []byte { return bytes.Replace(file, []byte(from), []byte(to), 1) }
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	swapped := slices.Clone(lines)
 	swapped[4], swapped[5] = swapped[5], swapped[4]

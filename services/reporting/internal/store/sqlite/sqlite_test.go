@@ -583,7 +583,7 @@ func TestWhatWasTakenOutLeavesTheFiles(t *testing.T) {
 	}
 
 	// Somebody who reads what was before keeps it there.
-	err := d.Snapshot(t.Context(), func(then store.Store) error {
+	err := d.Snapshot(t.Context(), func(store.Store) error {
 		i.Rev++
 		if err := d.ReplaceIncident(t.Context(), i, i.Rev-1); err != nil {
 			return err
