@@ -24,22 +24,25 @@ func main() { os.Exit(newReporting().Main()) }
 
 // settings are what is reporting's own.
 type settings struct {
-	database  string
-	threshold int
+	database   string
+	threshold  int
+	publishDay int
 }
 
 // AddTo implements run.Settings.
 func (s *settings) AddTo(f *pflag.FlagSet) {
 	f.StringVar(&s.database, "database", "reporting.db", "`path` of the SQLite file, or mongodb://… or mongodb+srv://…; one with a password better through the environment")
 	f.IntVar(&s.threshold, "threshold", 5, "counts from 1 to this `number` are hidden from managers")
+	f.IntVar(&s.publishDay, "publish-day", reporting.DefaultPublishDay, "`day` of the month after (1 to 28) on which a month is published for managers; 0: a rep of every site does it")
 }
 
 // Check implements run.Settings.
 func (s *settings) Check() error {
+	var wrong []error
 	if s.threshold < 1 || s.threshold > 100 {
-		return fmt.Errorf("threshold: want 1 to 100, got %d", s.threshold)
+		wrong = append(wrong, fmt.Errorf("threshold: want 1 to 100, got %d", s.threshold))
 	}
-	return nil
+	return errors.Join(append(wrong, reporting.CheckPublishDay(s.publishDay))...)
 }
 
 func newReporting() run.Service {
@@ -75,7 +78,7 @@ func newReporting() run.Service {
 				return err
 			}
 			service, err := reporting.New(ctx, reporting.Config{Database: own.database, Bus: b, Keyring: key.Keyring(), Assets: assets, Log: p.Log,
-				Threshold: own.threshold, Secure: address.Secure()})
+				Threshold: own.threshold, PublishDay: own.publishDay, Secure: address.Secure()})
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,9 @@ const figuresPath = "/figures/"
 // figuresPage is the figures of one month, for a rep or a manager.
 type figuresPage struct {
 	figures.Page
+	Notice  string
 	Scope   string // whose incidents these are, in a sentence
+	Edition editionNote
 	Hidden  string // what managers are told about hidden numbers; "" for reps
 	Choice  selectField
 	Chart   chart
@@ -32,6 +34,20 @@ type figuresPage struct {
 	Heads   []string // of History, the parts of the chart
 	Before  web.Link // the months beside this one
 	After   web.Link
+}
+
+// editionNote says which edition a page shows, or how its live figures stand
+// to the one that is published.
+type editionNote struct {
+	Words   string   // “Edition 1, published on Tue 10 Nov 2026.”
+	Reason  string   // why the month was published again
+	Newer   web.Link // of an old edition, the newest
+	Older   web.Link // the edition before
+	Changes []figures.ChangeLine
+	Head    string // of Changes
+	Heads   [2]string
+	Frozen  web.Link // from live figures to what managers read
+	Publish web.Link // where the reader may publish
 }
 
 type legendKey struct{ Class, Label string }
@@ -66,24 +82,28 @@ type historyRow struct {
 	Cells       []crossCell
 }
 
-// showFigures shows GET /figures/: exact figures of their sites for reps, the
-// published ones for managers.
+// showFigures shows GET /figures/: live and exact figures of their sites for
+// reps, published ones for managers and for whoever asks for an edition.
 func (s *Service) showFigures(c *fiber.Ctx) error {
 	parameters, err := url.ParseQuery(string(c.Request().URI().QueryString()))
 	if err != nil {
 		return fault.New(fault.Malformed, "malformed", "The address could not be read. Go back to the figures and try again.")
 	}
-	if err := checkParameters(parameters, []string{"month"}); err != nil {
+	if err := checkParameters(parameters, []string{"month", "edition"}); err != nil {
 		return asPageFault(err)
 	}
 	month, err := figures.ParseMonth("month", parameters.Get("month"))
 	if err != nil {
 		return asPageFault(err)
 	}
+	edition, err := figures.ParseEdition(parameters.Get("edition"))
+	if err != nil {
+		return asPageFault(err)
+	}
 	who := asker(c)
-	q := figures.PageQuery{Month: month}
+	q := figures.PageQuery{Month: month, Edition: edition}
 	var page figures.Page
-	if who.Role == web.RoleRep {
+	if who.Role == web.RoleRep && edition == 0 {
 		q.Sites = sitesOf(who)
 		page, err = s.figures.ExactPage(c.UserContext(), q)
 	} else {
@@ -92,17 +112,58 @@ func (s *Service) showFigures(c *fiber.Ctx) error {
 	if err != nil {
 		return asPageFault(err)
 	}
-	return s.pages.Render(c, http.StatusOK, "figures", web.Page{Title: "Figures for " + page.Month.Name(), Section: figuresPath, Wide: true,
-		Data: s.newFiguresPage(page, who)})
+	view := s.newFiguresPage(page, who)
+	view.Notice = s.takeNotice(c)
+	return s.pages.Render(c, http.StatusOK, "figures", web.Page{Title: "Figures for " + page.Month.Name(), Section: figuresPath, Wide: true, Data: view})
+}
+
+// noteOf says which edition a page shows, and what a rep may do about it.
+func noteOf(page figures.Page, who web.Principal) (n editionNote) {
+	over := len(page.Bars.Months) > 0 && !slices.ContainsFunc(page.Bars.Months, func(b figures.Bar) bool { return b.Selected && b.Running })
+	switch e := page.Edition; {
+	case page.Since != nil:
+		e := page.Since.Edition
+		n.Words = fmt.Sprintf("Edition %d, published on %s: %s. Now %s: %s", e.Number, day(e.PublishedAt), page.Since.Then, page.Since.Now, lowered(page.Since.Words))
+		n.Changes, n.Head, n.Heads = page.Since.Changes, fmt.Sprintf("What has changed since edition %d", e.Number), [2]string{fmt.Sprintf("Edition %d", e.Number), "Now"}
+		n.Frozen = web.Link{Href: editionHref(page.Month, e.Number), Text: "What managers read"}
+		n.Publish.Text = fmt.Sprintf("Publish edition %d", e.Number+1)
+		if len(n.Changes) == 0 {
+			return n
+		}
+	case page.Exact:
+		n.Words = page.Missing + " Managers see nothing of it until then."
+		n.Publish.Text = "Publish " + page.Month.Name()
+	case e == nil:
+		n.Words = page.Missing
+	default:
+		n.Words = fmt.Sprintf("Edition %d, published on %s. It stays as it is.", e.Number, day(e.PublishedAt))
+		n.Reason = reasonOf(*e)
+		if e.Number < page.Newest {
+			n.Newer = web.Link{Href: editionHref(page.Month, page.Newest), Text: fmt.Sprintf("Edition %d has taken its place", page.Newest)}
+		}
+		if e.Number > 1 {
+			n.Older = web.Link{Href: editionHref(page.Month, e.Number-1), Text: fmt.Sprintf("Read edition %d", e.Number-1)}
+			n.Changes, n.Head, n.Heads = e.ChangeLines(), fmt.Sprintf("What has changed since edition %d", e.Number-1), [2]string{fmt.Sprintf("Edition %d", e.Number-1), fmt.Sprintf("Edition %d", e.Number)}
+		}
+	}
+	if page.Exact && over && sitesOf(who) == nil {
+		n.Publish.Href = editionsPath + page.Month.String() + "/publish"
+	}
+	return n
 }
 
 func (s *Service) newFiguresPage(page figures.Page, who web.Principal) figuresPage {
-	p := figuresPage{Page: page, Chart: newChart(page.Bars), Scope: "All sites."}
+	p := figuresPage{Page: page, Chart: newChart(page.Bars), Scope: "All sites.", Edition: noteOf(page, who)}
 	if page.Exact {
 		p.Scope = capital(s.directory.Load().inWords(sitesOf(who))) + "."
 	} else if hidesSome(page) {
 		p.Hidden = fmt.Sprintf("Numbers from 1 to %d are hidden, because so few incidents could tell who was involved. "+
-			"Some larger numbers are hidden too, where a small one could be worked out from them. Zero is always shown.", page.Threshold)
+			"Some larger numbers are hidden too, where a small one could be worked out from them.", page.Threshold)
+		if page.Edition != nil && page.Edition.Number > 1 {
+			p.Hidden += " What an earlier edition hid stays hidden, and so does a number that has changed by so few."
+		} else {
+			p.Hidden += " Zero is always shown."
+		}
 	}
 	p.Notes = slices.DeleteFunc(slices.Clone(page.Notes), func(n string) bool { return p.Hidden != "" && strings.HasPrefix(n, "Some numbers are hidden") })
 	for _, m := range page.Months {
@@ -118,9 +179,11 @@ func (s *Service) newFiguresPage(page figures.Page, who web.Principal) figuresPa
 	for _, r := range page.Rows {
 		p.Rows = append(p.Rows, crossRowOf(page, r))
 	}
-	total := crossRowOf(page, page.Total)
-	total.Total = true
-	p.Rows = append(p.Rows, total)
+	if len(p.Rows) > 0 {
+		total := crossRowOf(page, page.Total)
+		total.Total = true
+		p.Rows = append(p.Rows, total)
+	}
 	p.Kinds = kindLines(page)
 	p.Heads, p.History = historyRows(page)
 	p.Before, p.After = neighbours(page)
@@ -202,6 +265,9 @@ func historyRows(page figures.Page) (heads []string, rows []historyRow) {
 		open.Month = m.Month
 		for n, key := range page.Bars.Keys {
 			t := figures.Text{Text: "0"}
+			if m.Missing {
+				t = figures.Text{Text: "–", Hidden: true}
+			}
 			for _, part := range m.Parts {
 				if part.Key == key {
 					t = part.Count
@@ -249,7 +315,7 @@ func (s *Service) figuresAPI(c *fiber.Ctx) error {
 		return err
 	}
 	who := asker(c)
-	if who.Role == web.RoleManager {
+	if who.Role == web.RoleManager { // the newest editions, or those that are asked for
 		answer, err := s.figures.Published(c.UserContext(), ask)
 		if err != nil {
 			return err

@@ -140,6 +140,22 @@ func (k *kit) file(site string, change func(*incident.Report)) *incident.Inciden
 	return k.incidentOf(r.ID)
 }
 
+// close publishes the next edition of a month, as the rep of every site.
+func (k *kit) close(m incident.Month) {
+	k.tb.Helper()
+	e, err := k.editions.Prepare(k.tb.Context(), m)
+	if err != nil {
+		k.tb.Fatal(err)
+	}
+	body := fmt.Sprintf(`{"edition":%d}`, e.Number)
+	if e.Number > 1 {
+		body = fmt.Sprintf(`{"edition":%d,"reason":"R1","why":"Reports came late."}`, e.Number)
+	}
+	if res := k.postJSON(rep, "/api/v1/editions/"+m.String(), body); res.StatusCode != http.StatusCreated {
+		k.tb.Fatalf("publishing %s: status=%d %s", m, res.StatusCode, res.Body)
+	}
+}
+
 func (k *kit) incidentOf(reportID string) *incident.Incident {
 	k.tb.Helper()
 	i, err := k.store.IncidentByReport(k.tb.Context(), reportID)

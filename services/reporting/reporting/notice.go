@@ -29,6 +29,7 @@ var notices = map[string]string{
 	"code":        "The site has a new code. Print its poster and hang it in place of the old one.",
 	"sites":       "The sites were imported. The report form lists them now.",
 	"signed-out":  "You are signed out.",
+	"published":   "The month is published. Managers read this from now on, and it stays as it is.",
 	"set-up":      "You are the first administrator. Import your sites next, then add people.",
 }
 

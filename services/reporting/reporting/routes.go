@@ -13,8 +13,8 @@ const maxSitesBody = web.MaxBody
 // table is the authorisation review: whoever is not named is refused.
 //
 // Reps see incidents of their own sites only; an incident at another's site is
-// not found. Managers see no incident and no small number, administrators
-// neither incidents nor figures.
+// not found, and only reps of every site publish a month. Managers see no
+// incident, and of figures what is published; administrators neither.
 func (s *Service) Routes() []web.Route {
 	var (
 		anyone    = []web.Role{web.Anyone}
@@ -42,6 +42,12 @@ func (s *Service) Routes() []web.Route {
 
 		{Method: get, Path: "/figures/", Who: readers, Handler: s.showFigures},
 		{Method: get, Path: "/api/v1/figures", Who: readers, Handler: s.figuresAPI},
+		{Method: get, Path: "/editions/", Who: readers, Handler: s.listEditions},
+		{Method: get, Path: "/editions/:month/publish", Who: reps, Handler: s.showPublish},
+		{Method: post, Path: "/editions/:month/publish", Who: reps, Handler: s.publish},
+		{Method: get, Path: "/api/v1/editions", Who: readers, Handler: s.listEditionsAPI},
+		{Method: get, Path: "/api/v1/editions/:month/:edition", Who: readers, Handler: s.getEditionAPI},
+		{Method: post, Path: "/api/v1/editions/:month", Who: reps, Handler: s.publishAPI},
 
 		{Method: get, Path: "/model/", Who: readers, Handler: s.showModel},
 

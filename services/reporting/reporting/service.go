@@ -27,6 +27,7 @@ import (
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/audit"
 	"github.com/onrecord/onrecord/services/reporting/internal/casework"
+	"github.com/onrecord/onrecord/services/reporting/internal/editions"
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
 	"github.com/onrecord/onrecord/services/reporting/internal/fold"
 	"github.com/onrecord/onrecord/services/reporting/internal/followup"
@@ -42,19 +43,20 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// Config says what a Service works with. Every field but Now, Threshold, Alone,
-// Secure and Known is required.
+// Config says what a Service works with. Every field but Now, Threshold,
+// PublishDay, Alone, Secure and Known is required.
 type Config struct {
-	Database  string // the path of a SQLite file, created when there is none, or the address of a MongoDB
-	Bus       *bus.Bus
-	Keyring   *seal.Keyring
-	Assets    *web.Assets
-	Log       *slog.Logger
-	Now       func() time.Time // nil: time.Now
-	Threshold int              // numbers from 1 to this are hidden from managers; 0: figures.DefaultThreshold
-	Secure    bool             // served over TLS: cookies are sent over nothing else
-	Alone     bool             // this process is the only one that reporting runs in: it needs no lease
-	Known     []check.Finding  // what was found before, for the operator
+	Database   string // the path of a SQLite file, created when there is none, or the address of a MongoDB
+	Bus        *bus.Bus
+	Keyring    *seal.Keyring
+	Assets     *web.Assets
+	Log        *slog.Logger
+	Now        func() time.Time // nil: time.Now
+	Threshold  int              // numbers from 1 to this are hidden from managers; 0: figures.DefaultThreshold
+	PublishDay int              // of the month after, on which a month is published without anybody; 0: a rep does
+	Secure     bool             // served over TLS: cookies are sent over nothing else
+	Alone      bool             // this process is the only one that reporting runs in: it needs no lease
+	Known      []check.Finding  // what was found before, for the operator
 }
 
 // Service is reporting. It is safe for concurrent use. It implements
@@ -73,6 +75,7 @@ type Service struct {
 	projector *projector.Projector
 	cases     *casework.Service
 	figures   *figures.Service
+	editions  *editions.Service
 	follow    *followup.Service
 	auditor   *audit.Auditor
 	standing  *standing.Checker
@@ -140,7 +143,8 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 		Employers: func(name string) string { return s.directory.Load().employer(name) }, Log: cfg.Log, Now: cfg.Now})
 	s.cases = casework.New(casework.Config{Store: st, Folder: folder, Keyring: cfg.Keyring,
 		SiteKnown: func(id string) bool { return s.directory.Load().knows(id) }, Now: cfg.Now})
-	s.figures = figures.New(st, cfg.Now, cfg.Threshold)
+	s.editions = editions.New(editions.Config{Store: st, Keyring: cfg.Keyring, Threshold: cfg.Threshold, Day: cfg.PublishDay, Settled: s.awaitCounted, Log: cfg.Log, Now: cfg.Now})
+	s.figures = figures.New(st, s.editions, cfg.Now)
 	s.follow = followup.New(st, cfg.Keyring, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
 	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log, Key: cfg.Keyring.Derive("sign-in limits"),
@@ -214,7 +218,20 @@ func (s *Service) lead(ctx context.Context) error {
 			return nil
 		}},
 		run.Part{Name: "self-check", Run: s.standing.Run},
+		run.Part{Name: "publishing of months", Run: s.editions.Run},
 	)
+}
+
+// countedWithin is how long somebody who publishes a month waits until what was
+// received before is counted.
+const countedWithin = 5 * time.Second
+
+// awaitCounted returns nil once everything that the stream held when it was
+// called is read and counted, or an error after countedWithin.
+func (s *Service) awaitCounted(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, countedWithin)
+	defer cancel()
+	return s.bus.AwaitHandled(ctx, func(uint64) {})
 }
 
 // takeIn applies an event that the consumer did not bring, or puts it aside

@@ -14,16 +14,21 @@ import (
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/intake/intake"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
+	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
 
 // serving are the settings of commands that listen.
-type serving struct{ web.Settings }
+type serving struct {
+	web.Settings
+	publishDay int
+}
 
 // addTo gives a command its settings.
 func (v *serving) addTo(s *shared, cmd *cobra.Command) {
 	v.Address = "localhost:8080"
-	s.checks[cmd] = v.Check
+	s.checks[cmd] = func() error { return errors.Join(v.Check(), reporting.CheckPublishDay(v.publishDay)) }
 	v.AddTo(cmd.Flags())
+	cmd.Flags().IntVar(&v.publishDay, "publish-day", reporting.DefaultPublishDay, "`day` of the month after (1 to 28) on which a month is published for managers; 0: a rep of every site does it")
 }
 
 // url returns the address a browser on this machine opens.
@@ -88,7 +93,7 @@ func newServe(s *shared) *cobra.Command {
 			}
 			cfg := s.programConfig()
 			v.Warn(cfg.Log)
-			cfg.Filing = intake.Filing(filing)
+			cfg.Filing, cfg.PublishDay = intake.Filing(filing), v.publishDay
 			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss, cfg.Backups = v.Secure(), v.Proxies, acceptLoss, backups
 			p, err := program.Open(ctx, cfg)
 			if err != nil {

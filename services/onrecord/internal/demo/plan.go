@@ -18,6 +18,12 @@ const PerMonth = 163
 // Months is how far back the demo goes.
 const Months = 24
 
+// lateSite reported one month on paper: what happened there in the month
+// lateMonth was filed after the middle of the one after.
+const lateSite = "demo-north"
+
+func lateMonth(now time.Time) incident.Month { return incident.MonthOf(now).Add(-3) }
+
 // planned is one report to be filed, with what later happens to it.
 type planned struct {
 	site       string
@@ -44,6 +50,9 @@ func plan(rng *rand.Rand, now time.Time) []planned {
 		season := 1 + 0.12*[]float64{1, 1, 0.5, 0, -0.5, -1, -1, -1, 0, 0, 0.5, 0.5}[int(m.Month)-1]
 		for range int(PerMonth*season) + rng.IntN(25) - 12 {
 			p := report(rng, m)
+			if p.site == lateSite && m == lateMonth(now) {
+				p.received = m.Add(1).Start().AddDate(0, 0, 14).Add(p.occurred.Sub(m.Start()) / 10)
+			}
 			if p.received.Before(now) {
 				all = append(all, p)
 			}

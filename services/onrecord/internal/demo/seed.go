@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,18 @@ func (s Seeder) Run(ctx context.Context, now time.Time) (int, error) {
 	rng := rand.New(rand.NewPCG(s.Seed, s.Seed))
 	defer s.Clock.Release()
 	all := plan(rng, now)
+	late := lateMonth(now)
+	published := false
 	for i, p := range all {
+		if closing := publishedOn(late, 10); !published && p.received.After(closing) {
+			if _, err := s.settled(ctx, i); err != nil {
+				return i, err
+			}
+			if err := s.publish(ctx, closing, late, publication{Edition: 1}); err != nil {
+				return i, err
+			}
+			published = true
+		}
 		s.Clock.set(p.received)
 		if err := s.file(ctx, rng, p); err != nil {
 			return i, fmt.Errorf("demo report %d: %w", i, err)
@@ -72,7 +84,42 @@ func (s Seeder) Run(ctx context.Context, now time.Time) (int, error) {
 			s.Progress(i+1, len(all), "looked at by reps")
 		}
 	}
-	return len(all), nil
+	return len(all), s.publishAll(ctx, incident.MonthOf(all[0].occurred), late, now)
+}
+
+// publishAll publishes every month that is due by now, and the late one again.
+func (s Seeder) publishAll(ctx context.Context, first, late incident.Month, now time.Time) error {
+	for m := first; publishedOn(m, 10).Before(now); m = m.Add(1) {
+		if m == late {
+			continue // it was, before all of it had come
+		}
+		if err := s.publish(ctx, publishedOn(m, 10), m, publication{Edition: 1}); err != nil {
+			return err
+		}
+	}
+	err := s.publish(ctx, publishedOn(late, 24), late, publication{2, "R1", "Demo: one site had reported on paper, and what it wrote came after the month was published."})
+	if err != nil && strings.Contains(err.Error(), "too_little_changed") { // with a high threshold
+		return nil
+	}
+	return err
+}
+
+// publication is what the demo publishes a month as.
+type publication struct {
+	Edition int    `json:"edition"`
+	Reason  string `json:"reason,omitempty"`
+	Why     string `json:"why,omitempty"`
+}
+
+// publishedOn returns the morning of a day of the month after.
+func publishedOn(m incident.Month, day int) time.Time {
+	return m.Add(1).Start().AddDate(0, 0, day-1).Add(9 * time.Hour)
+}
+
+// publish publishes a month at a time.
+func (s Seeder) publish(ctx context.Context, at time.Time, m incident.Month, as publication) error {
+	s.Clock.set(at)
+	return s.call(ctx, http.MethodPost, "/api/v1/editions/"+m.String(), 0, as, nil)
 }
 
 // file files one report as its reporter would.

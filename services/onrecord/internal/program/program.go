@@ -38,6 +38,7 @@ type Config struct {
 	MaxStore       int64         // bytes of disk the stream may use
 	Filing         intake.Filing // who may file; "": whoever reaches the form
 	Threshold      int           // counts from 1 to this are hidden from managers
+	PublishDay     int           // of the month after, on which a month is published; 0: a rep does it
 	Secure         bool          // served over TLS
 	TrustedProxies []string
 	AcceptLoss     bool // begin although the store or the stream is gone, with what is left
@@ -121,7 +122,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	failpoint.Hit(failpoint.BootTopology)
 	p.reporting, err = reporting.New(ctx, reporting.Config{
 		Database: p.dir.Database(), Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now,
-		Threshold: cfg.Threshold, Secure: cfg.Secure, Alone: true, Known: known,
+		Threshold: cfg.Threshold, PublishDay: cfg.PublishDay, Secure: cfg.Secure, Alone: true, Known: known,
 	})
 	if err != nil {
 		return nil, unusable(err)

@@ -1,5 +1,6 @@
 // Package audit recounts everything from the incidents and names what differs:
-// cells of the ledgers and roll-ups, broken timelines, reports counted twice.
+// cells of the ledgers and roll-ups, broken timelines, reports counted twice,
+// editions that are not as they were published.
 // It repairs nothing.
 package audit
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/reporting/internal/editions"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 	"github.com/onrecord/onrecord/services/reporting/internal/timeline"
 )
@@ -87,6 +89,8 @@ type Report struct {
 	Differences  []Difference
 	Timelines    []BrokenTimeline
 	Twice        []Twice
+	Editions     int      // published months, checked
+	Unlike       []string // a line for each edition that is not as it was published
 
 	// Unsettled are months that differed, but changed each time they were
 	// compared again: perhaps only by work under way.
@@ -94,7 +98,9 @@ type Report struct {
 }
 
 // Faults returns how many things are wrong.
-func (r *Report) Faults() int { return len(r.Differences) + len(r.Timelines) + len(r.Twice) }
+func (r *Report) Faults() int {
+	return len(r.Differences) + len(r.Timelines) + len(r.Twice) + len(r.Unlike)
+}
 
 // Lines returns a line for each thing that is wrong, without words anybody wrote.
 func (r *Report) Lines() []string {
@@ -108,7 +114,7 @@ func (r *Report) Lines() []string {
 	for _, t := range r.Twice {
 		lines = append(lines, fmt.Sprintf("incidents %s and %s hold the same report", t.IncidentIDs[0], t.IncidentIDs[1]))
 	}
-	return lines
+	return append(lines, r.Unlike...)
 }
 
 // Config is what an Auditor needs. Every field is required.
@@ -122,6 +128,7 @@ type Config struct {
 // Auditor audits one store. It is safe for concurrent use.
 type Auditor struct {
 	store    store.Store
+	keyring  *seal.Keyring
 	timeline *timeline.Keeper
 	log      *slog.Logger
 	now      func() time.Time
@@ -129,7 +136,7 @@ type Auditor struct {
 
 // New returns an Auditor.
 func New(c Config) *Auditor {
-	return &Auditor{c.Store, timeline.NewKeeper(c.Keyring), c.Log.With("category", "audit"), c.Now}
+	return &Auditor{c.Store, c.Keyring, timeline.NewKeeper(c.Keyring), c.Log.With("category", "audit"), c.Now}
 }
 
 // found is the number of faults of the last audit in this process.
@@ -194,6 +201,9 @@ func (a *Auditor) Verify(ctx context.Context, progress func(done, total int)) (R
 		if err := a.settle(ctx, &r, m, ledgers[m]); err != nil {
 			return r, err
 		}
+	}
+	if r.Editions, r.Unlike, err = editions.Check(ctx, a.store, a.keyring); err != nil {
+		return r, err
 	}
 	r.Ended = a.now()
 	return r, nil

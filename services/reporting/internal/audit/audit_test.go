@@ -57,6 +57,21 @@ func (s counts) Recount(context.Context, incident.Month, incident.Month) ([]stor
 	return s.recount(), nil
 }
 
+func TestAnEditionThatNobodyPublishedIsNamed(t *testing.T) {
+	k, _ := filled(t, 4)
+	if r := verify(t, k, k.Store); r.Editions != 0 || r.Faults() != 0 {
+		t.Fatalf("%+v", r)
+	}
+	forged := &store.Edition{Month: incident.Month{Year: 2026, Month: time.October}, Number: 1, Public: []byte(`{"month":"2026-10"}`)}
+	if err := k.Store.PutEdition(t.Context(), forged); err != nil {
+		t.Fatal(err)
+	}
+	r := verify(t, k, k.Store)
+	if lines := r.Lines(); r.Editions != 1 || r.Faults() != 1 || len(lines) != 1 || !strings.Contains(lines[0], "edition 1 of 2026-10 is not as it was published") {
+		t.Errorf("%+v, %q", r, lines)
+	}
+}
+
 func TestADatabaseThatCountsOtherwiseIsNamed(t *testing.T) {
 	k, _ := filled(t, 8)
 	november := incident.Month{Year: 2026, Month: time.November}

@@ -24,8 +24,11 @@ import (
 // Source: MoJ written answer of 25 April 2019, cells of five or fewer.
 const DefaultThreshold = 5
 
-// EditionLive names figures that still change. There are no frozen editions yet.
-const EditionLive = "live"
+// What a question may say of editions, beside the number of one.
+const (
+	EditionLive   = "live"   // figures that still change; reps get them unless they ask otherwise
+	EditionLatest = "latest" // the newest edition of each month; what managers get unless they name one
+)
 
 // Totals is where figures are read from; store.Store is one.
 type Totals interface {
@@ -35,18 +38,15 @@ type Totals interface {
 
 // Service answers questions about figures. It is safe for concurrent use.
 type Service struct {
-	totals    Totals
-	now       func() time.Time
-	threshold int
-	grids     gridCache
+	totals  Totals
+	archive Archive
+	now     func() time.Time
 }
 
-// New returns a Service. A threshold below 1 is DefaultThreshold.
-func New(totals Totals, now func() time.Time, threshold int) *Service {
-	if threshold < 1 {
-		threshold = DefaultThreshold
-	}
-	return &Service{totals: totals, now: now, threshold: threshold}
+// New returns a Service that reads live figures from totals and published ones
+// from archive.
+func New(totals Totals, archive Archive, now func() time.Time) *Service {
+	return &Service{totals: totals, archive: archive, now: now}
 }
 
 // Number is a number that may be hidden. A hidden one holds no value, so that
@@ -78,20 +78,31 @@ func (n *Number) UnmarshalJSON(b []byte) error {
 type Figures struct {
 	Unit      Unit      `json:"unit"`
 	AsOf      time.Time `json:"as_of"`     // UTC; when the totals were read
-	Edition   string    `json:"edition"`   // always EditionLive so far
+	Edition   string    `json:"edition"`   // EditionLive, EditionLatest, or a number
 	Threshold int       `json:"threshold"` // numbers from 1 to this are hidden; 0: nothing is
 	Months    []Month   `json:"months"`    // every month asked for, in order, also those with nothing
 }
 
 // Month is the figures of one month.
 type Month struct {
-	Month      incident.Month `json:"month"`
-	Total      Number         `json:"total"`
-	Undecided  Number         `json:"undecided"`            // channel or target is not known yet
-	Suppressed bool           `json:"suppressed,omitempty"` // total or undecided is null: hidden
-	Cells      []Cell         `json:"cells"`                // every part that is not zero, channel and target always named
-	Margins    *Margins       `json:"margins,omitempty"`    // published figures only: hidden cells cannot be added up
-	Notes      []string       `json:"notes"`                // what a reader must know, in sentences
+	Month       incident.Month `json:"month"`
+	Total       Number         `json:"total"`
+	Undecided   Number         `json:"undecided"`             // channel or target is not known yet
+	Suppressed  bool           `json:"suppressed,omitempty"`  // total or undecided is null: hidden
+	Edition     *EditionOf     `json:"edition,omitempty"`     // which edition of the month this is; not of live figures
+	Unpublished bool           `json:"unpublished,omitempty"` // there is no such edition: nothing but notes
+	Cells       []Cell         `json:"cells"`                 // every part that is not zero, channel and target always named
+	Margins     *Margins       `json:"margins,omitempty"`     // published figures only: hidden cells cannot be added up
+	Notes       []string       `json:"notes"`                 // what a reader must know, in sentences
+}
+
+// EditionOf says which edition of a month figures are of.
+type EditionOf struct {
+	Number      int       `json:"number"`
+	PublishedAt time.Time `json:"published_at"`
+	Reason      Reason    `json:"reason,omitempty"`
+	Why         string    `json:"why,omitempty"`
+	Threshold   int       `json:"threshold"`
 }
 
 // Cell is one part of a month. Fields that were not asked for are left out.
@@ -129,24 +140,63 @@ type Margins struct {
 const (
 	noteRunning = "This month is not over. The figures will change."
 	noteHidden  = "Some numbers are hidden, because they are small or because a small number could be worked out from them."
+	noteRevised = "Numbers that an earlier edition hid stay hidden, and so do those that have changed by few."
 )
 
-// Exact returns exact figures. Only those who may open the incidents of
-// q.Sites may see them. It returns fault.Invalid for a question that cannot be
-// answered, naming every field to mend.
+// Exact returns exact figures: live ones, or those that an edition was made
+// from. Only those who may open the incidents of q.Sites may see them. It
+// returns fault.Invalid for a question that cannot be answered, naming every
+// field to mend.
 func (s *Service) Exact(ctx context.Context, q Query) (Figures, error) {
 	if err := q.validate(); err != nil {
 		return Figures{}, err
+	}
+	f := s.answer(q)
+	if q.Edition != "" && q.Edition != EditionLive {
+		return f, s.frozen(ctx, q, &f)
 	}
 	parts, err := s.read(ctx, q)
 	if err != nil {
 		return Figures{}, err
 	}
-	f := s.answer(q, 0)
 	for i := range f.Months {
 		f.Months[i].fill(parts[f.Months[i].Month], q)
 	}
 	return f, nil
+}
+
+// frozen fills in an answer from what editions were made from.
+func (s *Service) frozen(ctx context.Context, q Query, f *Figures) error {
+	editions, err := s.archive.Editions(ctx, q.From, q.To, q.number())
+	if err != nil {
+		return err
+	}
+	for i := range f.Months {
+		m := &f.Months[i]
+		e, ok := editions[m.Month]
+		if !ok {
+			m.unpublished(s.expected(m.Month))
+			continue
+		}
+		totals, err := s.archive.Exact(ctx, e.Month, e.Number)
+		if err != nil {
+			return err
+		}
+		of := e.Label()
+		m.Edition = &of
+		m.fill(partsOf(totals, q.Sites), q)
+	}
+	return nil
+}
+
+// partsOf returns the parts of some sites; nil is every site.
+func partsOf(totals []store.SiteMonth, sites []string) (parts []part) {
+	for _, l := range totals {
+		if sites == nil || slices.Contains(sites, l.Site) {
+			parts = appendParts(parts, l.Cells, l.Site)
+		}
+	}
+	return parts
 }
 
 // part is one number of the ledgers with everything it can be split by.
@@ -182,8 +232,8 @@ func appendParts(parts []part, cells []incident.Cell, site string) []part {
 }
 
 // answer returns the frame of an answer: every month asked for, still empty.
-func (s *Service) answer(q Query, threshold int) Figures {
-	f := Figures{Unit: q.unit(), AsOf: s.now().UTC(), Edition: EditionLive, Threshold: threshold}
+func (s *Service) answer(q Query) Figures {
+	f := Figures{Unit: q.unit(), AsOf: s.now().UTC(), Edition: cmp.Or(q.Edition, EditionLive)}
 	running := incident.MonthOf(s.now())
 	for m := q.From; !q.To.Before(m); m = m.Add(1) {
 		month := Month{Month: m, Cells: []Cell{}, Notes: []string{}}

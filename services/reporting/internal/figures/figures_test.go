@@ -39,6 +39,54 @@ func (l ledgers) RollupCells(ctx context.Context, first, last incident.Month) (m
 	return months, nil
 }
 
+// instant publishes what the totals have when it is first asked for a month.
+type instant struct {
+	Totals
+	threshold int
+	done      map[incident.Month]Edition
+}
+
+var _ Archive = instant{}
+
+func (a instant) Editions(ctx context.Context, first, last incident.Month, number int) (map[incident.Month]Edition, error) {
+	found := make(map[incident.Month]Edition)
+	months, err := a.RollupCells(ctx, first, last)
+	for m := first; !last.Before(m) && number < 2; m = m.Add(1) {
+		if _, ok := a.done[m]; !ok {
+			a.done[m] = Edition{Month: m, Number: 1, PublishedAt: now(), Unit: Incidents, Threshold: a.threshold, Figures: Publish(m, months[m], a.threshold)}
+		}
+		found[m] = a.done[m]
+	}
+	return found, err
+}
+
+func (a instant) Exact(ctx context.Context, m incident.Month, _ int) ([]store.SiteMonth, error) {
+	return a.LedgerCells(ctx, nil, m, m)
+}
+
+func (a instant) Due(m incident.Month) time.Time { return m.Add(1).Start().AddDate(0, 0, 9) }
+
+// unpublished is an archive with nothing in it.
+type unpublished struct{}
+
+func (unpublished) Editions(context.Context, incident.Month, incident.Month, int) (map[incident.Month]Edition, error) {
+	return nil, nil
+}
+
+func (unpublished) Exact(context.Context, incident.Month, int) ([]store.SiteMonth, error) {
+	return nil, fault.New(fault.NotFound, "not_found", "none")
+}
+
+func (unpublished) Due(incident.Month) time.Time { return time.Time{} }
+
+// live and published are services on totals and what is published of them.
+func live(l Totals) *Service      { return New(l, unpublished{}, now) }
+func published(l Totals) *Service { return publishedWith(l, DefaultThreshold) }
+
+func publishedWith(l Totals, threshold int) *Service {
+	return New(l, instant{l, threshold, make(map[incident.Month]Edition)}, now)
+}
+
 var (
 	september = incident.Month{Year: 2026, Month: time.September}
 	october   = incident.Month{Year: 2026, Month: time.October}
@@ -74,7 +122,7 @@ func twoSites() ledgers {
 
 func exact(t *testing.T, q Query) Figures {
 	t.Helper()
-	f, err := New(twoSites(), now, 0).Exact(t.Context(), q)
+	f, err := live(twoSites()).Exact(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +264,7 @@ func TestQuestionsThatCannotBeAnswered(t *testing.T) {
 		"another unit":   {Query{From: october, To: october, Unit: "chairs"}, "unit", "incidents, reports, people"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := New(twoSites(), now, 0)
+			s := live(twoSites())
 			_, exactErr := s.Exact(t.Context(), c.q)
 			_, publishedErr := s.Published(t.Context(), c.q)
 			for _, err := range []error{exactErr, publishedErr} {
@@ -227,13 +275,13 @@ func TestQuestionsThatCannotBeAnswered(t *testing.T) {
 			}
 		})
 	}
-	if _, err := New(twoSites(), now, 0).Exact(t.Context(), Query{From: october.Add(-23), To: october}); err != nil {
+	if _, err := live(twoSites()).Exact(t.Context(), Query{From: october.Add(-23), To: october}); err != nil {
 		t.Errorf("24 months: %v", err)
 	}
 }
 
 func TestParse(t *testing.T) {
-	s := New(ledgers{}, now, 0)
+	s := live(ledgers{})
 	for name, c := range map[string]struct {
 		from, to, by, unit, edition string
 		want                        Query
@@ -241,7 +289,9 @@ func TestParse(t *testing.T) {
 		"nothing":       {want: Query{From: november.Add(-11), To: november}},
 		"from alone":    {from: "2026-01", want: Query{From: november.Add(-10), To: november.Add(1)}},
 		"to alone":      {to: "2026-11", want: Query{From: november.Add(-11), To: november}},
-		"a single one":  {from: "2026-10", to: "2026-10", unit: "people", edition: "live", want: Query{From: october, To: october, Unit: People}},
+		"a single one":  {from: "2026-10", to: "2026-10", unit: "people", edition: "live", want: Query{From: october, To: october, Unit: People, Edition: EditionLive}},
+		"an edition":    {from: "2026-10", to: "2026-10", edition: "12", want: Query{From: october, To: october, Edition: "12"}},
+		"the newest":    {from: "2026-10", to: "2026-10", edition: "latest", want: Query{From: october, To: october, Edition: EditionLatest}},
 		"by with space": {to: "2026-11", by: "channel, site", want: Query{From: november.Add(-11), To: november, By: []Dimension{ByChannel, BySite}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,9 +301,11 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
-	_, err := s.Parse("2026-13", "soon", "", "", "3")
-	if f := fault.As(err); f.Kind != fault.Invalid || len(f.Fields) != 3 {
-		t.Errorf("got %+v, want from, to and edition named at once", f)
+	for _, edition := range []string{"0", "-1", "1.5", "01", "+1", "1000", "newest", " 1"} {
+		_, err := s.Parse("2026-13", "soon", "", "", edition)
+		if f := fault.As(err); f.Kind != fault.Invalid || len(f.Fields) != 3 {
+			t.Errorf("%q: got %+v, want from, to and edition named at once", edition, f)
+		}
 	}
 }
 
@@ -261,7 +313,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("2026-01", "2026-12", "channel,kind", "incidents", "live")
 	f.Add("", "0001-01", ",", "", "")
 	f.Add("9999-12", "", "outcome", "reports", "2")
-	s := New(twoSites(), now, 0)
+	s := published(twoSites())
 	f.Fuzz(func(t *testing.T, from, to, by, unit, edition string) {
 		q, err := s.Parse(from, to, by, unit, edition)
 		if err != nil {
@@ -277,7 +329,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestManagersMayAskForThePublishedGridOnly(t *testing.T) {
-	s := New(twoSites(), now, 0)
+	s := published(twoSites())
 	for name, q := range map[string]Query{
 		"by site":         {By: []Dimension{BySite}},
 		"by employer":     {By: []Dimension{ByEmployer, ByChannel}},
@@ -286,6 +338,7 @@ func TestManagersMayAskForThePublishedGridOnly(t *testing.T) {
 		"no site":         {Sites: []string{}},
 		"reports":         {Unit: Reports},
 		"people affected": {Unit: People},
+		"live figures":    {Edition: EditionLive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q.From, q.To = september, october
@@ -331,11 +384,11 @@ func TestPublishedFiguresNeverShowASmallNumber(t *testing.T) {
 		l = append(l, store.SiteMonth{Month: november.Add(-i), Site: "leeds", Cells: cells})
 	}
 	q := Query{From: november.Add(1 - MaxMonths), To: november}
-	f, err := New(l, now, 0).Published(t.Context(), q)
+	f, err := published(l).Published(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact, err := New(l, now, 0).Exact(t.Context(), q)
+	exact, err := live(l).Exact(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,12 +431,11 @@ func showsChannel(m Month) bool {
 // The same month is published alike whatever else was asked for with it:
 // two answers laid side by side show no more than one.
 func TestAMonthIsPublishedAlikeInEveryAnswer(t *testing.T) {
-	s := New(twoSites(), now, 0)
-	alone, err := s.Published(t.Context(), Query{From: october, To: october})
+	alone, err := published(twoSites()).Published(t.Context(), Query{From: october, To: october})
 	if err != nil {
 		t.Fatal(err)
 	}
-	among, err := New(twoSites(), now, 0).Published(t.Context(), Query{From: october.Add(-20), To: november})
+	among, err := published(twoSites()).Published(t.Context(), Query{From: october.Add(-20), To: november})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +445,7 @@ func TestAMonthIsPublishedAlikeInEveryAnswer(t *testing.T) {
 }
 
 func TestAHigherThresholdHidesMore(t *testing.T) {
-	f, err := New(twoSites(), now, 25).Published(t.Context(), Query{From: october, To: october})
+	f, err := publishedWith(twoSites(), 25).Published(t.Context(), Query{From: october, To: october})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,17 +469,10 @@ func BenchmarkPublishedYear(b *testing.B) {
 		}
 		l = append(l, store.SiteMonth{Month: november.Add(-i), Site: "leeds", Cells: cells})
 	}
-	for name, fresh := range map[string]bool{"first": true, "again": false} {
-		b.Run(name, func(b *testing.B) {
-			s := New(l, now, 0)
-			for b.Loop() {
-				if fresh {
-					s = New(l, now, 0)
-				}
-				if _, err := s.Published(b.Context(), Query{From: november.Add(-11), To: november}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	s := published(l)
+	for b.Loop() {
+		if _, err := s.Published(b.Context(), Query{From: november.Add(-11), To: november}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

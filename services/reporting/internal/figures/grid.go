@@ -3,7 +3,6 @@ package figures
 import (
 	"cmp"
 	"slices"
-	"sync"
 
 	"github.com/onrecord/onrecord/pkg/incident"
 )
@@ -173,18 +172,19 @@ func (g *grid) complete(v []int) {
 	v[hazards.parts[0]] = rest
 }
 
-// publish returns which numbers of a month managers may not see. Beyond what
-// hide does, a total stands only beside a part of it: where every channel is
-// hidden, so is the total.
-func (g *grid) publish(values []int, threshold int) set {
-	hidden := g.hide(values, threshold)
+// publish returns which numbers of a month managers may not see, after the
+// earlier editions, the oldest first. Beyond what hide does, a total stands only
+// beside a part of it: where every channel is hidden, so is the total.
+func (g *grid) publish(values []int, threshold int, earlier ...edition) set {
+	hidden := g.hide(values, threshold, earlier...)
 	if values[g.total] == 0 || hidden.has(g.total) || g.showsPart(values, hidden) {
 		return hidden
 	}
 	hidden = hidden.with(g.total)
-	s, ok := g.cheapest(search{values: values, hidden: hidden, floor: 1}, way{g.total, +1}, way{g.total, -1})
+	in := search{values: values, hidden: hidden, floors: telling{threshold, earlier}.grownFrom(values), least: 1}
+	s, ok := g.cheapest(in, way{g.total, +1}, way{g.total, -1})
 	if !ok {
-		return g.everything(values)
+		return g.everything(values, hidden)
 	}
 	return g.hideChanged(hidden, s)
 }
@@ -196,40 +196,4 @@ func (g *grid) showsPart(values []int, hidden set) bool {
 	return slices.ContainsFunc(g.channels, shown) || shown(g.onlineAll) ||
 		slices.ContainsFunc(g.online, shown) ||
 		slices.ContainsFunc(g.cell, func(row []int) bool { return slices.ContainsFunc(row, shown) })
-}
-
-// gridCache remembers which numbers to hide: past months seldom change and
-// every reader asks for the same ones. It holds nothing but answers of a pure
-// function, so a stale one cannot exist.
-type gridCache struct {
-	mu     sync.Mutex
-	hidden map[string]set
-}
-
-const maxCached = 1024 // months
-
-func (c *gridCache) publish(values []int, threshold int) set {
-	key := fingerprint(values)
-	c.mu.Lock()
-	hidden, ok := c.hidden[key]
-	c.mu.Unlock()
-	if ok {
-		return hidden
-	}
-	hidden = theGrid.publish(values, threshold)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.hidden == nil || len(c.hidden) >= maxCached {
-		c.hidden = make(map[string]set)
-	}
-	c.hidden[key] = hidden
-	return hidden
-}
-
-func fingerprint(values []int) string {
-	b := make([]byte, 0, 4*len(values))
-	for _, v := range values {
-		b = append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
-	}
-	return string(b)
 }

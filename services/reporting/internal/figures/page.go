@@ -15,9 +15,10 @@ const barMonths = 12
 
 // PageQuery asks for the page of one month.
 type PageQuery struct {
-	Month incident.Month // zero: the last month that is over, or this one while there are no others
-	Unit  Unit           // "": Incidents
-	Sites []string       // as in Query; exact pages only
+	Month   incident.Month // zero: the last month that is over, or this one while there are no others; published pages: the newest that is published
+	Unit    Unit           // "": Incidents
+	Sites   []string       // as in Query; exact pages only
+	Edition int            // published pages only; 0: the newest
 }
 
 // Page is everything the figures page shows, decided and worded. A template
@@ -26,7 +27,11 @@ type Page struct {
 	Month     incident.Month
 	Unit      Unit
 	Exact     bool
-	Threshold int // numbers from 1 to this are hidden; 0 on an exact page
+	Threshold int      // numbers from 1 to this are hidden; 0 on an exact page
+	Edition   *Edition // of a published page; nil where Missing says why there is none
+	Newest    int      // the number of the month's newest edition
+	Missing   string   // why the month has no edition, and what to do; "" where it has one
+	Since     *Since   // of an exact page: what the newest edition said; nil where the month has none
 
 	Heading   string // the finding: “October 2026: 173 incidents”
 	Parts     string // how it reached staff, in a sentence that belongs right under the heading
@@ -92,6 +97,7 @@ type Bar struct {
 	Short    string // “Oct”
 	Selected bool
 	Running  bool // not over yet
+	Missing  bool // not published: it has no parts
 	Total    Text
 	Parts    []BarPart
 	Sentence string // the bar in words, for who cannot see it
@@ -130,22 +136,90 @@ func (s *Service) ExactPage(ctx context.Context, q PageQuery) (Page, error) {
 	}
 	page := s.page(q, months)
 	page.Exact = true
-	return page, nil
+	page.Since, err = s.since(ctx, page.Month, page.Unit, q.Sites, at(months, page.Month))
+	if page.Since == nil {
+		page.Missing = s.expected(page.Month)
+	}
+	return page, err
 }
 
-// PublishedPage returns a month's page with the numbers managers may see, the
-// same for all of them. For sites, or another unit than incidents, it returns
-// fault.Forbidden.
+// PublishedPage returns a month's page as it was published, the same for
+// everybody who may see it; where there is no such edition, a page that says
+// so. For sites, or another unit than incidents, it returns fault.Forbidden.
 func (s *Service) PublishedPage(ctx context.Context, q PageQuery) (Page, error) {
 	span := s.span(q.Month)
-	span.Unit, span.Sites = q.Unit, q.Sites
-	months, err := s.published(ctx, span)
+	span.From, span.Unit, span.Sites = span.To.Add(1-MaxMonths), q.Unit, q.Sites
+	editions, err := s.published(ctx, span)
 	if err != nil {
 		return Page{}, err
 	}
+	if q.Month.IsZero() {
+		q.Month = newestOf(editions, span)
+	}
+	newest := editions[q.Month].Number
+	if q.Edition > 0 {
+		of, err := s.archive.Editions(ctx, q.Month, q.Month, q.Edition)
+		if err != nil {
+			return Page{}, err
+		}
+		delete(editions, q.Month)
+		if e, ok := of[q.Month]; ok {
+			editions[q.Month] = e
+		}
+	}
+	months := make(map[incident.Month]monthGrid)
+	for m := span.From; !span.To.Before(m); m = m.Add(1) {
+		months[m] = notPublished()
+		if e, ok := editions[m]; ok {
+			months[m] = gridOf(e.Figures)
+		}
+	}
 	page := s.page(q, months)
-	page.Threshold = s.threshold
+	page.Newest = newest
+	for _, e := range editions {
+		page.Threshold = max(page.Threshold, e.Threshold)
+	}
+	for i := range page.Months {
+		if g, ok := months[page.Months[i].Month]; ok && g.unpublished {
+			page.Months[i].Label += " (not published)"
+		}
+	}
+	if e, ok := editions[q.Month]; ok {
+		page.Edition, page.Threshold = &e, e.Threshold
+		return page, nil
+	}
+	page.Heading = q.Month.Name() + " is not published"
+	page.Missing = s.expected(q.Month)
+	if q.Edition > 0 && newest > 0 {
+		page.Heading, page.Missing = fmt.Sprintf("%s has no edition %d", q.Month.Name(), q.Edition), fmt.Sprintf("Its newest is edition %d.", newest)
+	}
+	page.Change, page.Undecided, page.Notes, page.Total, page.Rows, page.Kinds = "", "", nil, Row{}, nil, nil
 	return page, nil
+}
+
+// PreviewPage returns the page of an edition that is not published yet, as
+// everybody will read it who may see published figures. It compares with nothing.
+func (s *Service) PreviewPage(e Edition) Page {
+	months := make(map[incident.Month]monthGrid)
+	span := s.span(e.Month)
+	for m := span.From; !span.To.Before(m); m = m.Add(1) {
+		months[m] = notPublished()
+	}
+	months[e.Month] = gridOf(e.Figures)
+	page := s.page(PageQuery{Month: e.Month}, months)
+	page.Edition, page.Threshold, page.Change = &e, e.Threshold, ""
+	return page
+}
+
+// newestOf returns the newest published month of a span, and the last one that
+// is over when none is.
+func newestOf(editions map[incident.Month]Edition, span Query) incident.Month {
+	for m := span.To; !m.Before(span.From); m = m.Add(-1) {
+		if _, ok := editions[m]; ok {
+			return m
+		}
+	}
+	return span.To.Add(-1)
 }
 
 // span returns the months a page reads: those of its bars, and the one before.
@@ -163,6 +237,10 @@ func at(months map[incident.Month]monthGrid, m incident.Month) monthGrid {
 		return g
 	}
 	return monthGrid{values: make([]int, len(theGrid.numbers))}
+}
+
+func notPublished() monthGrid {
+	return monthGrid{values: make([]int, len(theGrid.numbers)), unpublished: true}
 }
 
 // page words a month. months holds at least the span of q.Month.
@@ -183,7 +261,7 @@ func (s *Service) page(q PageQuery, months map[incident.Month]monthGrid) Page {
 		Unit:      unit,
 		Heading:   heading(m, total, unit, m == running),
 		Parts:     g.sentence(total),
-		Change:    change(m, total, at(months, m.Add(-1)).number(theGrid.total)),
+		Change:    change(m, total, at(months, m.Add(-1))),
 		Undecided: undecidedShare(total, undecided),
 		Total:     Row{Label: "All", Total: text(total)},
 		Bars:      s.bars(months, m),
@@ -227,7 +305,7 @@ func (m monthGrid) row(c incident.Channel) Row {
 
 // sentence says how a month reached staff, without the parts that are zero.
 func (m monthGrid) sentence(total Number) string {
-	if !total.Hidden && total.N == 0 {
+	if m.unpublished || !total.Hidden && total.N == 0 {
 		return ""
 	}
 	var parts, hidden []string
@@ -281,7 +359,12 @@ func (s *Service) bars(months map[incident.Month]monthGrid, selected incident.Mo
 	for m := span.From.Add(1); !span.To.Before(m); m = m.Add(1) {
 		g := at(months, m)
 		bar := Bar{Month: m, Label: m.Name(), Short: m.Month.String()[:3], Selected: m == selected, Running: m == running,
-			Total: text(g.number(theGrid.total))}
+			Total: text(g.number(theGrid.total)), Missing: g.unpublished}
+		if g.unpublished {
+			bar.Total, bar.Sentence = Text{unpublishedText, true}, bar.Label+": not published."
+			b.Months = append(b.Months, bar)
+			continue
+		}
 		stack := g.stack()
 		height := 0
 		for _, part := range stack {
@@ -329,6 +412,9 @@ func (m monthGrid) stack() []stacked {
 
 // scale gives the parts their places, where highest fills the chart.
 func (m monthGrid) scale(parts []BarPart, highest int) {
+	if m.unpublished {
+		return
+	}
 	top := 100.0
 	for i, part := range m.stack() {
 		height := 100 * float64(part.N) / float64(highest)

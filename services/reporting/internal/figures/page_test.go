@@ -11,7 +11,7 @@ import (
 )
 
 func TestExactPage(t *testing.T) {
-	p, err := New(twoSites(), now, 0).ExactPage(t.Context(), PageQuery{})
+	p, err := live(twoSites()).ExactPage(t.Context(), PageQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func cellsOf(r Row) string {
 }
 
 func TestPublishedPageHoldsNothingHidden(t *testing.T) {
-	p, err := New(twoSites(), now, 0).PublishedPage(t.Context(), PageQuery{Month: october})
+	p, err := published(twoSites()).PublishedPage(t.Context(), PageQuery{Month: october})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestPublishedPageHoldsNothingHidden(t *testing.T) {
 		t.Fatal(err)
 	}
 	walk(tree)
-	if _, err := New(twoSites(), now, 0).PublishedPage(t.Context(), PageQuery{Sites: []string{"york"}}); fault.KindOf(err) != fault.Forbidden {
+	if _, err := published(twoSites()).PublishedPage(t.Context(), PageQuery{Sites: []string{"york"}}); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("one site's page: %v, want Forbidden", err)
 	}
 }
@@ -120,7 +120,7 @@ func TestPageMonth(t *testing.T) {
 		"oldest bar of the page": {only(november.Add(-12)), november.Add(-11), "December 2025: no incidents", "1 fewer than in November (100%)."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := New(c.l, now, 0).ExactPage(t.Context(), PageQuery{Month: c.month})
+			p, err := live(c.l).ExactPage(t.Context(), PageQuery{Month: c.month})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +148,7 @@ func TestPageMonth(t *testing.T) {
 func TestPageWithAHiddenTotal(t *testing.T) {
 	l := ledgers{{Month: october, Site: "leeds", Cells: []incident.Cell{
 		cell(incident.KindAbuse, incident.ChannelPhone, incident.TargetAnyStaff, incident.SetByReporter, 2)}}}
-	p, err := New(l, now, 0).PublishedPage(t.Context(), PageQuery{Month: october})
+	p, err := published(l).PublishedPage(t.Context(), PageQuery{Month: october})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func BenchmarkExactPage(b *testing.B) {
 	for i := range 13 {
 		l = append(l, store.SiteMonth{Month: november.Add(-i), Site: "leeds", Cells: twoSites()[1].Cells})
 	}
-	s := New(l, now, 0)
+	s := live(l)
 	for b.Loop() {
 		if _, err := s.ExactPage(b.Context(), PageQuery{}); err != nil {
 			b.Fatal(err)

@@ -1,8 +1,10 @@
 package figures
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -10,49 +12,73 @@ import (
 
 // gridOnly says what managers may ask.
 var gridOnly = fault.New(fault.Forbidden, "published_grid_only",
-	"You may see the published figures: incidents by channel and target, and the kinds by themselves, for all sites together and a month at a time. "+
-		"Figures by site or employer, kinds crossed with anything else, reports and people affected are for safety reps.")
+	"You may see published figures: incidents by channel and target, and the kinds by themselves, for all sites together and a month at a time. "+
+		"Live figures, figures by site or employer, kinds crossed with anything else, reports and people affected are for safety reps.")
 
-// Published returns the published figures, the same grid for every month and
-// for everybody who may see it. A question for anything else is
-// fault.Forbidden. Numbers are hidden jointly as table describes; months are
-// never added together, because a year less eleven months would be a month.
+// Published returns published figures, the same grid for every month and for
+// everybody who may see it: of the newest edition of each month, or of the
+// edition that q names. A question for anything else, live figures included,
+// is fault.Forbidden. Months are never added together, because a year less
+// eleven months would be a month.
 func (s *Service) Published(ctx context.Context, q Query) (Figures, error) {
-	months, err := s.published(ctx, q)
+	editions, err := s.published(ctx, q)
 	if err != nil {
 		return Figures{}, err
 	}
-	f := s.answer(q, s.threshold)
+	f := s.answer(q)
+	f.Edition = cmp.Or(q.Edition, EditionLatest)
 	for i := range f.Months {
-		f.Months[i].publish(months[f.Months[i].Month])
+		m := f.Months[i].Month
+		e, ok := editions[m]
+		if !ok {
+			f.Months[i].unpublished(s.expected(m))
+			continue
+		}
+		f.Months[i] = e.Figures
+		of := e.Label()
+		f.Months[i].Edition = &of
+		f.Threshold = max(f.Threshold, e.Threshold)
 	}
 	return f, nil
 }
 
-// monthGrid is one month's grid as its reader may see it.
-type monthGrid struct {
-	values []int
-	hidden set
-}
-
-// published returns the grid of every month asked for.
-func (s *Service) published(ctx context.Context, q Query) (map[incident.Month]monthGrid, error) {
+// published returns the editions that answer a question.
+func (s *Service) published(ctx context.Context, q Query) (map[incident.Month]Edition, error) {
 	if err := q.validate(); err != nil {
 		return nil, err
 	}
-	if q.Sites != nil || q.unit() != Incidents || !onGrid(q.By) {
+	if q.Sites != nil || q.unit() != Incidents || q.Edition == EditionLive || !onGrid(q.By) {
 		return nil, gridOnly
 	}
-	parts, err := s.read(ctx, Query{From: q.From, To: q.To})
-	if err != nil {
-		return nil, err
+	return s.archive.Editions(ctx, q.From, q.To, q.number())
+}
+
+// unpublished says in a month that there is nothing to read, and why.
+func (m *Month) unpublished(note string) {
+	*m = Month{Month: m.Month, Total: Number{Hidden: true}, Undecided: Number{Hidden: true}, Unpublished: true, Cells: []Cell{}, Notes: []string{note}}
+}
+
+// expected says when a month may be expected that is not published.
+func (s *Service) expected(m incident.Month) string {
+	due := s.archive.Due(m)
+	switch {
+	case !m.Before(incident.MonthOf(s.now())):
+		if due.IsZero() {
+			return "This month is not over. It is published some time after its end."
+		}
+		return "This month is not over. It is published on " + day(due) + "."
+	case !due.IsZero() && s.now().Before(due):
+		return "Not published yet. Expected on " + day(due) + "."
 	}
-	months := make(map[incident.Month]monthGrid)
-	for m := q.From; !q.To.Before(m); m = m.Add(1) {
-		values := theGrid.values(parts[m], Incidents)
-		months[m] = monthGrid{values, s.grids.publish(values, s.threshold)}
-	}
-	return months, nil
+	return "Not published. A safety rep of every site can publish it."
+}
+
+// day returns a date in London, "Tue 10 Nov 2026".
+func day(t time.Time) string { return t.In(incident.London).Format("Mon 2 Jan 2006") }
+
+// Label returns what a list says of an edition.
+func (e Edition) Label() EditionOf {
+	return EditionOf{Number: e.Number, PublishedAt: e.PublishedAt, Reason: e.Reason, Why: e.Why, Threshold: e.Threshold}
 }
 
 // onGrid reports whether the published grid answers a split: by channel and
@@ -65,42 +91,4 @@ func onGrid(by []Dimension) bool {
 		}
 	}
 	return true
-}
-
-// number returns number i as its reader may see it.
-func (m monthGrid) number(i int) Number {
-	if m.hidden.has(i) {
-		return Number{Hidden: true}
-	}
-	return Number{N: m.values[i]}
-}
-
-// publish fills in a month from its grid.
-func (m *Month) publish(g monthGrid) {
-	m.Total, m.Undecided = g.number(theGrid.total), g.number(theGrid.undecided)
-	m.Suppressed = m.Total.Hidden || m.Undecided.Hidden
-	m.Margins = &Margins{Channels: []Cell{}, Online: []Cell{}, Targets: []Cell{}, Kinds: []Cell{}}
-	put := func(cells *[]Cell, i int, c Cell) {
-		if c.Count = g.number(i); c.Count.Hidden || c.Count.N > 0 {
-			c.Suppressed = c.Count.Hidden
-			*cells = append(*cells, c)
-		}
-	}
-	for c, channel := range incident.Channels {
-		for t, target := range incident.Targets {
-			put(&m.Cells, theGrid.cell[c][t], Cell{Channel: channel, Target: target})
-		}
-		put(&m.Margins.Channels, theGrid.channels[c], Cell{Channel: channel})
-	}
-	put(&m.Margins.Channels, theGrid.onlineAll, Cell{Channel: ChannelOnline})
-	for t, target := range incident.Targets {
-		put(&m.Margins.Online, theGrid.online[t], Cell{Channel: ChannelOnline, Target: target})
-		put(&m.Margins.Targets, theGrid.targets[t], Cell{Target: target})
-	}
-	for k, kind := range incident.Kinds {
-		put(&m.Margins.Kinds, theGrid.kinds[k], Cell{Kind: kind})
-	}
-	if g.hidden.len() > 0 {
-		m.Notes = append(m.Notes, noteHidden)
-	}
 }

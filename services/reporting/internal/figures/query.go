@@ -3,10 +3,12 @@ package figures
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
 // MaxMonths is how many months one question may span.
@@ -57,6 +59,7 @@ type Query struct {
 	From, To incident.Month // both included, at most MaxMonths
 	By       []Dimension    // channel and target are always added; none at all: kind, channel and target
 	Unit     Unit           // "": Incidents
+	Edition  string         // EditionLive, EditionLatest or a number; "": live figures are live, published ones the latest
 	Sites    []string       // nil: every site; empty and not nil: none
 }
 
@@ -65,6 +68,28 @@ func (q Query) unit() Unit {
 		return Incidents
 	}
 	return q.Unit
+}
+
+// number returns the number of the edition asked for, 0 for the newest.
+func (q Query) number() int {
+	n, err := strconv.Atoi(q.Edition)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// ParseEdition reads the number of an edition as a client wrote it; "" is 0, the
+// newest. It returns fault.Invalid, naming the parameter "edition".
+func ParseEdition(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n < 1 || n > store.MaxEdition || strconv.FormatUint(n, 10) != text {
+		return 0, fault.InvalidFields([]fault.Field{{Name: "edition", Message: "Give the number of an edition, like 1."}})
+	}
+	return int(n), nil
 }
 
 // has reports whether cells are split by d.
@@ -148,9 +173,11 @@ func (s *Service) Parse(from, to, by, unit, edition string) (Query, error) {
 		}
 		return m
 	}
-	q := Query{From: month("from", from), To: month("to", to), Unit: Unit(unit)}
-	if edition != "" && edition != EditionLive {
-		bad = append(bad, fault.Field{Name: "edition", Message: "There are no editions yet. Leave it out, or say live."})
+	q := Query{From: month("from", from), To: month("to", to), Unit: Unit(unit), Edition: edition}
+	if edition != EditionLive && edition != EditionLatest {
+		if _, err := ParseEdition(edition); err != nil {
+			bad = append(bad, fault.Field{Name: "edition", Message: "Must be live, latest, or the number of an edition, like 1."})
+		}
 	}
 	if by != "" {
 		for d := range strings.SplitSeq(by, ",") {

@@ -59,7 +59,7 @@ func database(tb testing.TB) store.Store {
 
 func TestFiguresFromTheStore(t *testing.T) {
 	st := database(t)
-	want, got := New(fill(t, st, 3, 4, 200), now, 0), New(st, now, 0)
+	want, got := published(fill(t, st, 3, 4, 200)), published(st)
 	for name, q := range map[string]Query{
 		"all sites":       {},
 		"by site":         {By: []Dimension{BySite, ByKind}},
@@ -108,7 +108,7 @@ func BenchmarkPageFromTheStore(b *testing.B) {
 		for _, l := range fill(b, st, 13, 4, incidents/13) {
 			cells += len(l.Cells)
 		}
-		s := New(st, now, 0)
+		s := published(st)
 		for name, page := range map[string]func() error{
 			"exact": func() error { _, err := s.ExactPage(b.Context(), PageQuery{}); return err },
 			"exact/sites": func() error {

@@ -3,6 +3,7 @@ package figures
 import (
 	"container/heap"
 	"math/bits"
+	"slices"
 )
 
 // A table is numbers tied together by sums: a whole is its parts. It knows
@@ -21,6 +22,18 @@ import (
 // The proofs are made while hiding: hide walks from the true table to the
 // other one in steps that add or take one here and there and keep every sum,
 // and hides what the walk changes. It looks for the steps that hide least.
+//
+// Where a table was published before, in earlier editions, a change tells about
+// few people as a small number does. So:
+//
+//   - What one edition hid stays hidden in those after it, also when it is zero
+//     now. So whoever knows exactly what was added in between knows no more of
+//     what was hidden before.
+//   - A number that differs from an earlier edition's by 1 to the threshold is
+//     hidden, and there is another table with the same shown numbers in which it
+//     differs by more.
+//   - Where numbers have only become larger, all this holds also for a reader who
+//     knows that.
 //
 // It does not promise that a reader who reasons about which tables would have
 // been hidden in this very way learns nothing. The test that says so measures
@@ -71,30 +84,71 @@ func (t *table) tie(whole int, parts ...int) {
 	}
 }
 
-// hide returns which numbers must be hidden. It depends on nothing but values.
-func (t *table) hide(values []int, threshold int) set {
-	small := func(i int) bool { return 1 <= values[i] && values[i] <= threshold }
+// edition is a table as it was published before.
+type edition struct {
+	values []int
+	hidden set
+}
+
+// telling says which values of a number tell about few people.
+type telling struct {
+	threshold int
+	earlier   []edition
+}
+
+// at reports whether number i would tell about few people if it were n: it is
+// small, or as little more or less than in an earlier edition.
+func (t telling) at(i, n int) bool {
+	few := func(n int) bool { return 1 <= n && n <= t.threshold }
+	return few(n) || slices.ContainsFunc(t.earlier, func(e edition) bool { return few(n-e.values[i]) || few(e.values[i]-n) })
+}
+
+// grownFrom returns the values of the edition before, when no number has become
+// less since; nil otherwise, and when there was none.
+func (t telling) grownFrom(values []int) []int {
+	if len(t.earlier) == 0 {
+		return nil
+	}
+	before := t.earlier[len(t.earlier)-1].values
+	for i, n := range values {
+		if n < before[i] {
+			return nil
+		}
+	}
+	return before
+}
+
+// hide returns which numbers must be hidden, after the earlier editions, the
+// oldest first. It depends on nothing but these, values and the threshold.
+//
+// In a table that has only grown, what has not changed needs no new proof: add
+// to the new table what the proof of the edition before added to that one.
+func (t *table) hide(values []int, threshold int, earlier ...edition) set {
+	tells := telling{threshold, earlier}
 	var hidden set
-	for i := range values {
-		if small(i) && !t.numbers[i].latent {
+	for _, e := range earlier {
+		hidden = hidden.or(e.hidden)
+	}
+	for i, n := range values {
+		if tells.at(i, n) && !t.numbers[i].latent {
 			hidden = hidden.with(i)
 		}
 	}
-	for i := range values {
-		if small(i) {
+	least, before := hidden, tells.grownFrom(values)
+	for i, n := range values {
+		if tells.at(i, n) && (before == nil || n > before[i]) {
 			var ok bool
-			if hidden, ok = t.protect(values, hidden, i, threshold); !ok {
-				return t.everything(values)
+			if hidden, ok = t.protect(values, hidden, i, tells); !ok {
+				return t.everything(values, least)
 			}
 		}
 	}
 	return hidden
 }
 
-// everything hides every number but zeros. Then any number can be larger:
-// so can its margins, the total and some kind.
-func (t *table) everything(values []int) set {
-	var hidden set
+// everything hides every number but zeros, and whatever else is hidden already.
+// Then any number can be larger: so can its margins, the total and some kind.
+func (t *table) everything(values []int, hidden set) set {
 	for i, n := range values {
 		if n > 0 && !t.numbers[i].latent {
 			hidden = hidden.with(i)
@@ -105,17 +159,17 @@ func (t *table) everything(values []int) set {
 
 // protect returns hidden with what else must be hidden to keep the promise for
 // number i, and false when no way was found.
-func (t *table) protect(values []int, hidden set, i, threshold int) (set, bool) {
-	other := append([]int(nil), values...)
-	for other[i] <= threshold {
-		s, ok := t.cheapest(search{values: other, hidden: hidden, floor: 0}, way{i, +1})
+func (t *table) protect(values []int, hidden set, i int, tells telling) (set, bool) {
+	other, floors := slices.Clone(values), tells.grownFrom(values)
+	for tells.at(i, other[i]) {
+		s, ok := t.cheapest(search{values: other, hidden: hidden, floors: floors}, way{i, +1})
 		if !ok {
 			return hidden, false
 		}
 		s.apply(other)
 		hidden = t.hideChanged(hidden, s)
 	}
-	s, ok := t.cheapest(search{values: values, hidden: hidden, floor: 1}, way{i, +1}, way{i, -1})
+	s, ok := t.cheapest(search{values: values, hidden: hidden, floors: floors, least: 1}, way{i, +1}, way{i, -1})
 	if !ok {
 		return hidden, false
 	}
@@ -168,11 +222,12 @@ func (s *step) apply(values []int) {
 }
 
 // search is where a step is looked for: from a table, with what is hidden of
-// it, and how small a hidden number may become.
+// it, and how small a number may become.
 type search struct {
 	values []int
 	hidden set
-	floor  int
+	floors []int // of each number; nil: 0
+	least  int   // of every hidden one
 }
 
 // way is a change of one number by one.
@@ -264,14 +319,17 @@ func (t *table) mend(in search, s *step, i int) []way {
 // may reports whether a step may go on in this way. Each number changes once;
 // zeros are shown and stay.
 func (t *table) may(in search, s *step, w way) bool {
-	n := in.values[w.number]
+	n, floor := in.values[w.number], 0
+	if in.floors != nil {
+		floor = in.floors[w.number]
+	}
 	switch {
 	case s.changes(w.number):
 		return false
 	case t.numbers[w.number].latent:
-		return n+w.by >= 0
+		return n+w.by >= floor
 	}
-	return (n > 0 || in.hidden.has(w.number)) && n+w.by >= in.floor
+	return (n > 0 || in.hidden.has(w.number)) && n+w.by >= max(floor, in.least)
 }
 
 // priceOf returns what changing a number costs: a large one is missed more.
@@ -326,6 +384,14 @@ func (s set) has(i int) bool { return s[i/64]>>(i%64)&1 == 1 }
 
 func (s set) with(i int) set {
 	s[i/64] |= 1 << (i % 64)
+	return s
+}
+
+// or returns the set with what is in another.
+func (s set) or(o set) set {
+	for i, word := range o {
+		s[i] |= word
+	}
 	return s
 }
 

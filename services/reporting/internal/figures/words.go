@@ -3,6 +3,7 @@ package figures
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/onrecord/onrecord/pkg/incident"
 )
@@ -10,6 +11,9 @@ import (
 // hiddenText stands where a number is hidden. It does not say “5 or fewer”:
 // some hidden numbers are larger.
 const hiddenText = "hidden"
+
+// unpublishedText stands for a month that is not published.
+const unpublishedText = "not published"
 
 // ChannelLabels are the words for each channel, and for online, in figures and
 // on every other page. They are read only.
@@ -98,13 +102,15 @@ func heading(m incident.Month, total Number, u Unit, running bool) string {
 }
 
 // change compares a month with the one before.
-func change(m incident.Month, now, before Number) string {
-	last := m.Add(-1)
+func change(m incident.Month, now Number, g monthGrid) string {
+	last, before := m.Add(-1), g.number(theGrid.total)
 	name := last.Month.String()
 	if last.Year != m.Year {
 		name = last.Name()
 	}
 	switch diff := now.N - before.N; {
+	case g.unpublished:
+		return fmt.Sprintf("%s is not published.", name)
 	case now.Hidden || before.Hidden:
 		return fmt.Sprintf("The change from %s is not shown, because a number is hidden.", name)
 	case diff == 0 && now.N == 0:
@@ -147,3 +153,13 @@ func percent(n, of int) string {
 	}
 	return strconv.Itoa(p) + "%"
 }
+
+// difference words how a number went, “2 more” or “3 fewer”.
+func difference(n int) string {
+	if n < 0 {
+		return thousands(-n) + " fewer"
+	}
+	return thousands(n) + " more"
+}
+
+func lower(label string) string { return strings.ToLower(label[:1]) + label[1:] }

@@ -23,6 +23,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/mongotest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/reporting/internal/audit"
+	"github.com/onrecord/onrecord/services/reporting/internal/editions"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector/projectortest"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/mongo"
@@ -65,10 +66,12 @@ func busy(t *testing.T) *projectortest.Kit {
 	photo := storetest.Filled[store.Photo](t)
 	photo.IncidentID = i.ID
 	must(t, k.Store.PutPhoto(ctx, &photo))
-	edition := storetest.Filled[store.Edition](t)
-	must(t, k.Store.PutEdition(ctx, &edition))
-	edition.Number++
-	must(t, k.Store.PutEdition(ctx, &edition))
+	press := editions.New(editions.Config{Store: k.Store, Keyring: k.Keyring, Settled: func(context.Context) error { return nil },
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return k.At }})
+	for _, m := range []incident.Month{{Year: 2026, Month: 9}, {Year: 2026, Month: 10}} {
+		_, err := press.Publish(ctx, editions.Request{Month: m, Number: 1, By: editions.Publisher{ID: "u1", Name: "Demo Rep"}})
+		must(t, err)
+	}
 	user, token := storetest.Filled[store.User](t), storetest.Filled[store.Token](t)
 	must(t, k.Store.InsertUser(ctx, &user))
 	must(t, k.Store.InsertToken(ctx, &token))
