@@ -283,7 +283,8 @@ func TestRetriesAndPoisonDoNotStopTheStream(t *testing.T) {
 		finish()
 		return errs
 	}
-	err := b.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: 8, Handle: handle,
+	ready := func(context.Context) error { return nil }
+	err := b.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: 8, Handle: handle, Ready: ready,
 		Quarantine: func(_ context.Context, d bus.Delivery, cause error) error {
 			mu.Lock()
 			defer mu.Unlock()
@@ -305,6 +306,58 @@ func TestRetriesAndPoisonDoNotStopTheStream(t *testing.T) {
 	for _, id := range []string{"bad", "panics"} {
 		if got := quarantined[id]; got != bus.PoisonTries {
 			t.Errorf("%s was quarantined after %d deliveries, want %d", id, got, bus.PoisonTries)
+		}
+	}
+}
+
+// While what a consumer writes to is away, nothing is tried and nothing is put
+// off: when it is back, everything is handled at once.
+func TestAnOutagePutsNothingOff(t *testing.T) {
+	const messages = 200
+	b := bustest.New(t)
+	for n := range messages {
+		publish(t, b, fmt.Sprintf("r%d", n), "x")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var mu sync.Mutex
+	tried, asked, failed := 0, 0, errors.New("the store is away")
+	deliveries := map[string]uint64{}
+	err := b.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: 64,
+		Handle: func(_ context.Context, batch []bus.Delivery) []error {
+			mu.Lock()
+			defer mu.Unlock()
+			errs := make([]error, len(batch))
+			for n, d := range batch {
+				if errs[n] = failed; failed == nil {
+					deliveries[d.Subject] = d.Deliveries
+				}
+			}
+			if failed != nil {
+				tried++
+			}
+			if len(deliveries) == messages {
+				cancel()
+			}
+			return errs
+		},
+		Ready: func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if asked++; asked == 4 { // with the batch that failed, and thrice in the pause
+				failed = nil
+			}
+			return failed
+		}})
+	if err != nil || len(deliveries) != messages {
+		t.Fatalf("%d of %d were handled: %v", len(deliveries), messages, err)
+	}
+	if tried != 1 {
+		t.Errorf("tried %d times while the store was away, want once", tried)
+	}
+	for subject, n := range deliveries {
+		if n > 2 {
+			t.Errorf("%s was handed out %d times", subject, n)
 		}
 	}
 }

@@ -37,8 +37,15 @@ type Consumer struct {
 
 	// Handle commits a batch and returns one error per delivery, or nil for
 	// all well. A nil error acknowledges; a Poison error is tried PoisonTries
-	// times and then quarantined; any other is tried again with back-off, for ever.
+	// times and then quarantined; any other is tried again with back-off, for
+	// ever, unless Ready says that it was not the delivery's fault.
 	Handle func(ctx context.Context, batch []Delivery) []error
+
+	// Ready returns nil while what Handle writes to is there. It is asked when a
+	// delivery failed: when it returns an error, all that was taken goes back,
+	// nothing is tried until Ready returns nil, and then everything goes on at
+	// once, however long that was. Without Ready nothing pauses.
+	Ready func(ctx context.Context) error
 
 	// Quarantine keeps an unreadable delivery with its cause. Only when it
 	// returns nil is the delivery acknowledged.
@@ -46,7 +53,10 @@ type Consumer struct {
 }
 
 const (
-	handleTimeout = 20 * time.Second // for a batch; with what follows well under ackWait
+	handleTimeout = 20 * time.Second // for a batch; with what follows under ackWait
+	readyTimeout  = 8 * time.Second  // for Ready to answer, after a batch that failed
+	readyEvery    = time.Second      // how often it is asked during a pause
+	slowReady     = time.Second      // from here on what the consumer writes to is slow
 	settleTimeout = 5 * time.Second  // for NATS to be told what became of it
 	stopTimeout   = 2 * time.Second  // for NATS to be told what is handed back
 	heartbeat     = 5 * time.Second  // two of them missed show that the server that we asked for messages leads no more
@@ -78,13 +88,94 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
+	// What was begun is finished after ctx ends, in bounded time; but at once
+	// when another instance may be about to begin.
+	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	deposed := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrDeposed) {
+			abandon()
+		}
+	})
+	defer deposed()
+	pace := pace{most: c.Batch, now: min(c.Batch, firstBatch)}
+	for {
+		err := b.consume(ctx, work, cons, c, &pace)
+		if ctx.Err() != nil || !errors.Is(err, errPaused) {
+			return err
+		}
+		b.awaitReady(ctx, c)
+	}
+}
+
+var errPaused = errors.New("what the consumer writes to is away")
+
+// consume hands deliveries to c.Handle until ctx is done, and returns nil, or
+// until c.Ready says that trying is of no use, and returns errPaused. Either
+// way nothing that was taken is kept.
+func (b *Bus) consume(ctx, work context.Context, cons jetstream.Consumer, c Consumer, pace *pace) error {
 	msgs, err := cons.Messages(jetstream.PullMaxMessages(2*c.Batch), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", c.Name, err)
 	}
-	queue := make(chan taken, 2*c.Batch)
 	stop := context.AfterFunc(ctx, msgs.Drain)
 	defer stop()
+	returned, paused := 0, false
+	handBack := func(m jetstream.Msg) {
+		if m.Nak() == nil { // else it comes again after ackWait
+			returned++
+		}
+	}
+	var next time.Time // before which no batch starts
+	queue := b.inAdvance(msgs, c)
+	for first := range queue {
+		if !paused {
+			select {
+			case <-time.After(time.Until(next)):
+			case <-ctx.Done():
+			}
+		}
+		if paused || ctx.Err() != nil {
+			handBack(first)
+			continue
+		}
+		next = time.Now().Add(c.Every)
+		batch, late := gather(queue, first, pace.now)
+		for _, m := range late {
+			handBack(m)
+		}
+		if len(batch) == 0 {
+			continue
+		}
+		began := time.Now()
+		again, back := b.handle(work, c, batch)
+		if len(back) > 0 {
+			paused = true
+			msgs.Drain() // first, or they come back to us
+			for _, m := range back {
+				handBack(m)
+			}
+			continue
+		}
+		if len(batch) == pace.now {
+			next = time.Time{}
+		}
+		pace.note(len(batch), again == len(batch), time.Since(began))
+	}
+	if returned > 0 {
+		b.log.Info("handed back what was taken", "consumer", c.Name, "messages", returned)
+		_ = b.nc.FlushTimeout(stopTimeout) // without it they come again after ackWait
+	}
+	if paused {
+		return errPaused
+	}
+	return nil
+}
+
+// inAdvance returns what msgs gives, some of it before it is asked for, until
+// msgs is drained.
+func (b *Bus) inAdvance(msgs jetstream.MessagesContext, c Consumer) <-chan taken {
+	queue := make(chan taken, 2*c.Batch)
 	go func() {
 		defer close(queue)
 		for {
@@ -99,47 +190,38 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 			queue <- taken{m, time.Now()}
 		}
 	}()
-	// What was begun is finished after ctx ends, in bounded time; but at once
-	// when another instance may be about to begin.
-	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	defer abandon()
-	deposed := context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), ErrDeposed) {
-			abandon()
-		}
-	})
-	defer deposed()
-	returned := 0
-	pace := pace{most: c.Batch, now: min(c.Batch, firstBatch)}
-	var next time.Time // before which no batch starts
-	for first := range queue {
+	return queue
+}
+
+// awaitReady returns once c.Ready returns nil, or ctx is done.
+func (b *Bus) awaitReady(ctx context.Context, c Consumer) {
+	paused := metrics.GetOrCreateGauge(fmt.Sprintf(`onrecord_consumer_paused{consumer=%q}`, c.Name), nil)
+	paused.Set(1)
+	defer paused.Set(0)
+	since := time.Now()
+	tick := time.NewTicker(readyEvery)
+	defer tick.Stop()
+	for {
 		select {
-		case <-time.After(time.Until(next)):
 		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
-		if ctx.Err() != nil {
-			if first.Nak() == nil { // else it comes again after ackWait
-				returned++
-			}
-			continue
+		if c.ready(ctx) == nil {
+			b.log.Info("the consumer goes on", "consumer", c.Name, "paused", time.Since(since).Round(time.Millisecond))
+			return
 		}
-		next = time.Now().Add(c.Every)
-		batch := gather(queue, first, pace.now)
-		if len(batch) == 0 {
-			continue
-		}
-		began := time.Now()
-		again := b.handle(work, c, batch)
-		if len(batch) == pace.now {
-			next = time.Time{}
-		}
-		pace.note(len(batch), again == len(batch), time.Since(began))
 	}
-	if returned > 0 {
-		b.log.Info("handed back what was taken in advance", "consumer", c.Name, "messages", returned)
-		_ = b.nc.FlushTimeout(stopTimeout) // without it they come again after ackWait
+}
+
+// ready asks Ready, which may be missing, in bounded time.
+func (c Consumer) ready(ctx context.Context) error {
+	if c.Ready == nil {
+		return nil
 	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return c.Ready(ctx)
 }
 
 // taken is a message with when it was taken from the server.
@@ -148,17 +230,16 @@ type taken struct {
 	at time.Time
 }
 
-// old reports whether the server is about to hand the message out again: what
-// is done with it now would be done twice.
-func (t taken) old() bool { return time.Since(t.at) > ackWait-handleTimeout/2 }
-
-// gather returns the first message and what else waits, at most so many,
-// without those that are old.
-func gather(queue <-chan taken, first taken, most int) []jetstream.Msg {
-	var batch []jetstream.Msg
+// gather returns the first message and what else waits, at most so many. What
+// has waited here for long comes late: it would be handed out again before it is
+// done, and is handed back instead, unless that has happened already.
+func gather(queue <-chan taken, first taken, most int) (batch, late []jetstream.Msg) {
 	for t, ok := first, true; ok; {
-		if !t.old() {
+		switch age := time.Since(t.at); {
+		case age < ackWait-handleTimeout/2:
 			batch = append(batch, t.Msg)
+		case age < ackWait-time.Second:
+			late = append(late, t.Msg)
 		}
 		if len(batch) == most {
 			break
@@ -169,12 +250,12 @@ func gather(queue <-chan taken, first taken, most int) []jetstream.Msg {
 			ok = false
 		}
 	}
-	return batch
+	return batch, late
 }
 
 const (
-	firstBatch = 32              // messages: nothing is known of the store yet
-	slowBatch  = 4 * time.Second // for a batch: well under ackWait, and under what a process is given to stop
+	firstBatch = 32               // messages: nothing is known of the store yet
+	slowBatch  = 12 * time.Second // for a batch: well under handleTimeout, which is under what a process is given to stop
 )
 
 // pace is how many messages are handled together: fewer when the store is slow.
@@ -185,16 +266,18 @@ func (p *pace) note(n int, failed bool, took time.Duration) {
 	switch {
 	case failed || took > slowBatch:
 		p.now = max(min(p.now, n)/2, 1)
-	case took < slowBatch/4:
+	case took < slowBatch/8: // four times as many take four times as long at most
+		p.now = min(4*p.now, p.most)
+	case took < slowBatch/2:
 		p.now = min(2*p.now, p.most)
 	}
 }
 
 // handle runs one batch and settles each of its messages. It returns how many
-// will be tried again.
-func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) int {
-	settling := ctx
-	ctx, cancel := context.WithTimeout(ctx, handleTimeout)
+// will be tried again; or, when what the handler writes to is away, those that
+// failed and are to be handed back.
+func (b *Bus) handle(work context.Context, c Consumer, msgs []jetstream.Msg) (again int, back []jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(work, handleTimeout)
 	defer cancel()
 	batch := make([]Delivery, len(msgs))
 	for i, m := range msgs {
@@ -211,27 +294,47 @@ func (b *Bus) handle(ctx context.Context, c Consumer, msgs []jetstream.Msg) int 
 			errs[i] = one[0]
 		}
 	}
-	settling, stop := context.WithTimeout(settling, settleTimeout)
+	if errs == nil {
+		errs = make([]error, len(batch))
+	}
+	away, hurried := false, len(msgs) > 1 && ctx.Err() != nil
+	if slices.ContainsFunc(errs, notItsOwn) {
+		asked := time.Now()
+		if err := c.ready(work); err != nil {
+			away = true
+			b.log.Warn("the consumer pauses: what it writes to is away", "consumer", c.Name, "error", err)
+		}
+		hurried = hurried || time.Since(asked) > slowReady
+	}
+	settling, stop := context.WithTimeout(work, settleTimeout)
 	defer stop()
 	var g errgroup.Group
 	g.SetLimit(16)
 	retried := make([]error, len(msgs))
 	for i, m := range msgs {
-		var err error
-		if errs != nil {
-			err = errs[i]
+		if away && notItsOwn(errs[i]) {
+			c.count("retried")
+			back = append(back, m)
+			continue
 		}
 		g.Go(func() error {
-			retried[i] = b.settle(settling, c, m, batch[i], err)
+			retried[i] = b.settle(settling, c, m, batch[i], errs[i], hurried)
 			return nil
 		})
 	}
 	_ = g.Wait()
-	again := slices.DeleteFunc(retried, func(err error) bool { return err == nil })
-	if len(again) > 0 {
-		b.log.Warn("messages will be tried again", "consumer", c.Name, "messages", len(again), "of", len(msgs), "error", again[0])
+	retried = slices.DeleteFunc(retried, func(err error) bool { return err == nil })
+	if len(retried) > 0 {
+		b.log.Warn("messages will be tried again", "consumer", c.Name, "messages", len(retried), "of", len(msgs), "error", retried[0])
 	}
-	return len(again)
+	return len(retried), back
+}
+
+// notItsOwn reports whether a delivery failed for what may not be its own fault.
+func notItsOwn(err error) bool { return err != nil && !IsPoison(err) }
+
+func (c Consumer) count(outcome string) {
+	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_bus_deliveries_total{consumer=%q,outcome=%q}`, c.Name, outcome)).Inc()
 }
 
 // protect calls the handler and turns a panic into a Poison error, so that
@@ -251,14 +354,12 @@ func (b *Bus) protect(ctx context.Context, c Consumer, batch []Delivery) (errs [
 }
 
 // settle acknowledges, retries or quarantines one message, and returns why it
-// will be tried again, nil when it will not.
-func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Delivery, err error) error {
-	count := func(outcome string) {
-		metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_bus_deliveries_total{consumer=%q,outcome=%q}`, c.Name, outcome)).Inc()
-	}
+// will be tried again, nil when it will not. Hurried is a message that had not
+// the time it takes: there were many, or what the consumer writes to is slow.
+func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Delivery, err error, hurried bool) error {
 	if IsPoison(err) && d.Deliveries >= PoisonTries {
 		if qerr := c.Quarantine(ctx, d, err); qerr == nil {
-			count("quarantined")
+			c.count("quarantined")
 			b.log.Error("message quarantined", "consumer", c.Name, "seq", d.Seq, "error", err)
 			err = nil
 		} else {
@@ -267,7 +368,7 @@ func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Deliver
 		}
 	}
 	if err == nil {
-		count("acked")
+		c.count("acked")
 		failpoint.Hit(failpoint.AckBefore)
 		defer failpoint.Hit(failpoint.AckAfter)
 		if aerr := m.DoubleAck(ctx); aerr != nil { // it will come again; handlers are idempotent
@@ -275,18 +376,24 @@ func (b *Bus) settle(ctx context.Context, c Consumer, m jetstream.Msg, d Deliver
 		}
 		return nil
 	}
-	count("retried")
-	if nerr := m.NakWithDelay(backOff(d.Deliveries, IsPoison(err))); nerr != nil {
+	c.count("retried")
+	if nerr := m.NakWithDelay(backOff(d.Deliveries, IsPoison(err), hurried)); nerr != nil {
 		b.log.Warn("retry not scheduled; it comes again after the wait", "consumer", c.Name, "seq", d.Seq, "error", nerr)
 	}
 	return err
 }
 
-// backOff doubles from one second to five minutes; a poison message is tried
-// quickly, because only its quarantine helps.
-func backOff(deliveries uint64, poison bool) time.Duration {
-	if poison {
+const firstWait = time.Second // before a message is tried again
+
+// backOff doubles from one second to five minutes. A poison message is tried
+// quickly, because only its quarantine helps. One that was hurried is tried soon:
+// it was not its own fault, and fewer are handled together next.
+func backOff(deliveries uint64, poison, hurried bool) time.Duration {
+	switch {
+	case poison:
 		return 50 * time.Millisecond << min(deliveries, 4)
+	case hurried:
+		return firstWait
 	}
-	return min(time.Second<<min(deliveries-1, 9), 5*time.Minute)
+	return min(firstWait<<min(deliveries-1, 9), 5*time.Minute)
 }

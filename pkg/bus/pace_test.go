@@ -15,16 +15,38 @@ func TestASlowStoreGetsSmallerBatches(t *testing.T) {
 		want   int
 	}{
 		{512, false, 100 * time.Millisecond, 512},
-		{512, false, 5 * time.Second, 256},
-		{100, false, 5 * time.Second, 50}, // a small one was slow already
-		{50, false, 2 * time.Second, 50},
+		{512, false, 13 * time.Second, 256},
+		{100, false, 13 * time.Second, 50}, // a small one was slow already
+		{50, false, 6 * time.Second, 50},
+		{50, false, 5900 * time.Millisecond, 100},
+		{100, false, 13 * time.Second, 50},
 		{50, true, time.Millisecond, 25}, // all of it failed
-		{25, false, time.Millisecond, 50},
+		{25, false, 1400 * time.Millisecond, 100},
+		{100, true, 1400 * time.Millisecond, 50},
 		{1, true, time.Millisecond, 1},
 		{1, true, time.Millisecond, 1}, // never none
 	} {
 		if p.note(c.n, c.failed, c.took); p.now != c.want {
 			t.Errorf("after %+v: %d together, want %d", c, p.now, c.want)
+		}
+	}
+}
+
+func TestWhatFailsComesAgainLaterEachTimeUnlessItWasNotItsFault(t *testing.T) {
+	for _, c := range []struct {
+		deliveries      uint64
+		poison, hurried bool
+		want            time.Duration
+	}{
+		{1, false, false, time.Second},
+		{4, false, false, 8 * time.Second},
+		{1000, false, false, 5 * time.Minute},
+		{8, false, true, time.Second},
+		{1, true, false, 100 * time.Millisecond},
+		{9, true, true, 800 * time.Millisecond},
+	} {
+		if got := backOff(c.deliveries, c.poison, c.hurried); got != c.want {
+			t.Errorf("%+v: after %v", c, got)
 		}
 	}
 }
@@ -40,17 +62,17 @@ func TestAConsumerAheadOfItsStreamIsNamed(t *testing.T) {
 	}
 }
 
-func TestWhatTheServerIsAboutToHandOutAgainIsLeft(t *testing.T) {
-	queue := make(chan taken, 4)
-	old, fresh := time.Now().Add(-ackWait), time.Now()
-	queue <- taken{at: fresh}
-	queue <- taken{at: old}
-	queue <- taken{at: fresh}
-	queue <- taken{at: fresh}
-	if got := gather(queue, taken{at: old}, 2); len(got) != 2 || len(queue) != 1 {
-		t.Errorf("gathered %d, %d are left, want 2 and 1", len(got), len(queue))
+func TestWhatTheServerIsAboutToHandOutAgainIsHandedBack(t *testing.T) {
+	now := time.Now()
+	fresh, late, again := taken{at: now}, taken{at: now.Add(2*time.Second - ackWait)}, taken{at: now.Add(-ackWait)}
+	queue := make(chan taken, 5)
+	for _, one := range []taken{fresh, late, again, fresh, fresh} {
+		queue <- one
 	}
-	if got := gather(make(chan taken), taken{at: old}, 2); len(got) != 0 {
-		t.Errorf("gathered %d old ones", len(got))
+	if batch, back := gather(queue, late, 2); len(batch) != 2 || len(back) != 2 || len(queue) != 1 {
+		t.Errorf("gathered %d, hands back %d, %d are left, want 2, 2 and 1", len(batch), len(back), len(queue))
+	}
+	if batch, back := gather(make(chan taken), again, 2); len(batch)+len(back) != 0 {
+		t.Errorf("gathered %d and hands back %d of what was handed out again already", len(batch), len(back))
 	}
 }

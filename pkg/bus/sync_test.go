@@ -13,9 +13,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 )
@@ -190,6 +192,47 @@ func watchedBus(t *testing.T, unsynced bool) *bus.Bus {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// Whoever comes alone is not kept waiting for company: publishing through the
+// bus takes what publishing to the stream takes. The quickest of many counts,
+// because nothing else on the machine makes that one slower.
+func TestALoneEventWaitsForNobody(t *testing.T) {
+	b, srv := openStaged(t, t.TempDir())
+	nc, err := srv.Connect("alone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := make([]byte, 600)
+	quickest := func(publish func(id string) error) time.Duration {
+		t.Helper()
+		least := time.Hour
+		for n := range 200 {
+			began := time.Now()
+			if err := publish(strconv.Itoa(n)); err != nil {
+				t.Fatal(err)
+			}
+			least = min(least, time.Since(began))
+		}
+		return least
+	}
+	itself := quickest(func(id string) error {
+		_, err := js.Publish(t.Context(), bus.Subject(bus.TypeFiled, "itself"+id), data)
+		return err
+	})
+	alone := quickest(func(id string) error {
+		_, err := b.Publish(t.Context(), event("alone"+id, string(data)))
+		return err
+	})
+	t.Logf("the stream by itself %v, through the bus %v", itself, alone)
+	if alone > itself+time.Millisecond {
+		t.Errorf("a lone event took %v, and %v by the stream itself", alone, itself)
+	}
 }
 
 // The place where batches are staged may go away: systemd empties it when

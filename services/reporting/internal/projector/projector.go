@@ -87,7 +87,8 @@ func (p *Projector) Run(ctx context.Context) error {
 	var swept sync.WaitGroup
 	swept.Go(func() { p.sweep(ctx) })
 	swept.Go(func() { p.sweepPhotos(ctx) })
-	err := p.bus.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: batchSize, Every: batchEvery, Handle: p.Handle, Quarantine: p.Quarantine})
+	err := p.bus.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: batchSize, Every: batchEvery,
+		Handle: p.Handle, Ready: p.store.Check, Quarantine: p.Quarantine})
 	stop()
 	swept.Wait()
 	return err
