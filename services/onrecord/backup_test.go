@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,6 +148,70 @@ func TestABackupBringsEverythingBack(t *testing.T) {
 	if out, ok := doctor(t, into); !ok {
 		t.Errorf("after the restore: %s", out)
 	}
+}
+
+// A model of the installation's own comes back with a backup, the one before it
+// and the log of both: nothing is read anew by another.
+func TestABackupHoldsTheInstallationsOwnModel(t *testing.T) {
+	t.Parallel()
+	dir, to := t.TempDir(), t.TempDir()
+	for range 2 { // so that there is one before it
+		mustOnrecord(t, "", "train", "--corpus", smallCorpus(t), "--data-dir", dir)
+	}
+	p := start(t, dir)
+	token := apiToken(t, dir, "rep")
+	fileMany(t, p, "read by a model of our own", 3)
+	awaitCount(t, p, token, 3)
+	key := filepath.Join(dir, "master.key")
+	readings := func(dir string) int {
+		return strings.Count(mustOnrecord(t, "", "events", "tail", "--last", "0", "--data-dir", dir, "--master-key-file", key), "report.classified")
+	}
+	eventually(t, func() error {
+		if n := readings(dir); n != 3 {
+			return fmt.Errorf("read %d of 3", n)
+		}
+		return nil
+	})
+	saved := backUp(t, dir, to)
+	p.stop(t)
+
+	into := filepath.Join(t.TempDir(), "new")
+	mustOnrecord(t, "", "restore", saved, "--data-dir", into, "--master-key-file", key)
+	kept, err := filepath.Glob(filepath.Join(dir, "model.*"))
+	if err != nil || len(kept) != 3 {
+		t.Fatalf("the installation has %v: %v", kept, err)
+	}
+	for _, path := range kept {
+		was, err := os.ReadFile(path)
+		is, rerr := os.ReadFile(filepath.Join(into, filepath.Base(path)))
+		if err = errors.Join(err, rerr); err != nil || !bytes.Equal(was, is) {
+			t.Errorf("%s is not what it was: %v", filepath.Base(path), err)
+		}
+	}
+	if n := readings(into); n != 3 {
+		t.Errorf("there are %d readings after the restore, want the 3 there were", n)
+	}
+}
+
+// smallCorpus writes a corpus that trains in a moment.
+func smallCorpus(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	var b strings.Builder
+	for _, voice := range []string{"a", "b", "c", "d", "e"} {
+		for _, who := range []string{"man", "woman", "lad", "customer"} {
+			fmt.Fprintf(&b, "kind=abuse channel=phone target=named_person voice=%s\ta %s from %s swore at me down the phone\n", voice, who, voice)
+			fmt.Fprintf(&b, "kind=assault channel=in_person target=named_person voice=%s\ta %s from %s hit me at the desk\n", voice, who, voice)
+		}
+	}
+	b.WriteString("kind=abuse channel=phone target=named_person split=heldout\tshouted at me on the phone\n")
+	if err := os.Mkdir(filepath.Join(dir, "seeds"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "seeds", "a.txt"), []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func otherKey(t *testing.T) string {

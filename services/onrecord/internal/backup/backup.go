@@ -4,9 +4,9 @@
 // everything, so they are kept apart.
 //
 // The file is an age file (https://age-encryption.org/v1) whose passphrase is
-// derived from the master key; within it a gzip of a tar of backup.json, pieces
-// of the export, pieces of the stream, and end.json with the counts and
-// checksums. age ends with an authenticated chunk and end.json comes last, so a
+// derived from the master key; within it a gzip of a tar of backup.json, the
+// model's files where there are any, photos that wait, pieces of the export,
+// pieces of the stream, and end.json with the counts and checksums. age ends with an authenticated chunk and end.json comes last, so a
 // file that was cut off is never taken for whole.
 package backup
 
@@ -49,6 +49,9 @@ type End struct {
 	Export    string `json:"export_sha256"`
 	Stream    string `json:"stream_sha256"`
 	Waiting   string `json:"photos_sha256"`
+
+	Files int    `json:"files,omitempty"` // beside the database and the stream; none in format 1
+	Kept  string `json:"files_sha256,omitempty"`
 }
 
 // Event is one event of the stream.
@@ -66,7 +69,7 @@ type Photo struct {
 }
 
 const (
-	format    = 1
+	format    = 2 // 1 had no files
 	pieceSize = 1 << 20
 	// The passphrase is a key of 256 bits already: stretching it would only cost
 	// time. 10 is the least that age takes without a word.
@@ -74,6 +77,7 @@ const (
 
 	nameBegin = "backup.json"
 	nameEnd   = "end.json"
+	dirFiles  = "files/"
 	dirExport = "export/"
 	dirStream = "stream/"
 	dirPhotos = "photos/"
@@ -90,7 +94,8 @@ func passphrase(k *seal.Keyring) string {
 	return base64.RawStdEncoding.EncodeToString(k.Derive("backup"))
 }
 
-// Writer writes a backup: photos, then the export, then the stream, each whole.
+// Writer writes a backup: files, photos, then the export, then the stream, each
+// whole.
 type Writer struct {
 	age    io.WriteCloser
 	gz     *gzip.Writer
@@ -158,14 +163,33 @@ func (w *Writer) Photo(p Photo) error {
 	return w.add(dirPhotos, append(line, '\n'))
 }
 
+// File adds a file by its name, which is no path. It must come before everything
+// else.
+func (w *Writer) File(name string, content []byte) error {
+	if len(content) > maxPiece {
+		return fmt.Errorf("%s is larger than a backup can hold (%d MiB)", name, maxPiece>>20)
+	}
+	w.end.Files++
+	sumFile(w.sum, name, content)
+	return w.file(dirFiles+name, content)
+}
+
+func sumFile(sum map[string]hash.Hash, name string, content []byte) {
+	of := sha256.Sum256(content)
+	fmt.Fprintf(sum[dirFiles], "%x %s\n", of, name)
+}
+
 func sums() map[string]hash.Hash {
-	return map[string]hash.Hash{dirExport: sha256.New(), dirStream: sha256.New(), dirPhotos: sha256.New()}
+	return map[string]hash.Hash{dirFiles: sha256.New(), dirExport: sha256.New(), dirStream: sha256.New(), dirPhotos: sha256.New()}
 }
 
 // seal puts the checksums of what was written or read into an End.
 func (e *End) seal(sum map[string]hash.Hash) {
 	of := func(dir string) string { return hex.EncodeToString(sum[dir].Sum(nil)) }
 	e.Export, e.Stream, e.Waiting = of(dirExport), of(dirStream), of(dirPhotos)
+	if e.Files > 0 {
+		e.Kept = of(dirFiles)
+	}
 }
 
 func (w *Writer) add(dir string, b []byte) error {
@@ -220,9 +244,10 @@ func (w *Writer) Close() (End, error) {
 	return w.end, errors.Join(err, w.tar.Close(), w.gz.Close(), w.age.Close())
 }
 
-// Into takes what a backup holds: the lines of the export, piece by piece, the
-// photos, then the events in order. What is nil is passed over.
+// Into takes what a backup holds: files, photos, the lines of the export, piece
+// by piece, then the events in order. What is nil is passed over.
 type Into struct {
+	File  func(name string, content []byte) error
 	Lines func([]byte) error
 	Photo func(Photo) error
 	Event func(Event) error
@@ -288,8 +313,8 @@ func (r *reader) take(name string, content []byte) error {
 		if err := json.Unmarshal(content, &r.begin); err != nil {
 			return ErrCut
 		}
-		if r.begin.Format != format {
-			return fmt.Errorf("the backup has format %d and this program knows %d: use the release that wrote it (%s)", r.begin.Format, format, r.begin.By)
+		if r.begin.Format < 1 || r.begin.Format > format {
+			return fmt.Errorf("the backup has format %d and this program knows 1 to %d: use the release that wrote it (%s)", r.begin.Format, format, r.begin.By)
 		}
 		return nil
 	case name == nameEnd:
@@ -300,6 +325,14 @@ func (r *reader) take(name string, content []byte) error {
 		return nil
 	case r.begin.Format == 0:
 		return ErrCut
+	case strings.HasPrefix(name, dirFiles):
+		name = strings.TrimPrefix(name, dirFiles)
+		r.got.Files++
+		sumFile(r.sum, name, content)
+		if r.into.File == nil {
+			return nil
+		}
+		return r.into.File(name, content)
 	case strings.HasPrefix(name, dirExport):
 		r.sum[dirExport].Write(content)
 		for line := range bytes.Lines(content) {

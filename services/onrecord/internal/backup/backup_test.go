@@ -31,6 +31,11 @@ func made(tb testing.TB, k *seal.Keyring) (file []byte, lines string, events int
 	if err != nil {
 		tb.Fatal(err)
 	}
+	for _, name := range []string{"model.bin", "model.log"} {
+		if err := w.File(name, []byte("demo "+name)); err != nil {
+			tb.Fatal(err)
+		}
+	}
 	var all strings.Builder
 	for n := range 2600 {
 		line := fmt.Sprintf(`{"Incident":{"n":%d,"x":%q}}`, n, strings.Repeat("demo", 100))
@@ -60,7 +65,11 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 	file, lines, events := made(t, key(t, 1))
 	var got strings.Builder
 	seq, photos := uint64(0), 0
-	begin, end, err := Read(t.Context(), bytes.NewReader(file), key(t, 1), Into{Lines: func(b []byte) error { got.Write(b); return nil }, Photo: func(p Photo) error {
+	files := make(map[string]string)
+	begin, end, err := Read(t.Context(), bytes.NewReader(file), key(t, 1), Into{File: func(name string, content []byte) error {
+		files[name] = string(content)
+		return nil
+	}, Lines: func(b []byte) error { got.Write(b); return nil }, Photo: func(p Photo) error {
 		if photos++; p.Name != fmt.Sprint("photo.", photos) || len(p.Sealed) != 100<<10 {
 			t.Errorf("photo %d is %s, %d bytes", photos, p.Name, len(p.Sealed))
 		}
@@ -71,6 +80,9 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 		}
 		return nil
 	}})
+	if len(files) != 2 || end.Files != 2 || files["model.bin"] != "demo model.bin" || files["model.log"] != "demo model.log" {
+		t.Errorf("the files are %v", files)
+	}
 	if photos != 3 || end.Photos != 3 {
 		t.Errorf("%d photos, want 3", photos)
 	}
@@ -105,6 +117,25 @@ func TestWhatIsNotWholeIsRefused(t *testing.T) {
 	}
 	if read(append(bytes.Clone(file), 0), key(t, 1)) == nil {
 		t.Error("with a byte more it is taken for whole")
+	}
+}
+
+// A backup of the first format, which had no files, is still read. The file is
+// what a release wrote that knew no other.
+func TestABackupOfTheFirstFormatIsRead(t *testing.T) {
+	file, err := os.ReadFile("testdata/format1.backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines string
+	events := 0
+	begin, end, err := Read(t.Context(), bytes.NewReader(file), key(t, 1), Into{
+		File:  func(name string, _ []byte) error { return fmt.Errorf("there is a file %s", name) },
+		Lines: func(b []byte) error { lines += string(b); return nil },
+		Event: func(Event) error { events++; return nil },
+	})
+	if err != nil || begin.Format != 1 || end.Incidents != 1 || events != 1 || lines != "{\"Incident\":\"demo\"}\n" {
+		t.Errorf("%+v %+v, %d events, %q: %v", begin, end, events, lines, err)
 	}
 }
 

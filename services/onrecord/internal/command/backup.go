@@ -51,7 +51,7 @@ func newBackup(s *shared) *cobra.Command {
 		Use:   "backup FILE|DIRECTORY",
 		Short: "Write everything into one encrypted file, and check that it can be restored",
 		Long: `Copies the database, then the stream, into one encrypted file, beside a running
-server or of a stopped installation. The file is then restored into a temporary
+server or of a stopped installation, with a model of its own where it has one. The file is then restored into a temporary
 directory and recounted; only a good one gets its name.
 
 The master key is not in it. Whoever has the file and the key can read everything, and

@@ -64,6 +64,10 @@ func (d *Dir) Stream() string { return filepath.Join(d.path, "stream") }
 // installation has one of its own.
 func Model(path string) string { return filepath.Join(path, "model.bin") }
 
+// ModelFiles are the names of what a data directory holds of a model of its
+// own: the one in use, the one before it, and who changed it when.
+var ModelFiles = []string{"model.bin", "model.bin.previous", "model.log"}
+
 // ControlSocket returns the path of the control socket in a data directory.
 func ControlSocket(path string) string { return filepath.Join(path, "control.sock") }
 

@@ -93,7 +93,7 @@ func backupPath(to string, now time.Time) (string, error) {
 }
 
 func (p *Program) writeBackup(ctx context.Context, path string, progress func(string)) (made BackedUp, covered uint64, err error) {
-	src := source{p.bus, p.ring, p.reporting.Export, p.cfg.Now, p.cfg.Log}
+	src := source{p.bus, p.ring, p.reporting.Export, p.dir.Path(), p.cfg.Now, p.cfg.Log}
 	return src.make(ctx, path, p.dir.Path(), p.checkBackup, progress)
 }
 
@@ -145,6 +145,7 @@ type source struct {
 	bus    *bus.Bus
 	ring   *seal.Keyring
 	export func(ctx context.Context, write func(line []byte) error) (reporting.Moved, error)
+	dir    string // with a model's files; "" for none
 	now    func() time.Time
 	log    *slog.Logger
 }
@@ -163,6 +164,9 @@ func (src source) write(ctx context.Context, f io.Writer, progress func(string))
 	}
 	w, err := backup.NewWriter(f, src.ring, backup.Begin{By: "onrecord/" + run.Version, MadeAt: src.now().UTC(), Created: h.Created, Covered: covered})
 	if err != nil {
+		return end, 0, err
+	}
+	if err := src.writeModel(w); err != nil {
 		return end, 0, err
 	}
 	// The backup is of this moment: the stream up to here, and the photos that
@@ -202,6 +206,27 @@ func (src source) write(ctx context.Context, f io.Writer, progress func(string))
 	}
 	end, err = w.Close()
 	return end, covered, err
+}
+
+// writeModel adds the files of the installation's own model, where it has one:
+// what reports were read with, and are read with again when they are replayed.
+func (src source) writeModel(w *backup.Writer) error {
+	if src.dir == "" {
+		return nil
+	}
+	for _, name := range datadir.ModelFiles {
+		content, err := os.ReadFile(filepath.Join(src.dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = w.File(name, content)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkBackup restores a backup in a process of its own, so that neither its
@@ -461,7 +486,9 @@ func takePlace(from, to string) error {
 
 func restoreInto(ctx context.Context, cfg Config, ring *seal.Keyring, file string, erased []backup.Erased, progress func(string)) (r Restored, err error) {
 	progress("reading the whole backup")
-	export, begin, end, err := unpackExport(ctx, file, cfg.DataDir, ring)
+	export, begin, end, err := unpackExport(ctx, file, cfg.DataDir, ring, func(name string, content []byte) error {
+		return restoreModel(cfg.DataDir, name, content)
+	})
 	if err != nil {
 		return r, err
 	}
@@ -488,9 +515,23 @@ func restoreInto(ctx context.Context, cfg Config, ring *seal.Keyring, file strin
 	return r, errors.Join(err, p.Close())
 }
 
+// restoreModel writes a file of the installation's own model, which is then what
+// the replayed reports are read with.
+func restoreModel(dir, name string, content []byte) error {
+	if !slices.Contains(datadir.ModelFiles, name) {
+		return fmt.Errorf("the backup holds %q, which this program does not know: use the release that wrote it", name)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // unpackExport reads a whole backup and keeps the export in a file, so that
-// nothing is begun with a backup that is not whole.
-func unpackExport(ctx context.Context, file, dir string, ring *seal.Keyring) (path string, b backup.Begin, e backup.End, err error) {
+// nothing is begun with a backup that is not whole. Files are given to keep.
+func unpackExport(ctx context.Context, file, dir string, ring *seal.Keyring, keep func(name string, content []byte) error) (path string, b backup.Begin, e backup.End, err error) {
 	in, err := os.Open(file)
 	if err != nil {
 		return "", b, e, err
@@ -501,7 +542,7 @@ func unpackExport(ctx context.Context, file, dir string, ring *seal.Keyring) (pa
 	if err != nil {
 		return "", b, e, err
 	}
-	b, e, err = backup.Read(ctx, in, ring, backup.Into{Lines: func(lines []byte) error { _, err := out.Write(lines); return err }})
+	b, e, err = backup.Read(ctx, in, ring, backup.Into{File: keep, Lines: func(lines []byte) error { _, err := out.Write(lines); return err }})
 	return path, b, e, errors.Join(err, out.Close())
 }
 

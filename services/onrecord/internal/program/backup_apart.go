@@ -30,7 +30,7 @@ func (a Apart) BackUp(ctx context.Context, to string, progress func(string)) (Ba
 	if err != nil {
 		return BackedUp{}, err
 	}
-	src := source{a.Bus, a.Database.Keyring, a.Database.Export, time.Now, a.Database.Log}
+	src := source{a.Bus, a.Database.Keyring, a.Database.Export, "", time.Now, a.Database.Log}
 	made, _, err := src.make(ctx, path, "apart", func(ctx context.Context, file string) error {
 		return checkBackup(ctx, file, "", a.Key, a.KeyFile)
 	}, progress)
@@ -58,7 +58,10 @@ func (a Apart) Restore(ctx context.Context, file string, progress func(string)) 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	progress("reading the whole backup")
-	export, begin, end, err := unpackExport(ctx, file, dir, a.Database.Keyring)
+	export, begin, end, err := unpackExport(ctx, file, dir, a.Database.Keyring, func(name string, _ []byte) error {
+		progress("left out, because the services apart read with the program’s own model: " + name)
+		return nil
+	})
 	if err != nil {
 		return r, err
 	}
