@@ -225,7 +225,7 @@ func (b *Bus) publishOne(ctx context.Context, c *commit) error {
 
 func (c *commit) message() *nats.Msg {
 	msg := nats.NewMsg(c.event.Subject)
-	msg.Data = c.event.Data
+	msg.Data = failpoint.Later(c.event.Data)
 	msg.Header.Set(jetstream.MsgIDHeader, c.event.ID)
 	return msg
 }

@@ -141,7 +141,7 @@ func (l *Link) pass(to io.Writer, from io.Reader, back bool) {
 	on.Go(func() {
 		var failed error
 		for p := range way {
-			time.Sleep(time.Until(p.due))
+			<-time.After(time.Until(p.due)) // at once where nothing is due
 			if failed != nil {
 				continue
 			}

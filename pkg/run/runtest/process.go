@@ -1,6 +1,8 @@
 package runtest
 
 import (
+	"context"
+	"errors"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -53,20 +55,25 @@ func (p *Process) Kill() {
 // the first group of it. It fails the test when the process ends before.
 func (p *Process) Await(pattern *regexp.Regexp) string {
 	p.tb.Helper()
-	for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
-		if found := pattern.FindStringSubmatch(p.Output.String()); found != nil {
-			return found[1]
+	var found []string
+	err := Poll(context.Background(), patience, func() error {
+		if found = pattern.FindStringSubmatch(p.Output.String()); found != nil {
+			return nil
 		}
 		select {
 		case <-p.Exited:
 			p.tb.Fatalf("%s ended: %v\n%s", p.Cmd.Path, p.Err, p.Output.String())
 		default:
 		}
-		if time.Now().After(deadline) {
-			p.tb.Fatalf("%s printed no %s:\n%s", p.Cmd.Path, pattern, p.Output.String())
-		}
+		return errSilent
+	})
+	if err != nil {
+		p.tb.Fatalf("%s printed no %s:\n%s", p.Cmd.Path, pattern, p.Output.String())
 	}
+	return found[1]
 }
+
+var errSilent = errors.New("it has not printed that yet")
 
 // last returns the last n lines of text.
 func last(text string, n int) string {

@@ -3,8 +3,40 @@ package runtest
 
 import (
 	"bytes"
+	"context"
 	"sync"
+	"testing"
+	"time"
 )
+
+// Poll calls check until it returns nil, and then returns nil; once the time is
+// up or ctx is done, it returns check's last error.
+func Poll(ctx context.Context, within time.Duration, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// Eventually polls check, and fails the test with its last error once the time
+// is up. The test’s own end does not cut it short: it is of use in a Cleanup.
+func Eventually(tb testing.TB, within time.Duration, check func() error) {
+	tb.Helper()
+	if err := Poll(context.WithoutCancel(tb.Context()), within, check); err != nil {
+		tb.Fatalf("after %v: %v", within, err)
+	}
+}
 
 // Output is what a process or a logger writes while a test reads it. The zero
 // Output is empty and ready for use.

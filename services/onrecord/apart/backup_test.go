@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/mongotest"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // onrecord runs a command of the program as the administrator of a cluster.
@@ -33,13 +34,13 @@ func TestABackupOfServicesApartBringsEverythingBack(t *testing.T) {
 	first, intake := c.service("reporting", "--database", database), c.service("intake")
 	classifier := c.service("classifier")
 	for _, i := range []*instance{first, intake, classifier} {
-		eventually(t, patience, i.ready)
+		runtest.Eventually(t, patience, i.ready)
 	}
 	_, rep := setUp(t, first)
 	p := file(t, pause, intake)
 	p.some()
 	received := p.end()
-	eventually(t, patience, func() error {
+	runtest.Eventually(t, patience, func() error {
 		if n, err := rep.total(first.url); err != nil || n != received {
 			return fmt.Errorf("%d are counted of %d: %w", n, received, err)
 		}
@@ -64,9 +65,9 @@ func TestABackupOfServicesApartBringsEverythingBack(t *testing.T) {
 		t.Fatalf("restore: %v\n%s", err, out)
 	}
 	again := other.service("reporting", "--database", empty)
-	eventually(t, patience, again.ready)
+	runtest.Eventually(t, patience, again.ready)
 	rep.post(again.url+"/sign-in/", map[string][]string{"name": {"Demo Rep"}, "password": {"a long demo password"}})
-	eventually(t, patience, func() error {
+	runtest.Eventually(t, patience, func() error {
 		if n, err := rep.total(again.url); err != nil || n != received {
 			return fmt.Errorf("%d are counted after the restore, want %d: %w", n, received, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/mongotest"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
@@ -34,7 +36,10 @@ const (
 	someMore  = 12                     // reports received between two blows
 	patience  = 2 * time.Minute
 	takenOver = 30 * time.Second // the most that another instance may take
+	worstWait = 10 * time.Second // for a receipt, with a server of NATS gone
 )
+
+var inTime = flag.Bool("in-time", false, "fail when a phone waits too long for a receipt, which needs a machine with little else to do")
 
 // phones file reports at any instance of intake, again and again until each is
 // received, as phones do.
@@ -98,7 +103,7 @@ func (p *phones) count() int {
 func (p *phones) some() {
 	p.t.Helper()
 	want := p.count() + someMore
-	eventually(p.t, patience, func() error {
+	runtest.Eventually(p.t, patience, func() error {
 		if p.t.Failed() {
 			p.t.FailNow()
 		}
@@ -123,10 +128,15 @@ func wordsOf(id string) string {
 	return "a man at the front desk shouted at me and threw a chair, " + id
 }
 
+// reportOf returns the report with an id.
+func reportOf(id string) string {
+	return fmt.Sprintf(`{"id":%q,"site":"unlisted","site_name":"Demo office","occurred_at":%q,"kind":"abuse","channel":"in_person","target":"any_staff",
+		"narrative":%q}`, id, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), wordsOf(id))
+}
+
 func (p *phones) file() {
 	id := uuid.Must(uuid.NewV7()).String()
-	body := fmt.Sprintf(`{"id":%q,"site":"unlisted","site_name":"Demo office","occurred_at":%q,"kind":"abuse","channel":"in_person","target":"any_staff",
-		"narrative":%q}`, id, time.Now().Add(-time.Minute).UTC().Format(time.RFC3339), wordsOf(id))
+	body := reportOf(id)
 	for deadline := time.Now().Add(patience); ; <-time.After(50 * time.Millisecond) {
 		p.mu.Lock()
 		at := p.intakes[rand.IntN(len(p.intakes))]
@@ -294,12 +304,12 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	t.Logf("the stream stands after %v", time.Since(began).Round(time.Millisecond))
 
 	reporting1 := c.service("reporting", "--database", database)
-	eventually(t, patience, reporting1.ready)
+	runtest.Eventually(t, patience, reporting1.ready)
 	reporting2 := c.service("reporting", "--database", database)
 	intake1, intake2 := c.service("intake"), c.service("intake")
 	classifier1, classifier2 := c.service("classifier"), c.service("classifier")
 	for _, i := range []*instance{reporting2, intake1, intake2, classifier1, classifier2} {
-		eventually(t, patience, i.ready)
+		runtest.Eventually(t, patience, i.ready)
 	}
 	admin, rep := setUp(t, reporting2) // only the newest link works
 	if n, err := rep.total(reporting1.url); err != nil || n != 0 {
@@ -307,7 +317,7 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	}
 	admin.importSite(reporting1, "demo-north")
 	for _, i := range []*instance{intake1, intake2} {
-		eventually(t, patience, func() error { return knowsSite(i, "demo-north") })
+		runtest.Eventually(t, patience, func() error { return knowsSite(i, "demo-north") })
 	}
 	t.Logf("everything is ready after %v", time.Since(began).Round(time.Millisecond))
 
@@ -323,7 +333,7 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	t.Logf("a classifier was killed: at most %v without a receipt", p.longest().Round(time.Millisecond))
 
 	var active *instance
-	eventually(t, takenOver, func() (err error) {
+	runtest.Eventually(t, takenOver, func() (err error) {
 		active, err = leader(reporting1, reporting2)
 		return err
 	})
@@ -337,7 +347,7 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	if _, err := rep.total(other.url); err != nil {
 		t.Errorf("the other instance does not serve pages meanwhile: %v", err)
 	}
-	eventually(t, takenOver, func() error {
+	runtest.Eventually(t, takenOver, func() error {
 		_, err := leader(other)
 		return err
 	})
@@ -348,26 +358,31 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	p.longest()
 	nodes[name].Kill()
 	p.some()
-	t.Logf("%s, which led the stream, was killed: at most %v without a receipt", name, p.longest().Round(time.Millisecond))
+	worst := p.longest()
+	t.Logf("%s, which led the stream, was killed: at most %v without a receipt", name, worst.Round(time.Millisecond))
+	if *inTime && worst > worstWait {
+		t.Errorf("a phone waited %v for a receipt when a server of NATS was gone, want at most %v", worst, worstWait)
+	}
 
 	received := p.end()
 	ended := time.Now()
-	eventually(t, patience, func() error {
+	runtest.Eventually(t, patience, func() error {
 		if n, err := rep.total(other.url); err != nil || n != received {
 			return fmt.Errorf("%d reports were received, %d are counted: %s", received, n, fmt.Sprint(err))
 		}
 		return nil
 	})
 	t.Logf("%d reports were received and counted once, %v after the last", received, time.Since(ended).Round(time.Millisecond))
-	eventually(t, patience, func() error { return classified(t, c, received) })
+	runtest.Eventually(t, patience, func() error { return classified(t, c, received) })
 	t.Logf("and read, %v after the last", time.Since(ended).Round(time.Millisecond))
 	recount(t, c, database, received)
 	admin.importSite(other, "demo-south") // also after a server of NATS is gone
-	eventually(t, patience, func() error { return knowsSite(intake2, "demo-south") })
+	runtest.Eventually(t, patience, func() error { return knowsSite(intake2, "demo-south") })
 	for _, receipt := range p.received { // one is enough: what is asked is the way, not each of them
 		followUp(t, intake2, receipt)
 		break
 	}
+	withTwoServersGone(t, c, nodes, p, intake2, other, rep)
 	for _, i := range []*instance{other, intake2, classifier2} {
 		if strings.Contains(strings.ToLower(i.Output.String()), "permissions violation") {
 			t.Errorf("%s lacks a permission:\n%s", i.name, i.Output.String())
@@ -375,11 +390,51 @@ func TestNothingReceivedIsLostOrCountedTwice(t *testing.T) {
 	}
 }
 
+// withTwoServersGone kills another server of NATS, so that one of three is left
+// and nobody can know what a majority has. No phone gets a receipt, nor any
+// answer but 503. When the servers are back, the same report is received, and
+// counted once.
+func withTwoServersGone(t *testing.T, c *cluster, nodes map[string]*runtest.Process, p *phones, intake, reporting *instance, rep *browser) {
+	t.Helper()
+	nodes[streamLeader(t, c)].Kill()
+	id := uuid.Must(uuid.NewV7()).String()
+	for range 2 {
+		if receipt, err := p.try(intake.url, reportOf(id)); err == nil {
+			t.Errorf("with two of three servers gone a phone was given the receipt %s", receipt)
+		}
+	}
+	for status, n := range p.unsure {
+		if status != http.StatusServiceUnavailable {
+			t.Errorf("%d answers were %d, want 503", n, status)
+		}
+	}
+	for _, n := range c.nodes {
+		select {
+		case <-nodes[n.name].Exited:
+			nodes[n.name] = c.run(n)
+		default:
+		}
+	}
+	mended := time.Now()
+	runtest.Eventually(t, patience, func() error {
+		_, err := p.try(intake.url, reportOf(id))
+		return err
+	})
+	t.Logf("two servers of NATS killed: no receipt until they were back, and one %v after", time.Since(mended).Round(time.Millisecond))
+	want := p.count() + 1
+	runtest.Eventually(t, patience, func() error {
+		if n, err := rep.total(reporting.url); err != nil || n != want {
+			return fmt.Errorf("%d are counted, want %d: %w", n, want, err)
+		}
+		return nil
+	})
+}
+
 // streamLeader returns which server leads the stream.
 func streamLeader(t *testing.T, c *cluster) string {
 	t.Helper()
 	var name string
-	eventually(t, patience, func() error {
+	runtest.Eventually(t, patience, func() error {
 		s, err := stream(t, c)
 		if err != nil {
 			return err
@@ -395,12 +450,14 @@ func streamLeader(t *testing.T, c *cluster) string {
 
 func stream(t *testing.T, c *cluster) (jetstream.Stream, error) {
 	t.Helper()
-	_, nc := c.connect(t, "admin")
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, err
+	if c.asAdmin == nil {
+		_, nc := c.connect(t, "admin")
+		var err error
+		if c.asAdmin, err = jetstream.New(nc); err != nil {
+			return nil, err
+		}
 	}
-	return js.Stream(t.Context(), bus.StreamReports)
+	return c.asAdmin.Stream(t.Context(), bus.StreamReports)
 }
 
 // classified returns nil when the stream holds a classification of each report.
@@ -457,7 +514,7 @@ func followUp(t *testing.T, at *instance, receipt string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, patience, func() error {
+	runtest.Eventually(t, patience, func() error {
 		res, err := client.Post(at.url+"/api/v1/follow-up", "application/json", bytes.NewReader(body))
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/pflag"
 
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
@@ -30,6 +31,8 @@ type cluster struct {
 	ca    *bustest.Authority
 	urls  []string
 	nodes []node
+
+	asAdmin jetstream.JetStream // once somebody looked at the stream
 }
 
 // node is what one server of a cluster takes from its environment.

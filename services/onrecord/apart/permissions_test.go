@@ -16,6 +16,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 func TestTheStreamIsAppliedByTheAdministratorAlone(t *testing.T) {
@@ -81,7 +82,7 @@ func othersReports(t *testing.T, c *cluster) {
 		if err := other.AnswerFirst(ctx, bus.SubjectFirstFiled, func([]byte) ([]byte, error) { return []byte(user), nil }); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 20*time.Second, func() error { // the one before may answer a last time
+		runtest.Eventually(t, 20*time.Second, func() error { // the one before may answer a last time
 			told, err := b.First(t.Context(), bus.SubjectFirstFiled, "report-7")
 			if err == nil && string(told) != user {
 				err = fmt.Errorf("%s tells intake %q", user, told)
@@ -126,7 +127,7 @@ func modelCard(t *testing.T, c *cluster) {
 		t.Fatal(err)
 	}
 	reporting, _ := c.connect(t, "reporting")
-	eventually(t, 20*time.Second, func() error { // the servers tell each other who listens
+	runtest.Eventually(t, 20*time.Second, func() error { // the servers tell each other who listens
 		told, err := reporting.Request(within(t, 2*time.Second), bus.SubjectModelCard, nil)
 		if err == nil && string(told) != "card" {
 			err = fmt.Errorf("the classifier tells reporting %q", told)

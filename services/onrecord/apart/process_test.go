@@ -79,17 +79,23 @@ func (c *cluster) launch() map[string]*runtest.Process {
 	c.t.Helper()
 	running := make(map[string]*runtest.Process)
 	for _, n := range c.nodes {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), nodeConfig+"="+configFile(c.t))
-		for name, value := range n.env {
-			cmd.Env = append(cmd.Env, name+"="+value)
-		}
-		if _, err := cmd.StdinPipe(); err != nil {
-			c.t.Fatal(err)
-		}
-		running[n.name] = runtest.Launch(c.t, cmd)
+		running[n.name] = c.run(n)
 	}
 	return running
+}
+
+// run runs one of the servers.
+func (c *cluster) run(n node) *runtest.Process {
+	c.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), nodeConfig+"="+configFile(c.t))
+	for name, value := range n.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	if _, err := cmd.StdinPipe(); err != nil {
+		c.t.Fatal(err)
+	}
+	return runtest.Launch(c.t, cmd)
 }
 
 // instance is a running service.
@@ -160,20 +166,6 @@ func get(url string) (code int, body string, err error) {
 	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)
 	return res.StatusCode, string(raw), err
-}
-
-// eventually waits until check returns nil, and fails with its last error.
-func eventually(t *testing.T, within time.Duration, check func() error) {
-	t.Helper()
-	for deadline := time.Now().Add(within); ; <-time.After(20 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v: %v", within, err)
-		}
-	}
 }
 
 // leader returns which instance leads.

@@ -10,7 +10,7 @@ import (
 // apart kills the services as they run apart, and a NATS server of three. The
 // tests of that stand beside what they test.
 func apart(t *trial) {
-	t.besides("TestNothingReceivedIsLostOrCountedTwice")
+	t.besides("TestNothingReceivedIsLostOrCountedTwice", "-in-time")
 }
 
 // parted breaks every network between the services apart.

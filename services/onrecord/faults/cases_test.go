@@ -21,5 +21,5 @@ var cases = []faultCase{
 	{name: "R16", what: "random histories against a plain count", short: 1, needs: []string{"go"}, run: histories},
 	{name: "R18", what: "a backlog while the database stands", short: 1, alone: true, run: backlog},
 	{name: "R20", what: "overload, slow senders, an endless upload", short: 1, alone: true, run: overload},
-	{name: "R19", what: "restart under load", short: 1, run: restarts},
+	{name: "R19", what: "restart under load, with what a later release writes in between", short: 1, run: restarts},
 }

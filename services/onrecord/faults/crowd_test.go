@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // crowd is many phones that file one report after another. Each keeps a report
@@ -151,7 +153,7 @@ func (c *crowd) count() int {
 func (c *crowd) await(n int) {
 	c.t.Helper()
 	want := c.count() + n
-	c.t.eventually(time.Minute, func() error {
+	runtest.Eventually(c.t, time.Minute, func() error {
 		if got := c.count(); got < want {
 			return fmt.Errorf("received %d, want %d", got, want)
 		}
@@ -194,18 +196,4 @@ func (c *crowd) slowest(q float64) time.Duration {
 	}
 	sorted := slices.Sorted(slices.Values(c.times))
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
-}
-
-// eventually waits until check returns nil, and fails with its last error.
-func (t *trial) eventually(within time.Duration, check func() error) {
-	t.Helper()
-	for deadline := time.Now().Add(within); ; time.Sleep(10 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // to lock the store from outside
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // damaged changes files of a stopped installation as a failing disk would.
@@ -44,7 +46,7 @@ func damaged(t *trial) {
 		phones.await(60)
 		phones.finish()
 		before := phones.soFar()
-		t.eventually(30*time.Second, func() error {
+		runtest.Eventually(t, 30*time.Second, func() error {
 			if n, err := p.counted(token); err != nil || n != len(before) {
 				return fmt.Errorf("counted %d of %d: %w", n, len(before), err)
 			}
@@ -61,7 +63,7 @@ func damaged(t *trial) {
 		t.broke(1)
 		p = t.start(dir, settings{})
 		if c.lost {
-			t.eventually(10*time.Second, func() error {
+			runtest.Eventually(t, 10*time.Second, func() error {
 				if out := p.output.String(); !strings.Contains(out, "code=stream_") {
 					return fmt.Errorf("%s: the log does not tell that the stream lost something", c.what)
 				}
@@ -200,7 +202,7 @@ func clocks(t *trial) {
 	p.stop()
 	p = t.start(dir, settings{})
 	for month, want := range months {
-		t.eventually(20*time.Second, func() error {
+		runtest.Eventually(t, 20*time.Second, func() error {
 			var figures struct{ Months []struct{ Total int } }
 			if err := p.get("/api/v1/figures?from="+month+"&to="+month, token, &figures); err != nil {
 				return err

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // fullDisk fills the disk under everything, under the stream alone, or under
@@ -121,7 +123,7 @@ func fullStream(t *trial) {
 	}
 	t.broke(1)
 	t.count(func(y *tally) { y.filed, y.received = y.filed+len(received)+1, y.received+len(received) })
-	t.eventually(30*time.Second, func() error {
+	runtest.Eventually(t, 30*time.Second, func() error {
 		if out, err := t.command(dir, "doctor"); err == nil || !strings.Contains(out, "stream_nearly_full") {
 			return fmt.Errorf("the doctor does not name the full stream: %s", out)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/embedded"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/seal"
 )
 
@@ -135,24 +136,8 @@ func poison(t *trial) {
 // stream, and returns how many.
 func (t *trial) putOnStream(dir string, n int) int {
 	t.Helper()
-	ring, err := seal.ReadFile(filepath.Join(dir, "master.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv, err := embedded.Start(embedded.Options{Dir: filepath.Join(dir, "stream"), Key: string(ring.Derive("jetstream"))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer srv.Stop()
-	nc, err := srv.Connect("faults")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	b, err := bus.New(nc, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b, closeStream := t.stream(dir)
+	defer closeStream()
 	for range n {
 		raw := make([]byte, t.rng.IntN(500))
 		for i := range raw {
@@ -167,6 +152,28 @@ func (t *trial) putOnStream(dir string, n int) int {
 	return n
 }
 
+// stream opens a stopped installation's stream.
+func (t *trial) stream(dir string) (b *bus.Bus, closeStream func()) {
+	t.Helper()
+	ring, err := seal.ReadFile(filepath.Join(dir, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := embedded.Start(embedded.Options{Dir: filepath.Join(dir, "stream"), Key: string(ring.Derive("jetstream"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := srv.Connect("faults")
+	if err == nil {
+		b, err = bus.New(nc, slog.New(slog.DiscardHandler))
+	}
+	if err != nil {
+		srv.Stop()
+		t.Fatal(err)
+	}
+	return b, func() { nc.Close(); srv.Stop() }
+}
+
 // backlog holds the database while thousands are filed, and lets go.
 func backlog(t *trial) {
 	dir := filepath.Join(t.TempDir(), "data")
@@ -179,7 +186,7 @@ func backlog(t *trial) {
 	if *runCount > 0 {
 		want = 10_000
 	}
-	t.eventually(4*time.Minute, func() error {
+	runtest.Eventually(t, 4*time.Minute, func() error {
 		if n := phones.count(); n < want {
 			return fmt.Errorf("%d received beside a stopped database, want %d", n, want)
 		}
@@ -190,7 +197,7 @@ func backlog(t *trial) {
 	phones.finish()
 	release()
 	began := time.Now()
-	t.eventually(3*time.Minute, func() error {
+	runtest.Eventually(t, 3*time.Minute, func() error {
 		if n, err := p.counted(token); err != nil || n < phones.count() {
 			return fmt.Errorf("counted %d of %d: %w", n, phones.count(), err)
 		}

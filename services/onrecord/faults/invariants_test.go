@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // expectations are what a run may leave behind beside what was received.
@@ -60,21 +62,32 @@ func (t *trial) wrong(format string, args ...any) {
 // there, or once the time is up.
 func (t *trial) settled(p *process, token string, received map[string]string, may expectations) []string {
 	t.Helper()
-	for deadline := time.Now().Add(may.within); ; time.Sleep(50 * time.Millisecond) {
+	var words []string
+	look := func() error {
 		before, err := p.counted(token)
-		late := time.Now().After(deadline)
-		if (err != nil || before < len(received)+may.unread) && !late {
-			continue
-		}
-		words, err := p.words(token)
 		if err != nil {
+			return err
+		}
+		if want := len(received) + may.unread; before < want {
+			return fmt.Errorf("%d of %d are counted", before, want)
+		}
+		if words, err = p.words(token); err != nil {
 			t.Fatal(err)
 		}
 		// What was sent and not answered may still be on its way.
-		if after, err := p.counted(token); late || err == nil && before == after && after == len(words) {
-			return words
+		after, err := p.counted(token)
+		if err == nil && (after != before || after != len(words)) {
+			err = fmt.Errorf("%d were counted, then %d, and there are %d", before, after, len(words))
+		}
+		return err
+	}
+	if runtest.Poll(t.Context(), may.within, look) != nil { // what is missing is told by who asks
+		var err error
+		if words, err = p.words(token); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return words
 }
 
 // compare finds what is lost, doubled, or was never sent.

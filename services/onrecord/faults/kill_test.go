@@ -1,12 +1,16 @@
 package faults
 
 import (
+	"bytes"
+	"database/sql"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/failpoint"
 )
 
@@ -87,14 +91,17 @@ func asleep(t *trial) {
 	t.check(p, t.token(dir), phones.soFar(), phones.sent, expectations{})
 }
 
-// restarts ends and starts the program as an upgrade does, under load.
+// restarts ends and starts the program as upgrades do, under load: this release,
+// a later one, this one again. The later one writes messages with fields that
+// this one does not know. In the end the database is a later one’s: this
+// release leaves it alone and says why, and the later one goes on.
 func restarts(t *trial) {
 	dir := filepath.Join(t.TempDir(), "data")
 	phones := t.phones(12)
 	for n := range 5 {
 		s := settings{}
-		if n%2 == 1 {
-			s.binary = breakable // another build of the same version
+		if later := n%2 == 1; later {
+			s = settings{binary: breakable, env: []string{"ONRECORD_FAILPOINT_LATER=1"}}
 		}
 		p := t.start(dir, s)
 		phones.to(p.url)
@@ -103,13 +110,85 @@ func restarts(t *trial) {
 		phones.to("")
 		t.broke(1)
 	}
+	if t.writtenLater(dir) == 0 {
+		t.wrong("nothing on the stream is of a later release: the case shows nothing")
+	}
+	database := filepath.Join(dir, "onrecord.db")
+	version := t.sql(database, "CREATE TABLE later (demo TEXT)", "PRAGMA user_version = 1000")
+	before := t.content(database)
+	p := t.launch(dir, settings{})
+	if !p.ends(30*time.Second) || !strings.Contains(p.output.String(), "newer release") {
+		t.wrong("on the database of a later release this one does not end saying so:\n%s", p.tail(10))
+	}
+	p.kill()
+	if !bytes.Equal(before, t.content(database)) {
+		t.wrong("this release changed the database of a later one")
+	}
+	t.broke(1)
+	t.sql(database, "DROP TABLE later", fmt.Sprintf("PRAGMA user_version = %d", version))
 	for status := range phones.refused {
 		if status != 503 {
 			t.wrong("stopping answered %d to a phone", status)
 		}
 	}
-	p := t.start(dir, settings{})
+	p = t.start(dir, settings{})
 	phones.to(p.url)
 	phones.finish()
 	t.check(p, t.token(dir), phones.soFar(), phones.sent, expectations{})
+}
+
+// writtenLater returns how many events on a stopped installation's stream are as
+// a later release would write them.
+func (t *trial) writtenLater(dir string) (n int) {
+	t.Helper()
+	b, closeStream := t.stream(dir)
+	defer closeStream()
+	h, err := b.Health(t.Context())
+	if err == nil {
+		err = b.Copy(t.Context(), h.LastSeq, func(e bus.Stored) error {
+			if bytes.Contains(e.Data, []byte("later release")) {
+				n++
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// content returns the bytes of a database, without those by which SQLite says in
+// the header that somebody opened it.
+func (t *trial) content(path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil || len(b) < 100 {
+		t.Fatalf("%d bytes: %v", len(b), err)
+	}
+	clear(b[24:28])  // the file change counter
+	clear(b[92:100]) // the counter again, and whose library wrote it
+	return b
+}
+
+// sql changes a stopped installation's database, and returns the version that
+// it had.
+func (t *trial) sql(path string, statements ...string) (version int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.QueryRowContext(t.Context(), "PRAGMA user_version").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append(statements, "PRAGMA wal_checkpoint(TRUNCATE)") {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return version
 }

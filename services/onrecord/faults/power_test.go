@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 // disk is an ext4 file system on a loop device, whose backing file lies on XFS:
@@ -166,12 +168,15 @@ func powerCutsUnsafe(t *trial) {
 func (t *trial) foundAfter(p *process, token string, quiet time.Duration, received map[string]string) int {
 	t.Helper()
 	last, since := -1, time.Now()
-	for time.Since(since) < quiet {
+	_ = runtest.Poll(t.Context(), time.Minute, func() error {
 		if n, err := p.counted(token); err == nil && n != last {
 			last, since = n, time.Now()
 		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		if time.Since(since) < quiet {
+			return errors.New("something was added")
+		}
+		return nil
+	})
 	words, err := p.words(token)
 	if err != nil {
 		return 0

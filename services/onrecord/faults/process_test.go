@@ -76,6 +76,10 @@ func (t *trial) start(dir string, s settings) *process {
 		y.recovered++
 		y.slowest = max(y.slowest, took)
 	})
+	// The short set runs beside everything else that a change must pass.
+	if most := time.Duration(longer(15, 5)) * time.Second; took > most {
+		t.wrong("the program was ready after %v, want at most %v", took, most)
+	}
 	return p
 }
 
@@ -83,26 +87,25 @@ var addressLine = regexp.MustCompile(`On Record is at\s+(https?://\S+)`)
 
 // ready waits until the process is ready, or returns why it is not.
 func (p *process) ready(within time.Duration) error {
-	var last error
-	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		select {
-		case <-p.exited:
-			return fmt.Errorf("it ended: %w", errors.Join(p.err, errEnded))
-		default:
+	err := runtest.Poll(p.t.Context(), within, func() error {
+		if closed(p.exited) {
+			return nil
 		}
 		found := addressLine.FindStringSubmatch(p.output.String())
 		if found == nil {
-			last = errors.New("it printed no address")
-			continue
+			return errors.New("it printed no address")
 		}
 		p.url = found[1]
 		a, err := call(http.MethodGet, p.url+"/readyz", "")
-		if err == nil && a.status == http.StatusOK {
-			return nil
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("%d %s", a.status, a.body)
 		}
-		last = fmt.Errorf("%d %s %w", a.status, a.body, errors.Join(err))
+		return err
+	})
+	if closed(p.exited) {
+		return fmt.Errorf("it ended: %w", errors.Join(p.err, errEnded))
 	}
-	return last
+	return err
 }
 
 var errEnded = errors.New("the process has ended")
