@@ -69,7 +69,7 @@ type Soak struct {
 
 // What is allowed beside what the operator says.
 const (
-	perReport  = 2 << 10 // bytes of memory: the stream's index holds two subjects of each
+	perReport  = 2 << 10 // bytes of memory while it is new; an eighth of it stays, in the stream's index of subjects
 	maxFDs     = 64      // more descriptors at the end than in the middle
 	uploadMost = 64 << 20
 )
