@@ -146,7 +146,7 @@ func (m *Importer) store(ctx context.Context, f *File, s *state, progress func(d
 		if err := w.take(line, size, rec); err != nil {
 			return err
 		}
-		if len(w.batch) < w.most && w.bytes < batchBytes {
+		if len(w.puts)+len(w.others) < w.most && w.bytes < batchBytes {
 			return nil
 		}
 		progress(w.incidents)
@@ -169,7 +169,8 @@ type work struct {
 	incidents int
 	months    ledgers
 	sites     []store.Site // one document: they are stored together
-	batch     []func(context.Context, store.Store) error
+	puts      []store.Put  // the incidents of the batch
+	others    []func(context.Context, store.Store) error
 }
 
 // take adds a line to the batch unless it is stored already. Ledgers are made
@@ -190,10 +191,16 @@ func (w *work) take(line, size int, rec *record) error {
 			return err
 		}
 	}
-	if line > w.state.Lines {
-		w.bytes += size
-		w.batch = append(w.batch, func(ctx context.Context, tx store.Store) error { return put(ctx, tx, rec, made) })
+	if line <= w.state.Lines {
+		return nil
 	}
+	w.bytes += size
+	if i := rec.Incident; i != nil {
+		i.FoldedRev = i.Rev // its ledger comes with its month, and nobody works here before all are in
+		w.puts = append(w.puts, store.Put{Incident: i})
+		return nil
+	}
+	w.others = append(w.others, func(ctx context.Context, tx store.Store) error { return put(ctx, tx, rec, made) })
 	return nil
 }
 
@@ -205,7 +212,10 @@ func (w *work) commit(ctx context.Context) error {
 				return err
 			}
 		}
-		for _, put := range w.batch {
+		if err := putIncidents(ctx, tx, w.puts); err != nil {
+			return err
+		}
+		for _, put := range w.others {
 			if err := put(ctx, tx); err != nil {
 				return err
 			}
@@ -215,13 +225,28 @@ func (w *work) commit(ctx context.Context) error {
 		return next.write(ctx, tx)
 	})
 	if err == nil {
-		w.state.Lines, w.sites, w.batch, w.bytes = w.line, nil, nil, 0
+		w.state.Lines, w.sites, w.puts, w.others, w.bytes = w.line, nil, nil, nil, 0
 	}
 	return err
 }
 
-// put stores what a line holds. What is there already was stored by an attempt
-// that was interrupted.
+// putIncidents stores incidents in one journey, and one by one when some are
+// there already: an attempt that was interrupted stored them.
+func putIncidents(ctx context.Context, tx store.Store, puts []store.Put) error {
+	err := store.PutIncidents(ctx, tx, puts)
+	if !errors.Is(err, store.ErrExists) {
+		return err
+	}
+	for _, put := range puts {
+		if err := unlessThere(tx.InsertIncident(ctx, put.Incident)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put stores what a line holds but an incident. What is there already was stored
+// by an attempt that was interrupted.
 func put(ctx context.Context, tx store.Store, rec *record, made []*incident.Ledger) error {
 	switch {
 	case rec.User != nil:
@@ -236,10 +261,6 @@ func put(ctx context.Context, tx store.Store, rec *record, made []*incident.Ledg
 		return tx.KeepPending(ctx, *rec.Pending)
 	case rec.Photo != nil:
 		return tx.PutPhoto(ctx, rec.Photo)
-	case rec.Incident != nil:
-		i := rec.Incident
-		i.FoldedRev = i.Rev // its ledger comes with its month, and nobody works here before all are in
-		return unlessThere(tx.InsertIncident(ctx, i))
 	}
 	return putMonth(ctx, tx, made)
 }

@@ -313,15 +313,22 @@ func TestAnImportGoesOnWhereItWasInterrupted(t *testing.T) {
 	k := busy(t)
 	file, _ := exportOf(t, k.Store, k.Keyring)
 	want := contents(t, k.Store)
-	for _, loose := range []bool{false, true} {
+	for kind, of := range map[string]func(*projectortest.Faulty) store.Store{
+		"transactions": func(f *projectortest.Faulty) store.Store { return f },
+		"none":         func(f *projectortest.Faulty) store.Store { f.Loose = true; return f },
+		"batches": func(f *projectortest.Faulty) store.Store {
+			f.Loose = true
+			return projectortest.FaultyBatcher{Faulty: f}
+		},
+	} {
 		for _, batch := range []int{1, 5} {
-			t.Run(fmt.Sprintf("loose=%v batch=%d", loose, batch), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, %d at once", kind, batch), func(t *testing.T) {
 				target := empty(t)
 				tries := 0
 				for allowed := 3; ; allowed += 1 + allowed/10 {
 					asked := 0
-					faulty := &projectortest.Faulty{Store: target, Loose: loose, Fail: func() bool { asked++; return asked > allowed }}
-					m := importer(faulty, k.Keyring)
+					faulty := &projectortest.Faulty{Store: target, Fail: func() bool { asked++; return asked > allowed }}
+					m := importer(of(faulty), k.Keyring)
 					m.batch = batch
 					f, err := Open(bytes.NewReader(file), k.Keyring)
 					must(t, err)

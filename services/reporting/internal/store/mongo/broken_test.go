@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,7 +66,7 @@ func writes() map[string]write {
 		"many folded":     {"update", insert, func(d *db) error { return d.MarkAllFolded(ctx, []*incident.Incident{small("i", 1)}) }, nil},
 		"folded":          {"update", insert, func(d *db) error { return d.MarkFolded(ctx, "i", 1) }, nil},
 		"a new ledger":    {"insert ledger_lines", nothing, putLedger(1), store.ErrStale},
-		"its totals":      {"update ledgers", nothing, putLedger(1), store.ErrStale},
+		"its totals":      {"insert ledgers", nothing, putLedger(1), store.ErrStale},
 		"a ledger":        {"update ledger_lines", putLedger(1), putLedger(2), store.ErrStale},
 		"and its totals":  {"update ledgers", putLedger(1), putLedger(2), store.ErrStale},
 		"a new roll-up":   {"insert", nothing, putRollup(1), store.ErrStale},
@@ -191,6 +192,58 @@ func TestSomebodyElseWasQuicker(t *testing.T) {
 	w.on(nil)
 	if sites, err := d.ListSites(ctx); err != nil || len(sites) != 2 {
 		t.Errorf("sites: %v, %v, want both", sites, err)
+	}
+}
+
+// TestReadingEveryDocumentGoesOn loses the cursor by which all of a collection is
+// read: every document is seen once, in order.
+func TestReadingEveryDocumentGoesOn(t *testing.T) {
+	w := newWire(t, mongotest.Start(t), nil)
+	d := server{uri: w.URI}.open(t)
+	var want []string
+	for n := range 23 {
+		want = append(want, fmt.Sprintf("%02d", n))
+		if err := d.SetMeta(t.Context(), want[n], nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lose := func(v verdict) func() func() bool {
+		return func() func() bool {
+			hook, came := once("getMore", v)
+			w.on(hook)
+			return came
+		}
+	}
+	for name, begin := range map[string]func() (came func() bool){
+		"before":       lose(cutBefore),
+		"after":        lose(cutAfter),
+		"not at all":   lose(pass),
+		"at the first": func() func() bool { hook, came := once("find", cutAfter); w.on(hook); return came },
+		"forgotten": func() func() bool {
+			var done atomic.Bool
+			w.answers(func(c command, answer bson.D) bson.D {
+				if c.Name != "getMore" || !done.CompareAndSwap(false, true) {
+					return answer
+				}
+				return bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(cursorGone)}, {Key: "codeName", Value: "CursorNotFound"}, {Key: "errmsg", Value: "cursor id not found"}}
+			})
+			return done.Load
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			came := begin()
+			defer func() { w.on(nil); w.answers(nil) }()
+			var seen []string
+			err := eachPage(t.Context(), d, "each fact", meta, 5, func(page []metaDoc) (last string, err error) {
+				for _, doc := range page {
+					seen = append(seen, doc.Name)
+				}
+				return page[len(page)-1].Name, nil
+			})
+			if err != nil || !came() || !slices.Equal(seen, want) {
+				t.Errorf("seen %v, %v (%v), want %v", seen, err, came(), want)
+			}
+		})
 	}
 }
 

@@ -19,6 +19,9 @@ import (
 const (
 	auditPage  = 256
 	ledgerPage = 16
+	// pageTimeout is how long the server may take over a page: the compatible one
+	// reads and sorts the whole collection before the first.
+	pageTimeout = 10 * time.Minute
 )
 
 // InsertIncident implements store.Incidents.
@@ -212,11 +215,40 @@ func eachDoc[D any](ctx context.Context, d *db, what, collection string, fn func
 
 // eachPage calls fn with the documents of a collection, size at a time and in
 // order of id, of which fn returns the last. It stops at fn's first error.
+//
+// One query reads all of them, so that a server that has to look through the
+// whole collection does it once. When its cursor is lost, to a broken connection,
+// an election or the server’s patience, another begins after the last.
 func eachPage[D any](ctx context.Context, d *db, what, collection string, size int, fn func(page []D) (last string, err error)) error {
+	var open *mongo.Cursor
+	defer func() { closeCursor(ctx, open) }()
 	filter := bson.D{}
 	for {
-		page, err := find[D](ctx, d, what, collection, filter,
-			options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(size)))
+		var page []D
+		err := d.read(ctx, what, func(ctx context.Context) (err error) {
+			ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+			defer cancel()
+			page = nil // of an attempt that broke
+			if open == nil {
+				open, err = d.collection(collection).Find(ctx, filter,
+					options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(int32(size)))
+				if err != nil {
+					return err
+				}
+			}
+			for len(page) < size && open.Next(ctx) {
+				var doc D
+				if err := open.Decode(&doc); err != nil {
+					return err
+				}
+				page = append(page, doc)
+			}
+			if err = open.Err(); err != nil {
+				closeCursor(ctx, open)
+				open = nil
+			}
+			return err
+		})
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -226,6 +258,17 @@ func eachPage[D any](ctx context.Context, d *db, what, collection string, size i
 		}
 		filter = byID(bson.D{{Key: "$gt", Value: last}})
 	}
+}
+
+// closeCursor has the server forget a cursor, if there is one. When it cannot be
+// told, it forgets by itself.
+func closeCursor(ctx context.Context, c *mongo.Cursor) {
+	if c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), firstTry)
+	defer cancel()
+	_ = c.Close(ctx)
 }
 
 // KeepPending implements store.Incidents.

@@ -75,11 +75,17 @@ func (d *db) ledger(ctx context.Context, id string) (*incident.Ledger, error) {
 
 // putNewer stores revision rev of a document unless a later one is there. To
 // store a revision again is to store the same. A db that only reads does nothing.
-func (d *db) putNewer(ctx context.Context, collection, id string, rev int64, doc any) error {
+func (d *db) putNewer(ctx context.Context, collection, id string, rev int64, doc any) (err error) {
 	if d.readOnly {
 		return nil
 	}
-	_, err := d.collection(collection).ReplaceOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: bson.D{{Key: "$lte", Value: rev}}}},
+	if rev == 1 { // most likely it is the first
+		_, err = d.collection(collection).InsertOne(ctx, doc)
+		if !mongo.IsDuplicateKeyError(err) {
+			return err
+		}
+	}
+	_, err = d.collection(collection).ReplaceOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: bson.D{{Key: "$lte", Value: rev}}}},
 		doc, options.Replace().SetUpsert(true))
 	if !mongo.IsDuplicateKeyError(err) {
 		return err

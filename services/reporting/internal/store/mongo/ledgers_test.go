@@ -83,7 +83,7 @@ func TestLedgerCutBetweenItsWrites(t *testing.T) {
 				}
 				before = smallLedger(r).Cells
 			}
-			if err := d.PutLedger(dies(t, w, "update ledgers"), smallLedger(rev)); !errors.Is(err, context.Canceled) {
+			if err := d.PutLedger(dies(t, w, "put ledgers"), smallLedger(rev)); !errors.Is(err, context.Canceled) {
 				t.Fatalf("put: %v, want that it was cut off", err)
 			}
 			w.on(nil)
@@ -118,7 +118,7 @@ func TestLedgerCutBetweenItsWrites(t *testing.T) {
 				t.Errorf("reading alone changed the figures to %+v", got)
 			}
 			// Who may write completes it, even when cut off as well.
-			if _, err := d.Ledger(dies(t, w, "update ledgers"), november, "leeds"); !errors.Is(err, context.Canceled) {
+			if _, err := d.Ledger(dies(t, w, "put ledgers"), november, "leeds"); !errors.Is(err, context.Canceled) {
 				t.Errorf("read: %v, want that it was cut off", err)
 			}
 			w.on(nil)
@@ -172,7 +172,7 @@ func TestWhatDiedBetweenALedgersWritesIsFolded(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := put(dies(t, w, "update ledgers"), uuid.NewString()); !errors.Is(err, context.Canceled) {
+			if err := put(dies(t, w, "put ledgers"), uuid.NewString()); !errors.Is(err, context.Canceled) {
 				t.Fatalf("fold: %v, want that it was cut off", err)
 			}
 			w.on(nil)
@@ -227,7 +227,7 @@ func TestTotalsThatComeLate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t, uri, nil)
 			d, theirs := both(t, w, uri)
-			hook, came := once("update ledgers", pass)
+			hook, came := once("put ledgers", pass)
 			w.on(func(c command) verdict {
 				if was := came(); hook(c) == pass && came() && !was {
 					if err := do(theirs); err != nil {
@@ -397,7 +397,7 @@ func TestLinesAreMoved(t *testing.T) {
 			s.uri = w.URI
 			database, address := opened(t, s)
 			firstVersion(t, database, months)
-			for n, step := range []string{"update ledger_lines", "update ledgers", "find ledger_lines", "update ledgers", "update schema"} {
+			for n, step := range []string{"put ledger_lines", "put ledgers", "find ledger_lines", "put ledgers", "update schema"} {
 				seen := 0
 				ctx, cancel := context.WithCancel(t.Context())
 				w.on(func(c command) verdict {

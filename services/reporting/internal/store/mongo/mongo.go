@@ -115,6 +115,9 @@ func mayRepeat(err error) bool {
 	}
 	var refused mongo.ServerError
 	if errors.As(err, &refused) {
+		if refused.HasErrorCode(cursorGone) {
+			return true
+		}
 		for _, code := range primaryGone {
 			if refused.HasErrorCode(code) {
 				return true
@@ -123,6 +126,10 @@ func mayRepeat(err error) bool {
 	}
 	return false
 }
+
+// cursorGone is the server's code for a cursor that it forgot: nobody asked it
+// for more within ten minutes, or its server was restarted.
+const cursorGone = 43
 
 // primaryGone are the server's codes for a primary that stepped down or stops.
 // Source: the driver specification "Retryable Writes".

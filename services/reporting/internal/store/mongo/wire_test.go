@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -200,9 +201,13 @@ func edited(frame []byte, edit func(bson.D) bson.D) ([]byte, error) {
 }
 
 // is reports whether a command has a name, or with a space between them a name
-// and a collection.
+// and a collection; "put" is both an insert and an update.
 func (c command) is(name string) bool {
-	return name == c.Name || name == c.Name+" "+c.Collection
+	names := []string{c.Name}
+	if c.Name == "insert" || c.Name == "update" {
+		names = append(names, "put")
+	}
+	return slices.ContainsFunc(names, func(n string) bool { return name == n || name == n+" "+c.Collection })
 }
 
 // once returns a hook that gives one verdict to the first command of a name,
