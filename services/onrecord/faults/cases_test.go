@@ -19,6 +19,7 @@ var cases = []faultCase{
 	{name: "R14", what: "old databases, lost streams, backups put back", short: 1, run: restored},
 	{name: "R15", what: "clocks that are wrong, edges of months", short: 1, run: clocks},
 	{name: "R16", what: "random histories against a plain count", short: 1, needs: []string{"go"}, run: histories},
+	{name: "R17", what: "a published month, and what came after", short: 1, run: closedMonth},
 	{name: "R18", what: "a backlog while the database stands", short: 1, alone: true, run: backlog},
 	{name: "R20", what: "overload, slow senders, an endless upload", short: 1, alone: true, run: overload},
 	{name: "R19", what: "restart under load, with what a later release writes in between", short: 1, run: restarts},

@@ -6,10 +6,9 @@
 // names it. “make faults” runs the long set and prints a table,
 // “make faults CASE=R4 SEED=7 RUNS=50” one case from one seed.
 //
-// R17 (closed months) does not run: there are no editions yet. R3 with R8, R9
-// and R10 are tests of services/onrecord/apart, where two breaches of a network
-// are part of every run; the rows here do them all. R16 stands beside what it
-// tests: services/reporting/internal/projector.
+// R3 with R8, R9 and R10 are tests of services/onrecord/apart, where two breaches
+// of a network are part of every run; the rows here do them all. R16 stands
+// beside what it tests: services/reporting/internal/projector.
 //
 // The invariants, looked at after every fault:
 //

@@ -146,7 +146,15 @@ func (p *process) counted(token string) (int, error) {
 
 // words returns the narrative of every incident, in no order.
 func (p *process) words(token string) ([]string, error) {
-	var ids []string
+	ids, err := p.incidents(token)
+	if err != nil {
+		return nil, err
+	}
+	return p.wordsOf(token, ids)
+}
+
+// incidents returns the id of every incident.
+func (p *process) incidents(token string) (ids []string, err error) {
 	for cursor := ""; ; {
 		var page struct {
 			Incidents []struct{ ID string }
@@ -159,9 +167,13 @@ func (p *process) words(token string) ([]string, error) {
 			ids = append(ids, i.ID)
 		}
 		if cursor = page.Next; cursor == "" {
-			break
+			return ids, nil
 		}
 	}
+}
+
+// wordsOf returns the narratives of incidents.
+func (p *process) wordsOf(token string, ids []string) ([]string, error) {
 	all, errs := make([]string, len(ids)), make([]error, len(ids))
 	var wg sync.WaitGroup
 	next := make(chan int)
