@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	oneCase  = flag.String("case", "", "run this case alone: R4, say")
+	theCases = flag.String("case", "", "run these cases alone: R4, or R5,R6")
 	fromSeed = flag.Uint64("seed", 0, "the seed of the first run; 0 takes one from the clock")
 	runCount = flag.Int("runs", 0, "how many runs of each case; 0 is the short set that every change passes")
 	tableTo  = flag.String("table", "", "write the table to this file as well")
@@ -133,7 +133,7 @@ func TestFaults(t *testing.T) {
 	}
 	t.Run("cases", func(t *testing.T) {
 		for _, c := range cases {
-			if *oneCase != "" && *oneCase != c.name || c.short == 0 && *runCount == 0 {
+			if *theCases != "" && !slices.Contains(strings.Split(*theCases, ","), c.name) || c.short == 0 && *runCount == 0 {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {
