@@ -66,7 +66,7 @@ type lexicon struct {
 
 // engineVersion names the rules by which words become features. It changes when
 // they change; the lexicon's hash changes by itself.
-const engineVersion = "words-1"
+const engineVersion = "words-2"
 
 // loadLexicon reads the embedded lexicon once for the process. The file is
 // part of the program and is read by its tests, so a mistake in it panics.
@@ -77,6 +77,10 @@ var loadLexicon = sync.OnceValue(func() *lexicon {
 	}
 	return lex
 })
+
+// asTheyAre begins a line of words that are known, so that they are no slips of
+// the thumb, and say nothing.
+const asTheyAre = "as they are:"
 
 // parseLexicon reads the format that lexicon.txt describes at its top.
 func parseLexicon(text string) (*lexicon, error) {
@@ -106,6 +110,8 @@ func parseLexicon(text string) (*lexicon, error) {
 			in = aboutLayer
 		case line == "= world":
 			in = worldLayer
+		case strings.HasPrefix(line, asTheyAre):
+			lex.vocab.tokenise(strings.TrimPrefix(line, asTheyAre), nil, &lex.scratch)
 		case line[0] == '[':
 			current, err = lex.header(line, in)
 		case current < 0:
@@ -118,6 +124,7 @@ func parseLexicon(text string) (*lexicon, error) {
 		}
 	}
 	lex.vocab.learn = false
+	lex.vocab.typos = newTypos(lex.vocab.index)
 	lex.indexRoot()
 	var err error
 	lex.role, err = lex.roles()

@@ -36,6 +36,7 @@ const starred = "*"
 type vocabulary struct {
 	index map[string]int32
 	learn bool
+	typos typos
 }
 
 // scratch is what the tokeniser needs between words; it is reused.
@@ -156,7 +157,7 @@ func (v *vocabulary) lookup(s *scratch) int32 {
 	}
 	for _, most := range []int{2, 1} {
 		if !s.squeeze(most) {
-			return unknownWord
+			return v.typo(s.norm, &s.alt)
 		}
 		if id, ok := v.index[string(s.alt)]; ok {
 			return id

@@ -60,6 +60,26 @@ func TestSqueezedRepeats(t *testing.T) {
 	}
 }
 
+func TestSlipsOfTheThumb(t *testing.T) {
+	lex := loadLexicon()
+	for text, want := range map[string]string{
+		"instagam": "instagram", "RECPETION": "reception", "grabed": "grabbed", "messagse": "messages", "journla": "journal", "thretened": "threatened", "handsets": "handset",
+		"starting": "starting", "checked": "checked", "singing": "singing", // words of their own
+		"latter": "", "xacebook": "", "hti": "", "face8ook": "", // another consonant, another beginning, too short, no word
+	} {
+		id := unknownWord
+		if want != "" {
+			var known bool
+			if id, known = lex.vocab.index[want]; !known {
+				t.Errorf("the lexicon does not know %q", want)
+			}
+		}
+		if got := lex.vocab.tokenise(text, nil, &scratch{}); len(got) != 1 || got[0].word != id {
+			t.Errorf("%q is read as %d, want %q (%d)", text, got[0].word, want, id)
+		}
+	}
+}
+
 func FuzzTokenise(f *testing.F) {
 	f.Add("He’s a f***ing thug, ŵy c***!\xff 𝗵𝗶𝘁")
 	lex := loadLexicon()

@@ -39,8 +39,8 @@ type settings struct {
 }
 
 var standard = settings{
-	epochs: 8, rate: 0.15, dense: 5, pairs: 40, letters: 40, lettersL1: 0.15,
-	prior: 0.8, dropLetters: 0.4, dropClasses: 0.05, support: 2, letterSupport: 3,
+	epochs: 12, rate: 0.1, dense: 5, pairs: 40, letters: 25, lettersL1: 0.15,
+	prior: 0.8, dropLetters: 0.2, dropClasses: 0.3, support: 2, letterSupport: 3,
 }
 
 // index numbers the features of a training set: dense rows as they are, then
@@ -220,7 +220,9 @@ func fit(examples []*example, s settings, seed uint64) *weights {
 			f.learn(letters, g[:heads], s.lettersL1, s.letters, share)
 		}
 	}
-	return &weights{index: ix, columns: f.columns, w: f.w}
+	w := &weights{index: ix, columns: f.columns, w: f.w}
+	w.prune()
+	return w
 }
 
 func (f *fitter) add(scores []float64, rows []int32, columns int, share float64) {
@@ -247,6 +249,7 @@ type weights struct {
 	index   *index
 	columns int
 	w       []float64
+	kept    []int // of the index's order, the rows of the model
 }
 
 func (w *weights) scores(s reading.Sample) []float64 {

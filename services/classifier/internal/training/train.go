@@ -72,7 +72,7 @@ func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
 
 	all := append(slices.Clone(learn), corrected...)
 	w := fit(all, standard, 1)
-	dense, features, hashed := w.rows(all)
+	dense, features, hashed := w.rows()
 	scores := otherVoices(learn, texts, corrected)
 	if gauge := toExamples(c.Of(corpus.Gauge)); len(gauge) > 0 {
 		card.Temperature = temperatures(gauge, w.scoresOf(gauge))
@@ -362,11 +362,9 @@ func measureScores(card reading.Card, learn []*example, texts []corpus.Example, 
 	return s.Result(), nil
 }
 
-// rows returns the weights that are worth keeping, hashed ones in the order of
-// their features.
-func (w *weights) rows(examples []*example) (dense []float64, features []reading.Feature, hashed []float64) {
+// prune forgets the hashed rows that are not worth their place in a model.
+func (w *weights) prune() {
 	rows, heads := reading.DenseRows(), reading.HeadColumns()
-	dense = w.w[:rows*w.columns]
 	type kept struct {
 		n     int
 		worth float64
@@ -379,18 +377,35 @@ func (w *weights) rows(examples []*example) (dense []float64, features []reading
 		}
 	}
 	slices.SortStableFunc(keep, func(a, b kept) int { return cmp.Compare(b.worth, a.worth) })
-	keep = keep[:min(len(keep), mostKept)]
-	slices.SortFunc(keep, func(a, b kept) int { return cmp.Compare(a.n, b.n) })
-	for _, k := range keep {
-		features = append(features, w.index.order[k.n])
-		hashed = append(hashed, w.w[(rows+k.n)*w.columns:][:heads]...)
+	w.kept = nil
+	for _, k := range keep[:min(len(keep), mostKept)] {
+		w.kept = append(w.kept, k.n)
 	}
-	return dense, features, hashed
+	slices.Sort(w.kept)
+	next := 0
+	for n := range w.index.order {
+		if next < len(w.kept) && w.kept[next] == n {
+			next++
+			continue
+		}
+		clear(w.w[(rows+n)*w.columns:][:w.columns])
+	}
+}
+
+// rows returns the weights of a model, hashed ones in the order of their
+// features.
+func (w *weights) rows() (dense []float64, features []reading.Feature, hashed []float64) {
+	rows, heads := reading.DenseRows(), reading.HeadColumns()
+	for _, n := range w.kept {
+		features = append(features, w.index.order[n])
+		hashed = append(hashed, w.w[(rows+n)*w.columns:][:heads]...)
+	}
+	return w.w[:rows*w.columns], features, hashed
 }
 
 // Hashed rows whose weights span less than leastKept change no reading; mostKept
 // bound the file.
 const (
 	leastKept = 0.03
-	mostKept  = 14_000
+	mostKept  = 9_000
 )
