@@ -209,17 +209,19 @@ type Change struct {
 	At         time.Time
 	By         Actor
 	Action     Action
-	Field      string // with ActionCorrected the field; what the reporter added: "words", FieldNothingHappened, "withdrawn"
-	From, To   string // values of Field, or statuses where the action set one
+	Field      string // with ActionCorrected the field; what the reporter added: "words", FieldPhotos, FieldNothingHappened, "withdrawn"
+	From, To   string // values of Field, or statuses where the action set one; how many photos were added
 	Event      string // the addition's id where the reporter did it: tells a redelivery; of a message to one of several reporters, their Actor.ID
 	SealedNote []byte // a note or a reason, in words
 	NoteHash   []byte // SHA-256 of SealedNote as it was written
 	Chain      []byte
 }
 
-// FieldNothingHappened is the Field of an entry by which a reporter says that
-// nothing happened.
-const FieldNothingHappened = "nothing_happened"
+// Values of Field.
+const (
+	FieldNothingHappened = "nothing_happened" // a reporter says that nothing happened
+	FieldPhotos          = "photos"           // a reporter added photos, and words where there is a note
+)
 
 // NothingHappened reports whether a reporter has said that nothing happened.
 func (i *Incident) NothingHappened() bool {

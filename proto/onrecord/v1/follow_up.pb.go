@@ -94,7 +94,9 @@ type FollowUpReply struct {
 	Messages []*FollowUpMessage `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
 	// A data key made for this answer, wrapped by the master key; absent where no
 	// message has words.
-	WrappedKey    []byte `protobuf:"bytes,10,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	WrappedKey []byte `protobuf:"bytes,10,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	// How many photos the report has, those that were added to it included.
+	Photos        uint32 `protobuf:"varint,11,opt,name=photos,proto3" json:"photos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -199,6 +201,13 @@ func (x *FollowUpReply) GetWrappedKey() []byte {
 	return nil
 }
 
+func (x *FollowUpReply) GetPhotos() uint32 {
+	if x != nil {
+		return x.Photos
+	}
+	return 0
+}
+
 // FollowUpStep is one thing that was done with the report.
 type FollowUpStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -278,8 +287,8 @@ type FollowUpMessage struct {
 	At    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// "reporter" or "rep". Nobody is named.
 	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
-	// "words", "answer", "nothing_happened", "withdrawn" or "contact" of the
-	// reporter; "message" or "question" of a rep.
+	// "words", "photos" (words may come with them), "answer", "nothing_happened",
+	// "withdrawn" or "contact" of the reporter; "message" or "question" of a rep.
 	What string `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
 	// The addition's id where the reporter said it.
 	AdditionId string `protobuf:"bytes,4,opt,name=addition_id,json=additionId,proto3" json:"addition_id,omitempty"`
@@ -513,7 +522,7 @@ const file_onrecord_v1_follow_up_proto_rawDesc = "" +
 	"\n" +
 	"\x1bonrecord/v1/follow_up.proto\x12\vonrecord.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"4\n" +
 	"\x0fFollowUpRequest\x12!\n" +
-	"\freceipt_hash\x18\x01 \x01(\fR\vreceiptHash\"\x99\x03\n" +
+	"\freceipt_hash\x18\x01 \x01(\fR\vreceiptHash\"\xb1\x03\n" +
 	"\rFollowUpReply\x12\x14\n" +
 	"\x05found\x18\x01 \x01(\bR\x05found\x12\x1b\n" +
 	"\treport_id\x18\x02 \x01(\tR\breportId\x12\x16\n" +
@@ -528,7 +537,8 @@ const file_onrecord_v1_follow_up_proto_rawDesc = "" +
 	"\bmessages\x18\t \x03(\v2\x1c.onrecord.v1.FollowUpMessageR\bmessages\x12\x1f\n" +
 	"\vwrapped_key\x18\n" +
 	" \x01(\fR\n" +
-	"wrappedKey\"|\n" +
+	"wrappedKey\x12\x16\n" +
+	"\x06photos\x18\v \x01(\rR\x06photos\"|\n" +
 	"\fFollowUpStep\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +

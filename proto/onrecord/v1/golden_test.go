@@ -96,6 +96,15 @@ var messages = map[string]proto.Message{
 			ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", AdditionId: "01890a5d-ac96-774b-bcce-b302099a8060", Digest: []byte{4, 5, 6},
 			Addition: onrecordv1.Addition_ADDITION_CONTACT, ContactChoice: "may_be_named", WrappedKey: []byte{1}, SealedWords: []byte{2}}},
 	},
+	"added_photos": &onrecordv1.Envelope{
+		Type: "onrecord.v1.report.added", Id: "01890a5d-ac96-774b-bcce-b302099a8057.added.01890a5d-ac96-774b-bcce-b302099a8062",
+		Time: at("2026-11-27T12:00:03Z"), Producer: "intake/1.2.0", Trace: "7f1c9e",
+		Event: &onrecordv1.Envelope_ReportAdded{ReportAdded: &onrecordv1.ReportAdded{
+			ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", AdditionId: "01890a5d-ac96-774b-bcce-b302099a8062", Digest: []byte{4, 5, 6},
+			Addition: onrecordv1.Addition_ADDITION_WORDS, WrappedKey: []byte{1},
+			Photos: []*onrecordv1.Photo{{Object: "o3", Sha256: []byte{9}, Size: 200_000, Width: 1600, Height: 1200, ContentType: "image/jpeg"}}}},
+	},
+	"follow_up_photos":    &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "new", Photos: 2},
 	"added_contact_words": &onrecordv1.AddedWords{Text: "t", ContactName: "c", ContactDetails: "d"},
 	"follow_up_messages": &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "waiting_for_reporter", Read: true,
 		ContactChoice: "anonymous", WrappedKey: []byte{7, 8}, Messages: []*onrecordv1.FollowUpMessage{

@@ -33,7 +33,7 @@ type Addition int32
 
 const (
 	Addition_ADDITION_UNSPECIFIED Addition = 0
-	// More words, or an answer to a rep's question.
+	// More words or photos, or an answer to a rep's question.
 	Addition_ADDITION_WORDS Addition = 1
 	// The reporter says that nothing happened: reopens the incident.
 	Addition_ADDITION_NOTHING_HAPPENED Addition = 2
@@ -495,9 +495,9 @@ func (x *ReportFiled) GetPhotos() []*Photo {
 	return nil
 }
 
-// Photo is a photo of a report. Its bytes wait in the object store, sealed under
-// the report's data key with the report id, the word "photo" and the object's
-// name as associated data.
+// Photo is a photo of a report, or one that was added to it. Its bytes wait in
+// the object store, sealed under the data key of its event with the report id,
+// the word "photo" and the object's name as associated data.
 type Photo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The object's name.
@@ -1015,7 +1015,9 @@ type ReportAdded struct {
 	Digest []byte `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
 	// With ADDITION_CONTACT: who may know from now on, a value of the taxonomy.
 	ContactChoice string `protobuf:"bytes,5,opt,name=contact_choice,json=contactChoice,proto3" json:"contact_choice,omitempty"`
-	// As in ReportFiled; absent where there are no words.
+	// With ADDITION_WORDS, whose words may then be missing.
+	Photos []*Photo `protobuf:"bytes,6,rep,name=photos,proto3" json:"photos,omitempty"`
+	// As in ReportFiled; absent where there are neither words nor photos.
 	WrappedKey []byte `protobuf:"bytes,30,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
 	// AddedWords, sealed with the report id, the addition id and "added" as
 	// associated data.
@@ -1087,6 +1089,13 @@ func (x *ReportAdded) GetContactChoice() string {
 		return x.ContactChoice
 	}
 	return ""
+}
+
+func (x *ReportAdded) GetPhotos() []*Photo {
+	if x != nil {
+		return x.Photos
+	}
+	return nil
 }
 
 func (x *ReportAdded) GetWrappedKey() []byte {
@@ -1252,14 +1261,15 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\x03end\x18\x02 \x01(\rR\x03end\x12\x14\n" +
 	"\x05class\x18\x03 \x01(\tR\x05class\x12\x10\n" +
 	"\x03for\x18\x04 \x01(\tR\x03for\x12\x16\n" +
-	"\x06weight\x18\x05 \x01(\x01R\x06weight\"\x81\x02\n" +
+	"\x06weight\x18\x05 \x01(\x01R\x06weight\"\xad\x02\n" +
 	"\vReportAdded\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12\x1f\n" +
 	"\vaddition_id\x18\x02 \x01(\tR\n" +
 	"additionId\x121\n" +
 	"\baddition\x18\x03 \x01(\x0e2\x15.onrecord.v1.AdditionR\baddition\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\fR\x06digest\x12%\n" +
-	"\x0econtact_choice\x18\x05 \x01(\tR\rcontactChoice\x12\x1f\n" +
+	"\x0econtact_choice\x18\x05 \x01(\tR\rcontactChoice\x12*\n" +
+	"\x06photos\x18\x06 \x03(\v2\x12.onrecord.v1.PhotoR\x06photos\x12\x1f\n" +
 	"\vwrapped_key\x18\x1e \x01(\fR\n" +
 	"wrappedKey\x12!\n" +
 	"\fsealed_words\x18\x1f \x01(\fR\vsealedWords\"l\n" +
@@ -1322,11 +1332,12 @@ var file_onrecord_v1_report_proto_depIdxs = []int32{
 	7,  // 15: onrecord.v1.Judgement.probabilities:type_name -> onrecord.v1.Probability
 	8,  // 16: onrecord.v1.Judgement.reasons:type_name -> onrecord.v1.Reason
 	0,  // 17: onrecord.v1.ReportAdded.addition:type_name -> onrecord.v1.Addition
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	3,  // 18: onrecord.v1.ReportAdded.photos:type_name -> onrecord.v1.Photo
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_onrecord_v1_report_proto_init() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,11 @@ func (s *Service) add(ctx context.Context, reportID string, a *filing.Addition) 
 		return added{}, err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	limit := publishTimeout
+	if len(a.Photos) > 0 {
+		limit = photoTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r, err := s.publishAddition(ctx, reportID, a)
 	outcome := "received"
@@ -56,6 +61,18 @@ func (s *Service) publishAddition(ctx context.Context, reportID string, a *filin
 	event, err := a.Event(s.keys, reportID)
 	if err != nil {
 		return added{}, err
+	}
+	if len(a.Photos) > 0 {
+		ask, cancel := context.WithTimeout(ctx, followUpTimeout)
+		r, err := s.firstAddition(ask, reportID, event)
+		cancel()
+		if err == nil || errors.Is(err, errOtherAddition) {
+			return r, err // it is on disk already: its photos need no looking at
+		}
+		event.Photos, event.WrappedKey, err = s.storePhotos(ctx, album{reportID, reportID + "." + a.ID, a.Photos, a.KeepOriginals}, event.GetWrappedKey())
+		if err != nil {
+			return added{}, err
+		}
 	}
 	now := s.now()
 	e := &onrecordv1.Envelope{

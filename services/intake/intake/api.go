@@ -99,16 +99,14 @@ type standingJSON struct {
 	Contact    incident.ContactChoice `json:"contact"`
 	Steps      []stepJSON             `json:"steps"`
 	Messages   []messageJSON          `json:"messages"`
+	Photos     int                    `json:"photos"`             // that the report has
 	Addition   *addedJSON             `json:"addition,omitempty"` // what was just received
 }
 
 // followUpAPI is POST /api/v1/follow-up. The receipt stands in the body: in an
 // address it would be kept by every log on the way.
 func (s *Service) followUpAPI(c *fiber.Ctx) error {
-	if kind, _ := mediaType(c); kind != fiber.MIMEApplicationJSON {
-		return fault.New(fault.UnsupportedMedia, "unsupported_media", "Send {\"receipt\":\"…\"} as application/json.")
-	}
-	q, err := filing.FollowUpFromJSON(c.Request().Body())
+	q, err := readFollowUp(c)
 	if err != nil {
 		return err
 	}
@@ -122,9 +120,20 @@ func (s *Service) followUpAPI(c *fiber.Ctx) error {
 	return c.JSON(asJSON(st, s.now()))
 }
 
+func readFollowUp(c *fiber.Ctx) (*filing.FollowUp, error) {
+	body := c.Request().Body()
+	switch kind, params := mediaType(c); kind {
+	case fiber.MIMEApplicationJSON:
+		return filing.FollowUpFromJSON(body)
+	case fiber.MIMEMultipartForm:
+		return filing.FollowUpFromMultipart(body, params["boundary"])
+	}
+	return nil, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send {\"receipt\":\"…\"} as application/json, or with photos as multipart/form-data in a part named “follow_up”.")
+}
+
 func asJSON(st standing, now time.Time) standingJSON {
 	answer := standingJSON{Registered: true, Read: st.Read, Status: st.Status, StatusText: string(statusText(st.Status)), ReceivedAt: st.ReceivedAt, ChangedAt: st.ChangedAt,
-		Contact: st.Contact, Steps: make([]stepJSON, 0, len(st.Steps)), Messages: make([]messageJSON, 0, len(st.Messages))}
+		Contact: st.Contact, Photos: st.Photos, Steps: make([]stepJSON, 0, len(st.Steps)), Messages: make([]messageJSON, 0, len(st.Messages))}
 	if by, _, _ := st.expect(now); !by.IsZero() {
 		answer.ExpectBy = &by
 	}

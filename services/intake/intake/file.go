@@ -106,7 +106,8 @@ func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, erro
 		if err == nil || errors.Is(err, errTwin) {
 			return r, err // it is on disk already: its photos need no looking at
 		}
-		if err := s.storePhotos(ctx, f, event); err != nil {
+		event.Photos, event.WrappedKey, err = s.storePhotos(ctx, album{f.ID, f.ID, f.Photos, f.KeepOriginals}, event.GetWrappedKey())
+		if err != nil {
 			return received{}, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/seal"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/intake/internal/filing"
+	"github.com/onrecord/onrecord/services/intake/internal/photo"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
 )
 
@@ -28,6 +29,7 @@ type standing struct {
 	Contact    incident.ContactChoice
 	Steps      []step    // oldest first
 	Messages   []message // oldest first
+	Photos     int       // that the report has, those that were added included
 	Added      *added    // what was just taken in
 }
 
@@ -83,6 +85,9 @@ func (s *Service) followUp(ctx context.Context, client string, q *filing.FollowU
 	if st.isFull(q.Addition.ID) {
 		return st, errEnough
 	}
+	if err := st.hasRoom(q.Addition); err != nil {
+		return st, err
+	}
 	r, err := s.add(ctx, reportID, q.Addition)
 	if err != nil {
 		return st, err
@@ -117,6 +122,15 @@ func (st standing) isFull(id string) bool {
 	return own >= maxAdditions
 }
 
+// hasRoom returns nil, or a fault.Invalid error when the report would have more
+// photos than it takes, not counting an addition that was taken before.
+func (st standing) hasRoom(a *filing.Addition) error {
+	if st.Photos+len(a.Photos) <= photo.Max || len(a.Photos) == 0 || slices.ContainsFunc(st.Messages, func(m message) bool { return m.ID == a.ID }) {
+		return nil
+	}
+	return fault.InvalidFields([]fault.Field{fault.Wrong("photo", "A report takes %d photos altogether, and this one has %d. Take some out, or add another report.", photo.Max, st.Photos)})
+}
+
 // say adds to the messages what was just taken in, which reporting may not
 // know yet.
 func (st *standing) say(a *filing.Addition, r added) {
@@ -127,12 +141,15 @@ func (st *standing) say(a *filing.Addition, r added) {
 	switch {
 	case a.What == filing.AddWords && st.Status == incident.StatusWaitingForReporter:
 		what = "answer"
+	case len(a.Photos) > 0:
+		what = "photos"
 	case what == "":
 		what = a.What
 	}
 	if a.What == filing.AddContact {
 		st.Contact = a.Contact.Choice
 	}
+	st.Photos += len(a.Photos)
 	st.Messages = append(st.Messages, message{At: r.at, From: "reporter", What: what, ID: a.ID, Text: a.Text})
 }
 
@@ -156,7 +173,7 @@ func (s *Service) lookUp(ctx context.Context, code receipt.Code) (reportID strin
 	if !reply.GetFound() {
 		return "", standing{}, errUnknownReceipt
 	}
-	st = standing{Code: code, Status: incident.Status(reply.GetStatus()), Read: reply.GetRead(), Contact: incident.ContactChoice(reply.GetContactChoice()),
+	st = standing{Code: code, Status: incident.Status(reply.GetStatus()), Read: reply.GetRead(), Contact: incident.ContactChoice(reply.GetContactChoice()), Photos: int(reply.GetPhotos()),
 		ReceivedAt: reply.GetReceivedAt().AsTime(), ChangedAt: reply.GetChangedAt().AsTime()}
 	for _, r := range reply.GetSteps() {
 		st.Steps = append(st.Steps, step{r.GetAt().AsTime(), incident.Status(r.GetStatus()), incident.Action(r.GetAction()), r.GetOwn()})
@@ -262,6 +279,7 @@ var messageTexts = map[string]fault.Text{
 	"message":                 "A safety rep wrote to you.",
 	"question":                "A safety rep asked you something.",
 	"words":                   "You added something.",
+	"photos":                  "You added photos.",
 	"answer":                  "You answered.",
 	filing.AddNothingHappened: "You said that nothing happened.",
 	"withdrawn":               "You withdrew it.",

@@ -73,7 +73,7 @@ func TestFollowUp(t *testing.T) {
 	want := `{"registered":true,"read":true,"status":"acknowledged","status_text":"A safety rep has read it.","received_at":"2026-11-21T12:00:00Z","changed_at":"2026-11-21T13:00:00Z",` +
 		`"expect_by":"2026-12-05T14:00:00Z","contact":"anonymous","steps":[` +
 		`{"at":"2026-11-21T12:00:00Z","status":"new","status_text":"Received."},{"at":"2026-11-21T13:00:00Z","status":"acknowledged","status_text":"A safety rep has read it."}],` +
-		`"messages":[{"at":"2026-11-21T14:00:00Z","from":"rep","what":"message","text":"canary-message"}]}`
+		`"messages":[{"at":"2026-11-21T14:00:00Z","from":"rep","what":"message","text":"canary-message"}],"photos":0}`
 	if got := p.followUp(t, `{"receipt":"`+strings.ToLower(a.Receipt)+`"}`); got.StatusCode != 200 || got.Body != want {
 		t.Errorf("%d %s\nwant %s", got.StatusCode, got.Body, want)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/pkg/words"
 	"github.com/onrecord/onrecord/services/intake/internal/filing"
+	"github.com/onrecord/onrecord/services/intake/internal/photo"
 )
 
 // followUpPage asks for the code.
@@ -35,6 +36,8 @@ type standingPage struct {
 	Waiting, Closed                           bool
 	MayComplain, MayWithdraw                  bool
 	Words                                     string // as they were typed
+	MorePhotos                                int    // that the report takes
+	KeepOriginals                             bool
 	Contact                                   []choice
 	ContactName, ContactDetails               string
 	ContactOpen                               bool
@@ -64,19 +67,35 @@ func (s *Service) renderFollowUp(c *fiber.Ctx, status int, typed *filing.FollowU
 // to go to would have to carry the receipt. Sending it again by reloading adds
 // nothing twice: each form names what it adds.
 func (s *Service) followUpForm(c *fiber.Ctx) error {
-	if kind, _ := mediaType(c); kind != fiber.MIMEApplicationForm {
-		return fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
-	}
-	values, err := url.ParseQuery(string(c.Request().Body()))
+	typed, err := readFollowUpForm(c)
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
+		return err
 	}
-	typed := filing.FollowUpFromForm(values)
 	st, err := s.followUp(c.UserContext(), web.ClientNetwork(c), typed)
 	if err != nil {
 		return s.refuseFollowUp(c, typed, st, err)
 	}
 	return s.renderStanding(c, http.StatusOK, st, typed.Addition, nil)
+}
+
+// readFollowUpForm reads a form of the page as it was sent, with photos or
+// without.
+func readFollowUpForm(c *fiber.Ctx) (typed *filing.FollowUp, err error) {
+	switch kind, params := mediaType(c); kind {
+	case fiber.MIMEApplicationForm:
+		var values url.Values
+		if values, err = url.ParseQuery(string(c.Request().Body())); err == nil {
+			typed = filing.FollowUpFromForm(values)
+		}
+	case fiber.MIMEMultipartForm:
+		typed, err = filing.FollowUpFromMultipartForm(c.Request().Body(), params["boundary"])
+	default:
+		return nil, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
+	}
+	if err != nil {
+		return nil, fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
+	}
+	return typed, nil
 }
 
 // refuseFollowUp shows what was typed again, and what to mend or when to try
@@ -130,6 +149,9 @@ func (s *Service) renderStanding(c *fiber.Ctx, status int, st standing, what *fi
 	default:
 		errs = web.Errors{{Message: f.Message}}
 	}
+	if f != nil && what != nil && len(what.Photos) > 0 && errs.For("photo") == "" {
+		errs = append(errs, fault.Field{Name: "photo", Message: l.Say("Choose your photos again: the browser does not keep them.")})
+	}
 	return s.pages.Render(c, status, "standing", web.Page{
 		Title: l.Say("Where your report stands"), Section: "/follow-up/", Back: web.Link{Href: "/follow-up/", Text: l.Say("Another code")}, Errors: errs, Data: page,
 	})
@@ -140,7 +162,7 @@ func (s *Service) newStandingPage(l words.Language, st standing, what *filing.Ad
 		Receipt: st.Code.String(), Groups: strings.Split(st.Code.String(), "-"),
 		Text: l.Say(string(statusText(st.Status))), ReceivedAt: inWords(l, st.ReceivedAt), Entries: entriesOf(l, st),
 		Waiting: st.Status == incident.StatusWaitingForReporter, Closed: st.Status.IsClosed(),
-		MayComplain: st.Status.Counts() && st.Status != incident.StatusNew, MayWithdraw: st.Status.Counts(),
+		MorePhotos: max(0, photo.Max-st.Photos), MayComplain: st.Status.Counts() && st.Status != incident.StatusNew, MayWithdraw: st.Status.Counts(),
 	}
 	if by, text, _ := st.expect(s.now()); text != "" {
 		p.Expect = l.Say(string(text))
@@ -184,7 +206,7 @@ func (p *standingPage) keep(what *filing.Addition, f *fault.Error) {
 	if id != nil && f.Kind != fault.Conflict && incident.IsReportID(what.ID) {
 		*id = what.ID
 	}
-	p.Words = what.Text
+	p.Words, p.KeepOriginals = what.Text, what.KeepOriginals
 	if what.What == filing.AddContact {
 		p.ContactOpen, p.ContactName, p.ContactDetails = true, what.Contact.Name, what.Contact.Details
 	}

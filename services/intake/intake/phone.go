@@ -3,7 +3,6 @@ package intake
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -79,7 +78,7 @@ func (s *Service) serveWorker(c *fiber.Ctx) error {
 	}
 	c.Set(fiber.HeaderCacheControl, "private, no-cache")
 	c.Set(fiber.HeaderContentType, fiber.MIMETextJavaScriptCharsetUTF8)
-	return c.SendString(fmt.Sprintf("const SHELL=%q;\n%s", kept.version, script))
+	return c.SendString(strings.ReplaceAll(string(script), "SHELL", kept.version))
 }
 
 // showPhone is GET /report/phone/: the reports that are kept on this phone. The

@@ -39,7 +39,7 @@ func TestTheWorkersVersionChangesWithThePageItKeeps(t *testing.T) {
 		if got.StatusCode != 200 || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/javascript") || got.Header.Get("Cache-Control") != "private, no-cache" {
 			t.Fatalf("%d %v", got.StatusCode, got.Header)
 		}
-		found := regexp.MustCompile(`^const SHELL="([0-9a-f]{12})";\n`).FindStringSubmatch(got.Body)
+		found := regexp.MustCompile(`"report-([0-9a-f]{12})"`).FindStringSubmatch(got.Body)
 		if found == nil {
 			t.Fatalf("the worker has no version: %.80s", got.Body)
 		}

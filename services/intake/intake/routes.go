@@ -43,12 +43,12 @@ func (s *Service) Routes() []web.Route {
 		get("/report/who", s.showWho),
 		get("/follow-up", redirect(http.StatusMovedPermanently, "/follow-up/")),
 		get("/follow-up/", s.showFollowUp),
-		post("/follow-up/", 0, s.followUpForm),
+		post("/follow-up/", maxForm, s.followUpForm),
 		get("/privacy/", s.showWords("privacy", fault.Text("What we keep, and who reads it"))),
 		get("/accessibility/", s.showWords("accessibility", fault.Text("Accessibility"))),
 		byFilers(post("/api/v1/reports", maxForm, s.fileAPI)),
 		get("/api/v1/sites", s.sitesAPI),
-		post("/api/v1/follow-up", 0, s.followUpAPI),
+		post("/api/v1/follow-up", maxForm, s.followUpAPI),
 	}
 }
 

@@ -72,8 +72,14 @@ func whatWasDone(c incident.Change) string {
 // reporterSaid returns the heading of what a reporter added.
 func reporterSaid(c incident.Change) string {
 	switch {
+	case c.Action == incident.ActionAnswered && c.Field == incident.FieldPhotos:
+		return "The reporter answered, with photos"
 	case c.Action == incident.ActionAnswered:
 		return "The reporter answered"
+	case c.Field == incident.FieldPhotos && c.To == "1":
+		return "The reporter added a photo"
+	case c.Field == incident.FieldPhotos:
+		return "The reporter added " + c.To + " photos"
 	case c.SaysNothingHappened():
 		return "The reporter says that nothing happened"
 	case c.Field == "withdrawn":

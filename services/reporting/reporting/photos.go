@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -19,6 +20,7 @@ import (
 // photoView is a photo on the incident's page.
 type photoView struct {
 	Path, Alt     string
+	Added, ISO    string // when it was added; "" of one that came with its report
 	Width, Height int
 	Original      *originalView
 }
@@ -34,6 +36,9 @@ func photosOf(i *incident.Incident, photos []casework.Photo, state formState, er
 	for n, p := range photos {
 		path := incidentsPath + i.ID + "/photos/" + strconv.Itoa(p.Number)
 		views[n] = photoView{Path: path, Alt: fmt.Sprintf("Photo %d of %d of %s", p.Number, len(photos), i.Ref), Width: p.Width, Height: p.Height}
+		if !p.Added.IsZero() {
+			views[n].Added, views[n].ISO = clock(p.Added), iso(p.Added)
+		}
 		if o := p.Original; o != nil {
 			id := "original-" + strconv.Itoa(p.Number)
 			reason := wordsField{ID: id, Name: "reason", Label: "Why do you open it?", Hint: "It is written into the history. The original may say where and when it was taken.", Message: errs.For(id)}
@@ -54,6 +59,7 @@ type photoItem struct {
 	Width       int        `json:"width"`
 	Height      int        `json:"height"`
 	SHA256      string     `json:"sha256"`
+	AddedAt     *time.Time `json:"added_at,omitempty"` // not of one that came with its report
 	Original    *photoItem `json:"original,omitempty"`
 }
 
@@ -61,6 +67,9 @@ func photoItems(photos []casework.Photo) []photoItem {
 	items := make([]photoItem, len(photos))
 	for n, p := range photos {
 		items[n] = photoItemOf(p.Number, p.Photo)
+		if !p.Added.IsZero() {
+			items[n].AddedAt = &p.Added
+		}
 		if p.Original != nil {
 			original := photoItemOf(p.Number, p.Original)
 			items[n].Original = &original

@@ -11,6 +11,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/intake/internal/photo"
 )
 
 // FollowUp is what the holder of a receipt asks, and adds where Addition is not
@@ -41,6 +42,9 @@ type Addition struct {
 	ID, What, Text string
 	Contact        incident.Contact // with AddContact
 
+	Photos        [][]byte // with AddWords, as they came
+	KeepOriginals bool     // the photos as they came are kept as evidence
+
 	unread []fault.Field
 }
 
@@ -70,18 +74,67 @@ func FollowUpFromJSON(body []byte) (*FollowUp, error) {
 }
 
 func readAddition(r *reader) *Addition {
-	a := &Addition{ID: r.text("id"), What: r.text("what"), Text: r.text("text"), Contact: r.contact("contact")}
+	a := &Addition{ID: r.text("id"), What: r.text("what"), Text: r.text("text"), Contact: r.contact("contact"), KeepOriginals: r.flag("keep_originals")}
 	r.refuseTheRest()
 	a.unread = r.bad
 	a.normalise()
 	return a
 }
 
+// FollowUpFromMultipart reads it from the part named "follow_up" of a
+// multipart/form-data body, and the photos that are added from the parts named
+// "photo".
+func FollowUpFromMultipart(body []byte, boundary string) (*FollowUp, error) {
+	var q *FollowUp
+	var refused []fault.Field
+	photos, err := eachPart(body, boundary, func(name string, content []byte) error {
+		if name != "follow_up" || q != nil {
+			refused = append(refused, fault.Field{Name: shorten(name), Message: "Send one part named “follow_up”, holding what is asked as JSON, and photos as parts named “photo”."})
+			return nil
+		}
+		var err error
+		q, err = FollowUpFromJSON(content)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case q == nil:
+		return nil, fault.InvalidFields(append(refused, fault.Field{Name: "follow_up", Message: "There is no part named “follow_up”."}))
+	case q.Addition == nil && len(photos) > 0:
+		refused = append(refused, fault.Field{Name: "addition", Message: "Photos are part of an addition, and there is none."})
+	case q.Addition != nil:
+		q.Addition.Photos = photos
+	}
+	if len(refused) > 0 {
+		return nil, fault.InvalidFields(refused)
+	}
+	return q, nil
+}
+
+// FollowUpFromMultipartForm is FollowUpFromForm for a form that may come with
+// photos.
+func FollowUpFromMultipartForm(body []byte, boundary string) (*FollowUp, error) {
+	v := make(url.Values)
+	photos, err := eachPart(body, boundary, func(name string, content []byte) error {
+		v.Add(name, string(content))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	q := FollowUpFromForm(v)
+	if q.Addition != nil {
+		q.Addition.Photos = photos
+	}
+	return q, nil
+}
+
 // FollowUpFromForm reads the forms of the follow-up page.
 func FollowUpFromForm(v url.Values) *FollowUp {
 	q := &FollowUp{Receipt: v.Get("receipt")}
 	if v.Get("what") != "" {
-		q.Addition = &Addition{ID: v.Get("id"), What: v.Get("what"), Text: v.Get("text"),
+		q.Addition = &Addition{ID: v.Get("id"), What: v.Get("what"), Text: v.Get("text"), KeepOriginals: v.Get("keep_originals") != "",
 			Contact: incident.Contact{Choice: incident.ContactChoice(v.Get("contact")), Name: v.Get("contact_name"), Details: v.Get("contact_details")}}
 		q.Addition.normalise()
 	}
@@ -107,13 +160,17 @@ func (a *Addition) Validate() error {
 		bad = append(bad, fault.Field{Name: "what", Message: "Must be one of: words, nothing_happened, withdraw, contact."})
 	}
 	switch {
-	case a.What == AddWords && a.Text == "":
-		wrong("text", "Write what you want to add.")
+	case a.What == AddWords && a.Text == "" && len(a.Photos) == 0:
+		wrong("text", "Write what you want to add, or choose a photo.")
 	case a.What == AddContact:
 		bad = append(bad, incident.CheckContact(a.Contact)...)
 	case a.Contact != (incident.Contact{}):
 		bad = append(bad, fault.Field{Name: "contact", Message: "Who may know is changed by an addition of its own."})
 	}
+	if a.What != AddWords && len(a.Photos) > 0 {
+		bad = append(bad, fault.Field{Name: "photo", Message: "Photos are added with words, or by themselves as words."})
+	}
+	bad = append(bad, photo.Check(a.Photos)...)
 	if message := incident.CheckText("", a.Text, incident.MaxNote); message != "" {
 		wrong("text", "What you write must be plain text of 5,000 characters or fewer.")
 	}
@@ -129,7 +186,7 @@ func (a *Addition) Digest(keys *seal.Keyring, reportID string) []byte {
 	for _, s := range []string{reportID, a.ID, a.What, a.Text, string(a.Contact.Choice), a.Contact.Name, a.Contact.Details} {
 		parts = append(parts, []byte(s))
 	}
-	return keys.MAC("added digest", parts...)
+	return keys.MAC("added digest", appendPhotos(parts, a.Photos, a.KeepOriginals)...)
 }
 
 // Event returns the report.added event of a valid addition to a report, its

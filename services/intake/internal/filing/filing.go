@@ -68,14 +68,21 @@ func (f *Filing) Digest(keys *seal.Keyring) []byte {
 			parts = append(parts, []byte(s))
 		}
 	}
-	if len(f.Photos) > 0 {
-		parts = append(parts, []byte("photos"), []byte(strconv.FormatBool(f.KeepOriginals)))
-		for _, raw := range f.Photos {
-			sum := sha256.Sum256(raw)
-			parts = append(parts, sum[:])
-		}
+	return keys.MAC("filed digest", appendPhotos(parts, f.Photos, f.KeepOriginals)...)
+}
+
+// appendPhotos appends the parts of a digest that stand for photos. What comes
+// without any keeps the digest it had.
+func appendPhotos(parts [][]byte, photos [][]byte, keepOriginals bool) [][]byte {
+	if len(photos) == 0 {
+		return parts
 	}
-	return keys.MAC("filed digest", parts...)
+	parts = append(parts, []byte("photos"), []byte(strconv.FormatBool(keepOriginals)))
+	for _, raw := range photos {
+		sum := sha256.Sum256(raw)
+		parts = append(parts, sum[:])
+	}
+	return parts
 }
 
 func instant(t time.Time) string {

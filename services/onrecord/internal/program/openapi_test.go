@@ -280,6 +280,9 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	ask("POST", followUp, asJSON(addition), 200)
 	addition["addition"].(map[string]any)["text"] = "Demo: something else."
 	ask("POST", followUp, asJSON(addition), 409)
+	addition["addition"].(map[string]any)["id"] = uuid.Must(uuid.NewV7())
+	pictures, picturesType := withPhotos(t, map[string]string{"follow_up": asJSON(addition)}, demoPhoto(t, "demo"))
+	ask("POST", followUp, pictures, 200, "Content-Type", picturesType)
 	ask("POST", followUp, `{"receipt":"0000-0000-0000-0000"}`, 404)
 	ask("POST", followUp, `{"receipt":"no code"}`, 422)
 	ask("POST", followUp, `{"receipt":`, 400)

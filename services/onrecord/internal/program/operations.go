@@ -136,17 +136,24 @@ func eventLine(e bus.Stored) (string, error) {
 	case *onrecordv1.Envelope_ReportFiled:
 		f := ev.ReportFiled
 		f.ReceiptHash, f.Digest, f.WrappedKey, f.SealedWords = nil, nil, nil, nil
-		for _, p := range f.GetPhotos() { // how many and how large, and nothing to know a picture by
-			p.Object, p.Sha256 = "", nil
-			if p.GetOriginal() != nil {
-				p.Original = &onrecordv1.Photo{Size: p.GetOriginal().GetSize()}
-			}
-		}
+		hidePhotos(f.GetPhotos())
 	case *onrecordv1.Envelope_ReportAdded:
 		ev.ReportAdded.Digest, ev.ReportAdded.WrappedKey, ev.ReportAdded.SealedWords = nil, nil, nil
+		hidePhotos(ev.ReportAdded.GetPhotos())
 	}
 	line, err := protojson.Marshal(&env)
 	return string(line), err
+}
+
+// hidePhotos leaves how many photos there are and how large, and nothing to
+// know a picture by.
+func hidePhotos(photos []*onrecordv1.Photo) {
+	for _, p := range photos {
+		p.Object, p.Sha256 = "", nil
+		if p.GetOriginal() != nil {
+			p.Original = &onrecordv1.Photo{Size: p.GetOriginal().GetSize()}
+		}
+	}
 }
 
 // ExportNote begins a line of OpExport that is for the operator and no part of

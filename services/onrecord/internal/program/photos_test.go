@@ -13,10 +13,13 @@ import (
 	"mime/multipart"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/PuerkitoBio/goquery"
 	"github.com/google/uuid"
 
 	"github.com/onrecord/onrecord/pkg/web/webtest"
+	"github.com/onrecord/onrecord/services/onrecord/internal/program"
 )
 
 // demoPhoto returns a JPEG with a comment in it, as a camera writes one.
@@ -65,6 +68,7 @@ type photoDetail struct {
 	Photos []struct {
 		N, Size, Width, Height int
 		SHA256                 string
+		AddedAt                *time.Time `json:"added_at"`
 		Original               *struct {
 			ContentType string `json:"content_type"`
 			Size        int
@@ -237,4 +241,128 @@ func TestTheFormTakesPhotosWithoutScript(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Photos that come later, by the receipt, are taken like those that come with
+// the report: on disk before they are said to be received, in the store then,
+// and gone with it.
+func TestPhotosAreAddedByReceipt(t *testing.T) {
+	k := open(t)
+	k.run()
+	k.importSites()
+	rep, south := k.token("rep"), k.token("rep", "demo-south")
+	withOne, contentType := withPhotos(t, map[string]string{"report": report(nil)}, demoPhoto(t, "with the report"))
+	var filed struct{ Receipt string }
+	if err := json.Unmarshal([]byte(k.call("POST", "/api/v1/reports", withOne, "Content-Type", contentType).Body), &filed); err != nil {
+		t.Fatal(err)
+	}
+	id := k.classified(rep, 1)[0].ID
+	path := "/api/v1/incidents/" + id
+	photos := func(want int) (d photoDetail) {
+		t.Helper()
+		k.eventually(func() error {
+			d = photoDetail{}
+			if err := json.Unmarshal([]byte(k.call("GET", path, "", rep...).Body), &d); err != nil {
+				return err
+			}
+			if len(d.Photos) != want || want == 3 && d.Photos[2].Original == nil { // the last of them
+				return fmt.Errorf("%d photos, want %d", len(d.Photos), want)
+			}
+			return nil
+		})
+		return d
+	}
+	photos(1)
+
+	addition := map[string]any{"id": uuid.Must(uuid.NewV7()).String(), "what": "words", "text": "Demo: here is the door.", "keep_originals": true}
+	add := func(want int, pictures ...[]byte) webtest.Response {
+		t.Helper()
+		body, contentType := withPhotos(t, map[string]string{"follow_up": asJSON(map[string]any{"receipt": filed.Receipt, "addition": addition})}, pictures...)
+		res := k.call("POST", "/api/v1/follow-up", body, "Content-Type", contentType)
+		if res.StatusCode != want {
+			t.Fatalf("%d %.300s, want %d", res.StatusCode, res.Body, want)
+		}
+		return res
+	}
+	first, second := demoPhoto(t, "Exif GPS canary"), demoPhoto(t, "another")
+	if bad := add(422, first, []byte("%PDF-1.7")); !strings.Contains(bad.Body, "Photo 2 is not") {
+		t.Errorf("a PDF: %s", bad.Body)
+	}
+	if res := add(200, first, second); !strings.Contains(res.Body, `"what":"photos","text":"Demo: here is the door."`) || !strings.Contains(res.Body, `"photos":3`) {
+		t.Errorf("the answer: %s", res.Body)
+	}
+	if again := add(200, first, second); again.Header.Get("Idempotency-Replayed") != "true" {
+		t.Error("the same photos again are not a repetition")
+	}
+	add(409, second, first)
+	d := photos(3)
+	if d.Photos[0].AddedAt != nil || d.Photos[1].AddedAt == nil {
+		t.Errorf("the photos are %+v", d.Photos)
+	}
+	sum := sha256.Sum256(first)
+	if p := d.Photos[1]; p.Width != 320 || p.Original == nil || p.Original.SHA256 != hex.EncodeToString(sum[:]) {
+		t.Errorf("the first that was added is %+v", p)
+	}
+	told := false
+	for _, c := range d.Timeline {
+		told = told || c.Action == "added_by_reporter" && c.To == "2" && c.Note == "Demo: here is the door."
+	}
+	if !told {
+		t.Errorf("the history does not tell of them: %+v", d.Timeline)
+	}
+	if seen := k.call("GET", path+"/photos/2", "", rep...); seen.StatusCode != 200 || seen.Header.Get("Content-Type") != "image/jpeg" || strings.Contains(seen.Body, "canary") {
+		t.Errorf("the photo: %d %s", seen.StatusCode, seen.Header.Get("Content-Type"))
+	}
+	if seen := k.call("GET", path+"/photos/2", "", south...); seen.StatusCode != 404 {
+		t.Errorf("at another site: %d", seen.StatusCode)
+	}
+	page := k.call("GET", "/incidents/"+id, "", k.person("demo-rep-1", "rep")...).Document(t)
+	if got := page.Find(".app-photos time").Length(); got != 2 || !strings.Contains(page.Find("main").Text(), "The reporter added 2 photos") {
+		t.Errorf("the rep’s page says of %d photos when they were added: %s", got, page.Find(".app-photos").Text())
+	}
+	k.eventually(func() error { // nothing is left behind
+		waiting, err := k.WaitingPhotos(t.Context())
+		if len(waiting) > 0 {
+			return fmt.Errorf("%d photos still wait in the object store", len(waiting))
+		}
+		return err
+	})
+
+	addition["id"], addition["text"], addition["keep_originals"] = uuid.Must(uuid.NewV7()).String(), "", false
+	if res := add(422, first, first, first); !strings.Contains(res.Body, "takes 5 photos altogether, and this one has 3") {
+		t.Errorf("six altogether: %s", res.Body)
+	}
+
+	// The same without script.
+	form := map[string]string{"receipt": filed.Receipt, "what": "words", "id": uuid.Must(uuid.NewV7()).String(), "text": ""}
+	send := func(want int, pictures ...[]byte) *goquery.Document {
+		t.Helper()
+		body, contentType := withPhotos(t, form, pictures...)
+		res := k.call("POST", "/follow-up/", body, "Content-Type", contentType, "Accept", "text/html")
+		doc := res.Document(t)
+		if res.StatusCode != want {
+			t.Fatalf("%d, want %d: %s", res.StatusCode, want, doc.Find("main").Text())
+		}
+		webtest.CheckPage(t, doc)
+		return doc
+	}
+	if doc := send(422, []byte("<svg onload=alert(1)>")); doc.Find("#photo-error").Length() != 1 {
+		t.Errorf("an SVG: %s", doc.Find("main").Text())
+	}
+	if doc := send(422); !strings.Contains(doc.Find("#text-error").Text(), "or choose a photo") {
+		t.Errorf("nothing at all: %s", doc.Find("main").Text())
+	}
+	form["text"] = "Demo: two more."
+	doc := send(200, first, second)
+	if !strings.Contains(doc.Find(".govuk-notification-banner").Text(), "You added photos.") || doc.Find("input[name=photo]").Length() != 0 {
+		t.Errorf("after five photos: %s", doc.Find("main").Text())
+	}
+	photos(5)
+
+	// What was added is erased with the rest.
+	k.do(program.OpErase, id, nil)
+	if got := k.call("GET", path+"/photos/5", "", rep...); got.StatusCode != 404 {
+		t.Errorf("after the erasure: %d", got.StatusCode)
+	}
+	photos(0)
 }

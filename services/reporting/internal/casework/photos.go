@@ -16,7 +16,12 @@ type Photo struct {
 	*store.Photo
 	Number   int          // from 1, in the order in which they came
 	Original *store.Photo // as it came; nil unless the reporter keeps it
+	Added    time.Time    // when it was added; zero of one that came with its report
 }
+
+// withReport is how far the photos of one event lie apart: each is a millisecond
+// after the one before, to keep their order.
+const withReport = 10 * time.Millisecond
 
 // Photos returns the photos of an incident, for a rep of its site.
 func (s *Service) Photos(ctx context.Context, i *incident.Incident) ([]Photo, error) {
@@ -37,7 +42,13 @@ func (s *Service) Photos(ctx context.Context, i *incident.Incident) ([]Photo, er
 	var photos []Photo
 	for _, p := range all {
 		if p.Kind == store.PhotoCopy {
-			photos = append(photos, Photo{p, len(photos) + 1, originals[place{p.ReportID, p.CreatedAt}]})
+			photo := Photo{Photo: p, Number: len(photos) + 1, Original: originals[place{p.ReportID, p.CreatedAt}]}
+			for _, r := range i.Reports {
+				if r.ID == p.ReportID && p.CreatedAt.Sub(r.ReceivedAt) > withReport {
+					photo.Added = p.CreatedAt
+				}
+			}
+			photos = append(photos, photo)
 		}
 	}
 	return photos, nil

@@ -73,8 +73,8 @@ func count(outcome string) {
 const nobody = "00000000-0000-8000-8000-000000000000"
 
 // Reply returns what the holder of a receipt may know. A receipt that no report
-// has takes the same work as one that has: two lookups, one incident loaded
-// and its steps and messages gathered.
+// has takes the same work as one that has: two lookups, one incident loaded,
+// its steps and messages gathered, and its photos counted.
 func (s *Service) Reply(ctx context.Context, receiptHash []byte) (*onrecordv1.FollowUpReply, error) {
 	i, err := s.store.IncidentByReceipt(ctx, receiptHash)
 	switch {
@@ -83,6 +83,9 @@ func (s *Service) Reply(ctx context.Context, receiptHash []byte) (*onrecordv1.Fo
 			return nil, err
 		}
 		s.describe(i, receiptHash)
+		if _, err := s.countPhotos(ctx, nobody); err != nil {
+			return nil, err
+		}
 		return &onrecordv1.FollowUpReply{}, nil
 	case err != nil:
 		return nil, err
@@ -92,7 +95,20 @@ func (s *Service) Reply(ctx context.Context, receiptHash []byte) (*onrecordv1.Fo
 	}
 	reply := s.describe(i, receiptHash)
 	reply.Found = true
-	return reply, nil
+	reply.Photos, err = s.countPhotos(ctx, reply.GetReportId())
+	return reply, err
+}
+
+// countPhotos returns how many photos a report has.
+func (s *Service) countPhotos(ctx context.Context, reportID string) (uint32, error) {
+	photos, err := s.store.PhotosOfReport(ctx, reportID)
+	n := uint32(0)
+	for _, p := range photos {
+		if p.Kind == store.PhotoCopy {
+			n++
+		}
+	}
+	return n, err
 }
 
 // loadDecoy returns some incident. While there is none, it returns a blank one.
@@ -206,6 +222,8 @@ func ofReporter(c incident.Change) string {
 		return "withdrawn"
 	case c.Action == incident.ActionContact:
 		return "contact"
+	case c.Action == incident.ActionAdded && c.Field == incident.FieldPhotos:
+		return "photos"
 	case c.Action == incident.ActionAdded:
 		return "words"
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -30,6 +31,7 @@ type work struct {
 	p       *Projector
 	tx      store.Store
 	cases   []*incidentCase
+	photos  map[string][]carried       // of what waited and was applied, by report
 	absent  map[string]bool            // reports that no incident holds
 	waiting map[string][]store.Pending // what waits for the reports that are filed in the batch
 }
@@ -179,6 +181,12 @@ func (w *work) settle(ctx context.Context, c *incidentCase, reportID string) err
 		}
 		if _, err := w.p.change(c, ev); err != nil {
 			return err
+		}
+		if len(ev.carries.photos) > 0 {
+			if w.photos == nil {
+				w.photos = make(map[string][]carried)
+			}
+			w.photos[reportID] = append(w.photos[reportID], ev.carries)
 		}
 	}
 	c.settled = append(c.settled, reportID)
@@ -356,6 +364,9 @@ func (p *Projector) add(i *incident.Incident, ev event) (changed bool, err error
 		}
 	default:
 		c.Field = "words"
+		if a.photos > 0 {
+			c.Field, c.To = incident.FieldPhotos, strconv.Itoa(a.photos)
+		}
 		if i.Status == incident.StatusWaitingForReporter {
 			setStatus(incident.ActionAnswered, beforeAsking(i))
 		}

@@ -25,6 +25,9 @@ type event struct {
 	reportID string
 	at       time.Time // when its producer made it, to the millisecond
 
+	carries carried   // its photos
+	settled []carried // those of what had waited for its report
+
 	// One of these, by kind.
 	filed   *filed
 	reading *incident.Reading
@@ -36,8 +39,6 @@ type filed struct {
 	report      incident.Report
 	receiptHash []byte
 	words       []byte // ReportWords as they were sealed; nil when there are none
-	photos      []photo
-	wrappedKey  []byte // opens the photos
 }
 
 // added is what the holder of the receipt added.
@@ -45,6 +46,7 @@ type added struct {
 	id      string
 	what    onrecordv1.Addition
 	text    string
+	photos  int
 	contact incident.Contact // with ADDITION_CONTACT
 }
 
@@ -81,8 +83,7 @@ func (dec decoder) decode(d bus.Delivery) (event, error) {
 	case bus.TypeFiled:
 		about = env.GetReportFiled().GetReportId()
 		if ev.filed, err = dec.filed(env.GetReportFiled()); err == nil {
-			ev.filed.photos, err = dec.photos(env.GetReportFiled(), ev.at)
-			ev.filed.wrappedKey = env.GetReportFiled().GetWrappedKey()
+			ev.carries, err = dec.photos(env.GetReportFiled(), ev.reportID, "", ev.at)
 		}
 	case bus.TypeClassified:
 		about = env.GetReportClassified().GetReportId()
@@ -92,6 +93,9 @@ func (dec decoder) decode(d bus.Delivery) (event, error) {
 		ev.added, err = dec.added(env.GetReportAdded())
 		if err == nil && ev.added.id != tokens[1] {
 			err = errors.New("the addition's id is not the subject's")
+		}
+		if err == nil {
+			ev.carries, err = dec.photos(env.GetReportAdded(), ev.reportID, ev.added.id, ev.at)
 		}
 	}
 	if err == nil && about != ev.reportID {
@@ -265,7 +269,7 @@ func (dec decoder) added(ev *onrecordv1.ReportAdded) (*added, error) {
 	if err := proto.Unmarshal(plain, &words); err != nil {
 		return nil, errors.New("the words are not protobuf")
 	}
-	a := &added{id: ev.GetAdditionId(), what: ev.GetAddition(), text: incident.CleanText(words.GetText())}
+	a := &added{id: ev.GetAdditionId(), what: ev.GetAddition(), text: incident.CleanText(words.GetText()), photos: len(ev.GetPhotos())}
 	if incident.CheckText("", a.text, incident.MaxNote) != "" {
 		return nil, errors.New("the words are too long or hold control characters")
 	}
@@ -279,7 +283,7 @@ func (dec decoder) added(ev *onrecordv1.ReportAdded) (*added, error) {
 	case onrecordv1.Addition_ADDITION_NOTHING_HAPPENED, onrecordv1.Addition_ADDITION_WITHDRAWN:
 		return a, nil
 	case onrecordv1.Addition_ADDITION_WORDS:
-		if a.text == "" {
+		if a.text == "" && a.photos == 0 {
 			return nil, errors.New("words were added, and there are none")
 		}
 		return a, nil

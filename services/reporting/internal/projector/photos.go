@@ -16,6 +16,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
@@ -26,26 +27,41 @@ const (
 	orphansLook = time.Hour
 )
 
-// photo is one that a filed report names.
+// carried is the photos that came with a report, or with what was added to it.
+type carried struct {
+	reportID   string
+	photos     []photo
+	wrappedKey []byte // opens them
+}
+
+// photo is one that an event names.
 type photo struct {
 	store.Photo // without its incident and its bytes
 	object      string
 }
 
-// photos returns the photos that an event names. Their ids come from the
-// report's, so that taking one over twice is taking it over once.
-func (dec decoder) photos(ev *onrecordv1.ReportFiled, at time.Time) ([]photo, error) {
+// photos returns the photos that an event names, of a report or of an addition
+// to it. Their ids come from its ids, so that taking one over twice is taking it
+// over once.
+func (dec decoder) photos(ev interface {
+	GetPhotos() []*onrecordv1.Photo
+	GetWrappedKey() []byte
+}, reportID, additionID string, at time.Time) (carried, error) {
+	all := carried{reportID: reportID, wrappedKey: ev.GetWrappedKey()}
 	if len(ev.GetPhotos()) > maxPhotos {
-		return nil, errors.New("more photos than a report may have")
+		return all, errors.New("more photos than a report may have")
 	}
-	var all []photo
+	of, prefix := [][]byte{[]byte(reportID)}, reportID+"."
+	if additionID != "" {
+		of, prefix = append(of, []byte(additionID)), prefix+additionID+"."
+	}
 	add := func(n int, kind store.PhotoKind, from *onrecordv1.Photo) error {
-		if len(from.GetSha256()) != sha256.Size || !strings.HasPrefix(from.GetObject(), ev.GetReportId()+".") ||
+		if len(from.GetSha256()) != sha256.Size || !strings.HasPrefix(from.GetObject(), prefix) ||
 			!slices.Contains([]string{"image/jpeg", "image/png", "image/webp"}, from.GetContentType()) {
 			return errors.New("a photo is not described as it must be")
 		}
-		id := hex.EncodeToString(dec.keyring.MAC("photo id", []byte(ev.GetReportId()), []byte(kind), []byte(strconv.Itoa(n)))[:16])
-		all = append(all, photo{store.Photo{ID: id, ReportID: ev.GetReportId(), Kind: kind, ContentType: from.GetContentType(), Size: int(from.GetSize()),
+		id := hex.EncodeToString(dec.keyring.MAC("photo id", append(slices.Clone(of), []byte(kind), []byte(strconv.Itoa(n)))...)[:16])
+		all.photos = append(all.photos, photo{store.Photo{ID: id, ReportID: reportID, Kind: kind, ContentType: from.GetContentType(), Size: int(from.GetSize()),
 			Width: int(from.GetWidth()), Height: int(from.GetHeight()), SHA256: from.GetSha256(), CreatedAt: at.Add(time.Duration(n) * time.Millisecond)}, from.GetObject()})
 		return nil
 	}
@@ -55,24 +71,43 @@ func (dec decoder) photos(ev *onrecordv1.ReportFiled, at time.Time) ([]photo, er
 			err = add(n, store.PhotoOriginal, from.GetOriginal())
 		}
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 	}
 	return all, nil
 }
 
-// takePhotos copies the photos of a stored report out of the object store, and
+// takeAll takes the photos of an applied event, and those of what had waited
+// for it.
+func (p *Projector) takeAll(ctx context.Context, ev event) error {
+	for _, c := range append([]carried{ev.carries}, ev.settled...) {
+		if err := p.takePhotos(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takePhotos copies photos of a stored report out of the object store, and
 // removes them there. Done again it does what is left to do. A photo that is in
-// neither store is lost: that is said, and does not hold up the others.
-func (p *Projector) takePhotos(ctx context.Context, f *filed) error {
+// neither store is lost: that is said, and does not hold up the others. Those of
+// a report that is still to come wait.
+func (p *Projector) takePhotos(ctx context.Context, f carried) error {
 	if len(f.photos) == 0 {
 		return nil
 	}
-	i, err := p.store.IncidentByReport(ctx, f.report.ID)
+	i, err := p.store.IncidentByReport(ctx, f.reportID)
+	if errors.Is(err, store.ErrNotFound) {
+		var gone bool
+		if gone, err = p.buried(ctx, p.store, f.reportID); err == nil && !gone {
+			return nil
+		}
+		i = &incident.Incident{} // without a key: what is left of it is removed
+	}
 	if err != nil {
 		return fmt.Errorf("photos: %w", err)
 	}
-	held, err := p.store.PhotosOfReport(ctx, f.report.ID)
+	held, err := p.store.PhotosOfReport(ctx, f.reportID)
 	if err != nil {
 		return fmt.Errorf("photos: %w", err)
 	}
@@ -108,7 +143,7 @@ func (p *Projector) takePhotos(ctx context.Context, f *filed) error {
 var errPhotoDamaged = errors.New("it is not the picture that was filed")
 
 // openPhoto returns a photo that waits in the object store.
-func (p *Projector) openPhoto(ctx context.Context, f *filed, from photo) ([]byte, error) {
+func (p *Projector) openPhoto(ctx context.Context, f carried, from photo) ([]byte, error) {
 	sealed, err := p.bus.Photo(ctx, from.object)
 	if err != nil {
 		return nil, err
@@ -117,7 +152,7 @@ func (p *Projector) openPhoto(ctx context.Context, f *filed, from photo) ([]byte
 	if err != nil {
 		return nil, errPhotoDamaged
 	}
-	plain, err := key.Open(sealed, f.report.ID, "photo", from.object)
+	plain, err := key.Open(sealed, f.reportID, "photo", from.object)
 	if sum := sha256.Sum256(plain); err != nil || !bytes.Equal(sum[:], from.SHA256) {
 		return nil, errPhotoDamaged
 	}
@@ -141,8 +176,8 @@ func (p *Projector) sweepPhotos(ctx context.Context) {
 	}
 }
 
-// DropOrphans removes photos older than a day that no report names. One that a
-// report names is taken over by it. Run calls it.
+// DropOrphans removes photos older than a day that no report and no addition
+// names. One that is named is taken over. Run calls it.
 func (p *Projector) DropOrphans(ctx context.Context) error {
 	waiting, err := p.bus.WaitingPhotos(ctx)
 	if err != nil {
@@ -152,13 +187,12 @@ func (p *Projector) DropOrphans(ctx context.Context) error {
 		if p.now().Sub(w.At) < orphanAfter {
 			continue
 		}
-		reportID, _, _ := strings.Cut(w.Name, ".")
-		named, err := p.names(ctx, reportID, w.Name)
+		named, err := p.names(ctx, w.Name)
 		switch {
 		case err != nil:
 			return err
-		case named != nil:
-			if err := p.takePhotos(ctx, named); err != nil && !errors.Is(err, store.ErrNotFound) { // it is still to be applied
+		case len(named.photos) > 0:
+			if err := p.takePhotos(ctx, named); err != nil {
 				return err
 			}
 		default:
@@ -171,23 +205,31 @@ func (p *Projector) DropOrphans(ctx context.Context) error {
 	return nil
 }
 
-// names returns the report that the stream holds, when it names an object.
-func (p *Projector) names(ctx context.Context, reportID, object string) (*filed, error) {
-	stored, err := p.bus.Get(ctx, bus.Subject(bus.TypeFiled, reportID))
+// names returns the photos of the event in the stream that names an object;
+// none where there is no such event.
+func (p *Projector) names(ctx context.Context, object string) (carried, error) {
+	subject := bus.Subject(bus.TypeFiled, object)
+	switch parts := strings.Split(object, "."); len(parts) {
+	case 2:
+		subject = bus.Subject(bus.TypeFiled, parts[0])
+	case 3:
+		subject = bus.Subject(bus.TypeAdded, parts[0], parts[1])
+	}
+	stored, err := p.bus.Get(ctx, subject)
 	if fault.KindOf(err) == fault.NotFound {
-		return nil, nil
+		return carried{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return carried{}, err
 	}
 	ev, err := p.decode(bus.Delivery{Subject: stored.Subject, Data: stored.Data, Seq: stored.Seq, At: stored.At})
 	if err != nil {
-		return nil, err // quarantined: it may be read one day
+		return carried{}, err // quarantined: it may be read one day
 	}
-	if !slices.ContainsFunc(ev.filed.photos, func(f photo) bool { return f.object == object }) {
-		return nil, nil
+	if !slices.ContainsFunc(ev.carries.photos, func(f photo) bool { return f.object == object }) {
+		return carried{}, nil
 	}
-	return ev.filed, nil
+	return ev.carries, nil
 }
 
 func photosTotal(outcome string) *metrics.Counter {

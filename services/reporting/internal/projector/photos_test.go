@@ -118,3 +118,107 @@ func TestPhotosAreTakenOverAndOrphansGo(t *testing.T) {
 		t.Errorf("a lost photo: %v", err)
 	}
 }
+
+// addedPicture puts a photo that is added to a report into the object store, as
+// intake does, and returns the event that names it.
+func addedPicture(t *testing.T, k *projectortest.Kit, b *bus.Bus, reportID, picture string) bus.Delivery {
+	t.Helper()
+	d := k.Added(reportID, onrecordv1.Addition_ADDITION_WORDS, "here it is")
+	var env onrecordv1.Envelope
+	if err := proto.Unmarshal(d.Data, &env); err != nil {
+		t.Fatal(err)
+	}
+	a := env.GetReportAdded()
+	key, err := k.Keyring.Unwrap(a.GetWrappedKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, sum := reportID+"."+a.GetAdditionId()+".photo", sha256.Sum256([]byte(picture))
+	if err := b.PutPhoto(t.Context(), name, key.Seal([]byte(picture), reportID, "photo", name)); err != nil {
+		t.Fatal(err)
+	}
+	a.Photos = []*onrecordv1.Photo{{Object: name, Sha256: sum[:], Size: uint32(len(picture)), Width: 4, Height: 3, ContentType: "image/jpeg"}}
+	return k.Deliver(d.Subject, &env)
+}
+
+// What is added may arrive before its report, in a batch or by itself, and may
+// come back after the report was erased.
+func TestPhotosThatAreAddedWaitForTheirReport(t *testing.T) {
+	k, b := projectortest.New(t), bustest.New(t)
+	now := time.Now()
+	cfg := k.Config(k.Store, k.Folder, b)
+	cfg.Now = func() time.Time { return now }
+	p := projector.New(cfg)
+	apply := func(batch ...bus.Delivery) {
+		t.Helper()
+		for n, err := range p.Handle(t.Context(), batch) {
+			if err != nil {
+				t.Fatalf("event %d: %v", n, err)
+			}
+		}
+	}
+	waiting := func(want int) {
+		t.Helper()
+		if all, err := b.WaitingPhotos(t.Context()); err != nil || len(all) != want {
+			t.Errorf("waiting=%v, %v, want %d", all, err, want)
+		}
+	}
+	held := func(reportID string, want int) {
+		t.Helper()
+		if photos, err := k.Store.PhotosOfReport(t.Context(), reportID); err != nil || len(photos) != want {
+			t.Errorf("held=%v, %v, want %d", photos, err, want)
+		}
+	}
+
+	r := k.Report("leeds")
+	added := addedPicture(t, k, b, r.ID, "added before")
+	apply(added)
+	waiting(1)
+	filed := pictured(t, k, b, r, "with the report")
+	apply(filed)
+	apply(added) // it is handed out again
+	waiting(0)
+	held(r.ID, 2)
+
+	together := k.Report("leeds")
+	second := addedPicture(t, k, b, together.ID, "another")
+	apply(second, k.Filed(together))
+	waiting(0)
+	held(together.ID, 1)
+
+	// The sweep takes over what an event of the stream names, and nothing else.
+	late := k.Report("leeds")
+	apply(k.Filed(late))
+	third := addedPicture(t, k, b, late.ID, "cut off")
+	if _, err := b.Publish(t.Context(), bus.Event{Subject: third.Subject, ID: third.Subject, Data: third.Data}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.PutPhoto(t.Context(), late.ID+"."+k.NewID()+".nobody", []byte("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(25 * time.Hour)
+	if err := p.DropOrphans(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waiting(0)
+	held(late.ID, 1)
+
+	gone := k.NewID()
+	if err := projector.Bury(t.Context(), k.Store, projector.Tombstone(k.Keyring, gone)); err != nil {
+		t.Fatal(err)
+	}
+	apply(addedPicture(t, k, b, gone, "of an erased report"))
+	waiting(0)
+	held(gone, 0)
+
+	// No photo of another report can be named.
+	foreign := addedPicture(t, k, b, r.ID, "demo")
+	var env onrecordv1.Envelope
+	if err := proto.Unmarshal(foreign.Data, &env); err != nil {
+		t.Fatal(err)
+	}
+	env.GetReportAdded().Photos[0].Object = late.ID + ".photo"
+	if err := p.Handle(t.Context(), []bus.Delivery{k.Deliver(foreign.Subject, &env)})[0]; err == nil {
+		t.Error("an addition took a photo of another report")
+	}
+}

@@ -129,8 +129,8 @@ func (p *Projector) Handle(ctx context.Context, batch []bus.Delivery) []error {
 		events, at = append(events, ev), append(at, n)
 	}
 	for n, err := range p.commit(ctx, events) {
-		if f := events[n].filed; f != nil && err == nil {
-			err = p.takePhotos(ctx, f)
+		if err == nil {
+			err = p.takeAll(ctx, events[n])
 		}
 		errs[at[n]] = err
 	}
@@ -164,6 +164,7 @@ func (p *Projector) commit(ctx context.Context, events []event) []error {
 // as far as it came: doing it again completes it.
 func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 	outcomes := make([]outcome, len(events))
+	var settled map[string][]carried
 	for range staleTries {
 		err = p.folder.Group(ctx, p.store, func(tx store.Store) ([]*incident.Incident, error) {
 			w := &work{p: p, tx: tx}
@@ -177,6 +178,7 @@ func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 				}
 				outcomes[n] = result
 			}
+			settled = w.photos
 			return w.store(ctx)
 		})
 		if !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrExists) {
@@ -187,6 +189,7 @@ func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 		return err
 	}
 	for n, ev := range events {
+		events[n].settled = settled[ev.reportID]
 		eventsTotal(ev.kind, string(outcomes[n])).Inc()
 		if outcomes[n] == erased {
 			p.forgetAgain(ctx, ev.reportID)

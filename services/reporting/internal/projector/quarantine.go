@@ -87,13 +87,12 @@ func (p *Projector) Replay(ctx context.Context, subject string) error {
 	if err != nil {
 		return fault.New(fault.Conflict, "still_unreadable", fmt.Sprintf("The message still cannot be read: %v.", err)).Because(err)
 	}
-	if err := p.apply(ctx, []event{ev}); err != nil {
+	events := []event{ev}
+	if err := p.apply(ctx, events); err != nil {
 		return err
 	}
-	if ev.filed != nil {
-		if err := p.takePhotos(ctx, ev.filed); err != nil {
-			return err
-		}
+	if err := p.takeAll(ctx, events[0]); err != nil {
+		return err
 	}
 	q.ReplayedAt = milliseconds(p.now())
 	return p.store.PutQuarantined(ctx, q)

@@ -1,4 +1,5 @@
 import { Button, ErrorSummary, SkipLink, createAll } from 'govuk-frontend'
+import add from './add.js'
 import phone, { pending } from './phone.js'
 import report from './report.js'
 import { forget, learn } from './who.js'
@@ -9,6 +10,8 @@ for (const component of [Button, ErrorSummary, SkipLink]) createAll(component)
 const workers = navigator.serviceWorker // only over HTTPS, or on this machine
 const root = document.querySelector('[data-states]')
 if (root) start()
+const adding = document.querySelector('form[data-add]')
+if (adding) add(adding)
 
 async function start () {
   workers?.register('/report/worker.js', { scope: '/report/' }).catch(() => {})

@@ -60,7 +60,7 @@ export default function photos (group, list, changed) {
 
 // shrink draws a photo anew, smaller and the right way up. Of what a camera
 // wrote beside the picture nothing is left.
-async function shrink (file) {
+export async function shrink (file) {
   const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' })
   const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height))
   const canvas = element('canvas', { width: Math.max(1, Math.round(bitmap.width * scale)), height: Math.max(1, Math.round(bitmap.height * scale)) })
