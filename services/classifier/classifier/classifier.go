@@ -30,9 +30,6 @@ type Input = reading.Input
 // NewReader returns the reader that is part of the program.
 func NewReader() Reader { return reading.Embedded() }
 
-// LabelRules is the document by which readings are right or wrong.
-func LabelRules() string { return reading.LabelRules() }
-
 // Reports are read together, so that their classifications share a write to
 // disk; a lone report is read at once. Under load the classification must not
 // come long after its report: then reporting writes both at once.

@@ -289,9 +289,6 @@ func Open(in io.ReadSeeker, k *seal.Keyring) (*File, error) {
 	return f, nil
 }
 
-// MadeAt returns when the export was made.
-func (f *File) MadeAt() time.Time { return f.header.MadeAt }
-
 func (f *File) rewind(read func(*reader, *header) error) error {
 	if _, err := f.in.Seek(0, io.SeekStart); err != nil {
 		return err
