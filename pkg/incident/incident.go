@@ -177,6 +177,8 @@ const (
 	ActionNoted        Action = "noted"
 	ActionClosed       Action = "closed"
 	ActionReopened     Action = "reopened"
+	ActionSetAside     Action = "set_aside"
+	ActionTakenBack    Action = "taken_back" // after it was set aside; by the reporter, who says that it is real, too
 	ActionAdded        Action = "added_by_reporter"
 	ActionWithdrawn    Action = "withdrawn"
 	ActionAnswered     Action = "answered_by_reporter" // a rep's question
@@ -211,7 +213,7 @@ type Change struct {
 	Action     Action
 	Field      string // with ActionCorrected the field; what the reporter added: "words", FieldPhotos, FieldNothingHappened, "withdrawn"
 	From, To   string // values of Field, or statuses where the action set one; how many photos were added
-	Event      string // the addition's id where the reporter did it: tells a redelivery; of a message to one of several reporters, their Actor.ID
+	Event      string // the addition's id where the reporter did it: tells a redelivery; of a message to one of several reporters, their Actor.ID; of what was done to many at once, the id of that
 	SealedNote []byte // a note or a reason, in words
 	NoteHash   []byte // SHA-256 of SealedNote as it was written
 	Chain      []byte
@@ -232,6 +234,17 @@ func (i *Incident) NothingHappened() bool {
 // nothing happened. A reporter reopens for no other reason.
 func (c Change) SaysNothingHappened() bool {
 	return c.By.Role == RoleReporter && (c.Field == FieldNothingHappened || c.Action == ActionReopened)
+}
+
+// BeforeSetAside returns the status that an incident goes back to when it is no
+// longer set aside: the one that it had.
+func (i *Incident) BeforeSetAside() Status {
+	for _, c := range slices.Backward(i.Timeline) {
+		if c.Action == ActionSetAside {
+			return Status(c.From)
+		}
+	}
+	return StatusReopened
 }
 
 // Locate sets where and when it happened, by which it counts, and remembers
@@ -263,11 +276,14 @@ func (i *Incident) NeedsReview() bool {
 // Line returns the incident's line for a ledger: counted only in that of the
 // month and site where it occurred, and while its status counts.
 func (i *Incident) Line(k LedgerKey) Entry {
+	here := k == i.Ledger()
 	return Entry{
-		Rev:     i.Rev,
-		Counted: k == i.Ledger() && i.Status.Counts(),
-		Dims:    i.Dims(),
-		Reports: len(i.Reports),
-		People:  max(i.PeopleAffected, 1),
+		Rev:             i.Rev,
+		Counted:         here && i.Status.Counts(),
+		Dims:            i.Dims(),
+		Reports:         len(i.Reports),
+		People:          max(i.PeopleAffected, 1),
+		NothingHappened: here && i.Status.Counts() && i.NothingHappened(),
+		SetAside:        here && i.Status == StatusSetAside,
 	}
 }

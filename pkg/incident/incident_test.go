@@ -213,7 +213,7 @@ func TestLedgerConvergesWhateverTheOrder(t *testing.T) {
 		for i := range 20 {
 			id := string(rune('a' + i))
 			for rev := range int64(1 + rng.IntN(4)) {
-				all = append(all, change{id, Entry{Rev: rev + 1, Counted: rng.IntN(4) > 0, Reports: 1, People: 1 + rng.IntN(3),
+				all = append(all, change{id, Entry{Rev: rev + 1, Counted: rng.IntN(4) > 0, Reports: 1, People: 1 + rng.IntN(3), NothingHappened: rng.IntN(4) == 0, SetAside: rng.IntN(4) == 0,
 					Dims: Dims{Kind: Kinds[rng.IntN(len(Kinds))], Channel: Channels[rng.IntN(len(Channels))], Target: Targets[rng.IntN(len(Targets))]}}})
 			}
 		}
@@ -234,8 +234,58 @@ func TestLedgerConvergesWhateverTheOrder(t *testing.T) {
 	}
 }
 
+func TestALineFromAnEarlierReleaseIsReplaced(t *testing.T) {
+	l := &Ledger{}
+	for _, step := range []struct {
+		e       Entry
+		changed bool
+	}{
+		{Entry{Rev: 3, Counted: true}, true},
+		{Entry{Rev: 3, Counted: true, NothingHappened: true}, true},
+		{Entry{Rev: 3, Counted: true, NothingHappened: true}, false},
+		{Entry{Rev: 2, Counted: true}, false},
+	} {
+		if got := l.Set("a", step.e); got != step.changed {
+			t.Errorf("Set(%+v)=%t, want %t", step.e, got, step.changed)
+		}
+	}
+	l.Total()
+	if len(l.Cells) != 1 || l.Cells[0].NothingHappened != 1 {
+		t.Errorf("Cells=%+v, want one that counts what the reporter said", l.Cells)
+	}
+}
+
+// What was set aside is in no number but its own, whatever else is known of it.
+func TestWhatWasSetAsideIsCountedApart(t *testing.T) {
+	i := Incident{Rev: 1, Status: StatusClosedFixed, PeopleAffected: 4, Reports: []FiledReport{{}}}
+	i.Locate("leeds", testNow)
+	i.Timeline = []Change{{Action: ActionReopened, By: Actor{Role: RoleReporter}}}
+	l := &Ledger{}
+	want := func(c Cell) {
+		t.Helper()
+		c.Dims = i.Dims()
+		l.Set("a", i.Line(i.Ledger()))
+		l.Total()
+		if !slices.Equal(l.Cells, []Cell{c}) {
+			t.Errorf("Cells=%+v, want %+v", l.Cells, c)
+		}
+	}
+	want(Cell{Incidents: 1, Reports: 1, People: 4, NothingHappened: 1})
+	i.Rev, i.Status = 2, StatusSetAside
+	i.Timeline = append(i.Timeline, Change{Action: ActionSetAside, From: string(StatusClosedFixed), To: string(StatusSetAside)})
+	want(Cell{SetAside: 1})
+	i.Rev, i.Status = 3, i.BeforeSetAside()
+	want(Cell{Incidents: 1, Reports: 1, People: 4, NothingHappened: 1})
+	i.Rev++
+	i.Locate("york", testNow)
+	l.Set("a", i.Line(LedgerKey{i.Month(), "leeds"}))
+	if l.Total(); len(l.Cells) != 0 {
+		t.Errorf("Cells=%+v in the ledger that it left, want none", l.Cells)
+	}
+}
+
 func TestRollupIsTheSumOfItsLedgersAndIgnoresOldOnes(t *testing.T) {
-	cell := func(n int) []Cell { return []Cell{{Dims{Kind: KindAbuse}, n, n, n}} }
+	cell := func(n int) []Cell { return []Cell{{Dims: Dims{Kind: KindAbuse}, Incidents: n, Reports: n, People: n}} }
 	r := &Rollup{}
 	r.Fold(&Ledger{Site: "a", Rev: 2, Cells: cell(5)})
 	r.Fold(&Ledger{Site: "b", Rev: 1, Cells: cell(3)})

@@ -14,10 +14,13 @@ type LedgerKey struct {
 // Entry is one incident's line in the ledger of a month and site.
 type Entry struct {
 	Rev     int64 // the incident's revision this line was made from
-	Counted bool  // false when it moved to another month or site, is a duplicate or was withdrawn
+	Counted bool  // false when it moved to another month or site, is a duplicate, was withdrawn or set aside
 	Dims    Dims
 	Reports int // reports that describe it
 	People  int // people affected, at least 1
+
+	NothingHappened bool // it is counted, and a reporter has said that nothing happened
+	SetAside        bool // it is not counted, because a person set it aside
 }
 
 // Cell is one number of a month's figures with all its dimensions.
@@ -26,6 +29,33 @@ type Cell struct {
 	Incidents int
 	Reports   int
 	People    int
+
+	NothingHappened int // of Incidents, those of which a reporter has said that nothing happened
+	SetAside        int // incidents that a person set aside: in none of the numbers above
+}
+
+// cell returns what the line adds to the totals.
+func (e Entry) cell() Cell {
+	c := Cell{Dims: e.Dims}
+	if e.Counted {
+		c.Incidents, c.Reports, c.People = 1, e.Reports, e.People
+	}
+	if e.NothingHappened {
+		c.NothingHappened = 1
+	}
+	if e.SetAside {
+		c.SetAside = 1
+	}
+	return c
+}
+
+// IsZero reports whether the cell counts nothing.
+func (c Cell) IsZero() bool { return c == Cell{Dims: c.Dims} }
+
+// plus returns the sum of two cells with the same dimensions.
+func (c Cell) plus(o Cell) Cell {
+	return Cell{o.Dims, c.Incidents + o.Incidents, c.Reports + o.Reports, c.People + o.People,
+		c.NothingHappened + o.NothingHappened, c.SetAside + o.SetAside}
 }
 
 // Ledger holds, for one month and site, a line per incident and the totals
@@ -43,10 +73,12 @@ type Ledger struct {
 // Key returns the ledger's name.
 func (l *Ledger) Key() LedgerKey { return LedgerKey{l.Month, l.Site} }
 
-// Set puts the line of an incident if it is newer than the one held, and
-// reports whether anything changed. Cells are stale until Total is called.
+// Set puts the line of an incident unless one of a later revision is held, and
+// reports whether anything changed. Of the same revision another line can only
+// come from an earlier release, which did not count all that is counted now.
+// Cells are stale until Total is called.
 func (l *Ledger) Set(incidentID string, e Entry) bool {
-	if old, ok := l.Entries[incidentID]; ok && old.Rev >= e.Rev {
+	if old, ok := l.Entries[incidentID]; ok && (old.Rev > e.Rev || old == e) {
 		return false
 	}
 	if l.Entries == nil {
@@ -60,9 +92,8 @@ func (l *Ledger) Set(incidentID string, e Entry) bool {
 func (l *Ledger) Total() {
 	sum := make(map[Dims]Cell)
 	for _, e := range l.Entries {
-		if e.Counted {
-			c := sum[e.Dims]
-			sum[e.Dims] = Cell{e.Dims, c.Incidents + 1, c.Reports + e.Reports, c.People + e.People}
+		if c := e.cell(); !c.IsZero() {
+			sum[e.Dims] = sum[e.Dims].plus(c)
 		}
 	}
 	l.Cells = sorted(sum)
@@ -110,8 +141,7 @@ func Merge(parts ...[]Cell) []Cell {
 	sum := make(map[Dims]Cell)
 	for _, cells := range parts {
 		for _, c := range cells {
-			s := sum[c.Dims]
-			sum[c.Dims] = Cell{c.Dims, s.Incidents + c.Incidents, s.Reports + c.Reports, s.People + c.People}
+			sum[c.Dims] = sum[c.Dims].plus(c)
 		}
 	}
 	return sorted(sum)

@@ -262,6 +262,7 @@ const (
 	StatusClosedNotFixed     Status = "closed_not_fixed"
 	StatusDuplicate          Status = "duplicate"
 	StatusWithdrawn          Status = "withdrawn"
+	StatusSetAside           Status = "set_aside" // by a person, as part of a flood of made-up reports
 )
 
 // StatusReopened is where an incident stands when somebody opens it again: it
@@ -270,7 +271,7 @@ const StatusReopened = StatusAcknowledged
 
 // Statuses are all statuses in the order in which an incident passes them.
 var Statuses = []Status{StatusNew, StatusAcknowledged, StatusInReview, StatusWaitingForReporter,
-	StatusActionAgreed, StatusClosedFixed, StatusClosedNotFixed, StatusDuplicate, StatusWithdrawn}
+	StatusActionAgreed, StatusClosedFixed, StatusClosedNotFixed, StatusDuplicate, StatusWithdrawn, StatusSetAside}
 
 // IsOpen reports whether somebody still has to do something.
 func (s Status) IsOpen() bool {
@@ -286,8 +287,10 @@ func (s Status) IsClosed() bool { return s == StatusClosedFixed || s == StatusCl
 
 // Counts reports whether an incident with this status is in the figures.
 // Duplicates are counted under the incident they describe; withdrawn reports
-// stay on record but out of the count.
-func (s Status) Counts() bool { return s != StatusDuplicate && s != StatusWithdrawn }
+// stay on record but out of the count; what was set aside is counted apart.
+func (s Status) Counts() bool {
+	return s != StatusDuplicate && s != StatusWithdrawn && s != StatusSetAside
+}
 
 // known reports whether v is one of all, the taxonomy's own list for its type.
 func known[T comparable](all []T, v T) bool { return slices.Contains(all, v) }

@@ -254,6 +254,7 @@ var statusTexts = map[incident.Status]fault.Text{
 	incident.StatusClosedNotFixed:     "Closed, but not put right.",
 	incident.StatusDuplicate:          "It is handled together with another report of the same incident.",
 	incident.StatusWithdrawn:          "Withdrawn. It stays on record and is not counted.",
+	incident.StatusSetAside:           "Set aside. Many reports came at once, and the safety reps take this one to be made up. It stays on record and is not counted.",
 }
 
 func statusText(st incident.Status) fault.Text {
@@ -270,6 +271,8 @@ func (t step) text() fault.Text {
 		return fault.Text("Received.")
 	case incident.ActionReopened:
 		return fault.Text("It was opened again.")
+	case incident.ActionTakenBack:
+		return fault.Text("It is in the safety reps’ list again, and counted.")
 	}
 	return statusText(t.Status)
 }

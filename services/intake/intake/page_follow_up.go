@@ -33,7 +33,7 @@ type standingPage struct {
 	Text, Expect                              string
 	ReceivedAt                                string
 	Entries                                   []standingEntry // the newest first
-	Waiting, Closed                           bool
+	Waiting, Closed, SetAside                 bool
 	MayComplain, MayWithdraw                  bool
 	Words                                     string // as they were typed
 	MorePhotos                                int    // that the report takes
@@ -161,8 +161,8 @@ func (s *Service) newStandingPage(l words.Language, st standing, what *filing.Ad
 	p := standingPage{
 		Receipt: st.Code.String(), Groups: strings.Split(st.Code.String(), "-"),
 		Text: l.Say(string(statusText(st.Status))), ReceivedAt: inWords(l, st.ReceivedAt), Entries: entriesOf(l, st),
-		Waiting: st.Status == incident.StatusWaitingForReporter, Closed: st.Status.IsClosed(),
-		MorePhotos: max(0, photo.Max-st.Photos), MayComplain: st.Status.Counts() && st.Status != incident.StatusNew, MayWithdraw: st.Status.Counts(),
+		Waiting: st.Status == incident.StatusWaitingForReporter, Closed: st.Status.IsClosed(), SetAside: st.Status == incident.StatusSetAside,
+		MorePhotos: max(0, photo.Max-st.Photos), MayComplain: st.Status.Counts() && st.Status != incident.StatusNew, MayWithdraw: st.Status.Counts() || st.Status == incident.StatusSetAside,
 	}
 	if by, text, _ := st.expect(s.now()); text != "" {
 		p.Expect = l.Say(string(text))

@@ -359,7 +359,7 @@ func readBody(c *fiber.Ctx, action string) (edit, error) {
 		if b.Fixed != nil {
 			e.Fixed = strconv.FormatBool(*b.Fixed)
 		}
-	case "reopen":
+	case "reopen", "set-aside", "take-back":
 		var b reasonBody
 		err = decode(c, &b)
 		e = edit{Reason: b.Reason}

@@ -70,6 +70,13 @@ func TestTheAPIChangesAnIncident(t *testing.T) {
 		{"close", `{"fixed":false,"reason":"Nobody is left to ask."}`, 200, ""},
 		{"close", `{"fixed":true,"reason":"x"}`, 409, ""},
 		{"reopen", `{"reason":"They answered."}`, 200, ""},
+		{"take-back", `{"reason":"x"}`, 409, ""},
+		{"set-aside", `{"reason":" "}`, 422, "reason"},
+		{"set-aside", `{"reason":"Made up."}`, 200, ""},
+		{"set-aside", `{"reason":"Made up."}`, 409, ""},
+		{"classify", `{"kind":"abuse"}`, 409, ""},
+		{"take-back", `{}`, 422, "reason"},
+		{"take-back", `{"reason":"It is real."}`, 200, ""},
 	} {
 		i = k.incidentOf(i.Reports[0].ID)
 		res := k.postJSON(rep, path+"/"+c.action, c.body, "If-Match", etag(i.Rev))

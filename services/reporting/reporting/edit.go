@@ -50,7 +50,7 @@ func actorOf(who web.Principal) incident.Actor {
 }
 
 // actions are what a rep can do to an incident, the last part of the route.
-var actions = []string{"acknowledge", "status", "classify", "note", "message", "ask", "close", "reopen"}
+var actions = []string{"acknowledge", "status", "classify", "note", "message", "ask", "close", "reopen", "set-aside", "take-back"}
 
 // apply does what an edit asks. See casework.Service for the errors.
 func (s *Service) apply(ctx context.Context, action, id string, rev int64, by incident.Actor, e edit) (*incident.Incident, error) {
@@ -78,6 +78,10 @@ func (s *Service) apply(ctx context.Context, action, id string, rev int64, by in
 		return s.cases.Close(ctx, id, rev, by, fixed, e.Reason)
 	case "reopen":
 		return s.cases.Reopen(ctx, id, rev, by, e.Reason)
+	case "set-aside":
+		return s.cases.SetAside(ctx, id, rev, by, e.Reason)
+	case "take-back":
+		return s.cases.TakeBack(ctx, id, rev, by, e.Reason)
 	case "classify":
 		correction, err := e.correction()
 		if err != nil {

@@ -30,6 +30,8 @@ type figuresPage struct {
 	Columns []string
 	Rows    []crossRow
 	Kinds   []kindLine
+	Beside  []besideRow
+	Aside   bool // something was set aside
 	History []historyRow
 	Heads   []string // of History, the parts of the chart
 	Before  web.Link // the months beside this one
@@ -73,6 +75,13 @@ type kindLine struct {
 	Label string
 	crossCell
 	Width string // of its bar; "" without one
+}
+
+// besideRow is a channel of what stands beside the total.
+type besideRow struct {
+	Label             string
+	Total             bool
+	Nothing, SetAside crossCell
 }
 
 // historyRow is one month of the table behind the chart.
@@ -185,6 +194,13 @@ func (s *Service) newFiguresPage(page figures.Page, who web.Principal) figuresPa
 		p.Rows = append(p.Rows, total)
 	}
 	p.Kinds = kindLines(page)
+	for _, r := range page.Beside {
+		row := besideRow{Label: r.Label, Total: r.Key == "",
+			Nothing:  cellOf(page, r.Nothing, "", "channel", string(r.Key), "nothing_happened", "true"),
+			SetAside: cellOf(page, r.SetAside, "", "channel", string(r.Key), "status", string(incident.StatusSetAside))}
+		p.Aside = p.Aside || !row.SetAside.Zero
+		p.Beside = append(p.Beside, row)
+	}
 	p.Heads, p.History = historyRows(page)
 	p.Before, p.After = neighbours(page)
 	return p
@@ -194,7 +210,8 @@ func hidesSome(page figures.Page) bool {
 	return page.Total.Total.Hidden || page.Bars.Hidden || slices.ContainsFunc(page.Kinds, func(l figures.Line) bool { return l.Count.Hidden }) ||
 		slices.ContainsFunc(page.Rows, func(r figures.Row) bool {
 			return r.Total.Hidden || slices.ContainsFunc(r.Cells, func(t figures.Text) bool { return t.Hidden })
-		})
+		}) ||
+		slices.ContainsFunc(page.Beside, func(r figures.BesideRow) bool { return r.Nothing.Hidden || r.SetAside.Hidden })
 }
 
 // crossRowOf returns a row whose numbers open the incidents behind them.

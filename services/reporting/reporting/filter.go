@@ -22,7 +22,7 @@ const (
 )
 
 // listParameters are what GET /api/v1/incidents and /incidents/ understand.
-var listParameters = []string{"status", "site", "kind", "channel", "target", "month", "review", "assigned", "cursor", "limit"}
+var listParameters = []string{"status", "site", "kind", "channel", "target", "month", "review", "nothing_happened", "assigned", "cursor", "limit"}
 
 // channelFilters are the channels, and online for two of them together.
 var channelFilters = append(slices.Clone(incident.Channels), figures.ChannelOnline)
@@ -74,13 +74,8 @@ func readFilter(q url.Values, sites []string, groups map[string][]incident.Statu
 		bad = append(bad, fault.As(err).Fields...)
 	}
 	f.Month = month
-	switch q.Get("review") {
-	case "", "false":
-	case "true":
-		f.Review = true
-	default:
-		wrong("review", "Must be true or false.")
-	}
+	f.Review = yes(wrong, q, "review")
+	f.Nothing = yes(wrong, q, "nothing_happened")
 	if q.Has("assigned") {
 		wrong("assigned", "Incidents cannot be assigned to anybody yet, so this filter is not available.")
 	}
@@ -139,6 +134,18 @@ func readStatuses(wrong func(field, message string, args ...any), values []strin
 		}
 	}
 	return out
+}
+
+// yes reads a parameter that asks for something or does not.
+func yes(wrong func(field, message string, args ...any), q url.Values, name string) bool {
+	switch q.Get(name) {
+	case "", "false":
+	case "true":
+		return true
+	default:
+		wrong(name, "Must be true or false.")
+	}
+	return false
 }
 
 func oneOf[T ~string](wrong func(field, message string, args ...any), q url.Values, name string, all []T) T {

@@ -49,6 +49,13 @@ func whatWasDone(c incident.Change) string {
 			return "The reporter says that nothing happened: reopened"
 		}
 		return "Reopened"
+	case incident.ActionSetAside:
+		return "Set aside as made up"
+	case incident.ActionTakenBack:
+		if c.By.Role == incident.RoleReporter {
+			return "The reporter says that it is real: taken back"
+		}
+		return "Taken back"
 	case incident.ActionAdded, incident.ActionAnswered:
 		return reporterSaid(c)
 	case incident.ActionContact:
@@ -118,7 +125,8 @@ func details(c incident.Change, sites *directory) []string {
 		if word := contactWords[incident.ContactChoice(c.To)]; word != "" {
 			return []string{"Now: " + word}
 		}
-	case incident.ActionStatus, incident.ActionClosed, incident.ActionReopened, incident.ActionAsked, incident.ActionAnswered:
+	case incident.ActionStatus, incident.ActionClosed, incident.ActionReopened, incident.ActionAsked, incident.ActionAnswered,
+		incident.ActionSetAside, incident.ActionTakenBack:
 		if word := statusWords[incident.Status(c.To)]; word != "" {
 			return []string{"Now: " + lowered(word)}
 		}

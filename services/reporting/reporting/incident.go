@@ -37,6 +37,8 @@ type incidentPage struct {
 	MayCorrect           bool
 	MayClose             bool
 	MayReopen            bool
+	MaySetAside          bool
+	MayTakeBack          bool
 	Form                 incidentForm
 }
 
@@ -63,6 +65,7 @@ type confirmation struct {
 type incidentForm struct {
 	Open                                map[string]bool // the parts that are unfolded
 	Note, Reopen, CloseNote, Correction wordsField
+	SetAside, TakeBack                  wordsField
 	Message, Question                   wordsField
 	Reporters                           []option // of several reports; empty where there is one
 	Correct                             []selectField
@@ -124,6 +127,7 @@ func (s *Service) renderIncident(c *fiber.Ctx, status int, i *incident.Incident,
 		Confirm:        confirm(i),
 		MayAcknowledge: i.Status == incident.StatusNew, MayCorrect: i.Status.Counts(),
 		MayClose: i.Status.IsOpen(), MayReopen: i.Status.IsClosed(),
+		MaySetAside: i.Status.Counts(), MayTakeBack: i.Status == incident.StatusSetAside,
 		Form: s.newForm(i, state, errs),
 	}
 	page.Photos = photosOf(i, photos, state, errs)
@@ -298,6 +302,8 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 		Note:       wordsField{ID: "note", Name: "note", Label: "Add a note", Hint: "Other reps of this site can read it. Managers cannot."},
 		CloseNote:  wordsField{ID: "close-reason", Name: "reason", Label: "What was done, or why nothing was?"},
 		Reopen:     wordsField{ID: "reopen-reason", Name: "reason", Label: "Why is it opened again?"},
+		SetAside:   wordsField{ID: "set-aside-reason", Name: "reason", Label: "Why do you take it to be made up?", Hint: "It stays on record, is counted apart, and can be taken back. Its reporter is told that it was set aside."},
+		TakeBack:   wordsField{ID: "take-back-reason", Name: "reason", Label: "Why is it taken back?", Hint: "It is counted again, and goes back to where it was."},
 		Correction: wordsField{ID: "correct-reason", Name: "reason", Label: "Why? (optional)"},
 		Message:    wordsField{ID: "message", Name: "message", Label: "Write to the reporter", Hint: "They read it with their receipt. You do not learn who they are."},
 		Question:   wordsField{ID: "question", Name: "question", Label: "Ask the reporter", Hint: "The incident waits for their answer and then goes back to where it is now."},
@@ -309,7 +315,7 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 	if typed.OccurredAt != "" {
 		f.When = typed.OccurredAt
 	}
-	for _, w := range []*wordsField{&f.Note, &f.Message, &f.Question, &f.CloseNote, &f.Reopen, &f.Correction} {
+	for _, w := range []*wordsField{&f.Note, &f.Message, &f.Question, &f.CloseNote, &f.Reopen, &f.SetAside, &f.TakeBack, &f.Correction} {
 		w.Message = errs.For(w.ID)
 	}
 	switch state.action {
@@ -323,6 +329,10 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 		f.CloseNote.Value = typed.Reason
 	case "reopen":
 		f.Reopen.Value = typed.Reason
+	case "set-aside":
+		f.SetAside.Value = typed.Reason
+	case "take-back":
+		f.TakeBack.Value = typed.Reason
 	case "classify":
 		f.Correction.Value = typed.Reason
 	}
@@ -411,7 +421,7 @@ func (s *Service) afterChange(c *fiber.Ctx, who web.Principal, action string, i 
 
 // pageErrors names the fields as the page's forms do.
 func pageErrors(action string, fields []fault.Field) web.Errors {
-	ids := map[string]string{"note reason": "note", "close reason": "close-reason", "reopen reason": "reopen-reason", "classify reason": "correct-reason", "status status": "to"}
+	ids := map[string]string{"note reason": "note", "close reason": "close-reason", "reopen reason": "reopen-reason", "set-aside reason": "set-aside-reason", "take-back reason": "take-back-reason", "classify reason": "correct-reason", "status status": "to"}
 	errs := make(web.Errors, len(fields))
 	for n, f := range fields {
 		if id, ok := ids[action+" "+f.Name]; ok {

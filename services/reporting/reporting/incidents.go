@@ -168,8 +168,10 @@ func (s *Service) fillFilters(data *incidentsPage, q url.Values, f store.Filter,
 		{ID: "kind", Name: "kind", Label: "What happened", Options: choices("Anything", incident.Kinds, kindWords, string(f.Kind))},
 		{ID: "channel", Name: "channel", Label: "How it reached staff", Options: choices("Any way", channelFilters, filterWords, q.Get("channel"))},
 		{ID: "target", Name: "target", Label: "Whom it was aimed at", Options: choices("Anybody", incident.Targets, targetWords, string(f.Target))},
+		{ID: "nothing_happened", Name: "nothing_happened", Label: "What reporters said since", Options: []option{
+			{Value: "", Text: "Anything or nothing"}, {Value: "true", Text: "That nothing happened", Selected: f.Nothing}}},
 	}
-	data.MoreOpen = f.Kind != "" || q.Get("channel") != "" || f.Target != ""
+	data.MoreOpen = f.Kind != "" || q.Get("channel") != "" || f.Target != "" || f.Nothing
 }
 
 func statusChoices(selected string) []option {
@@ -254,7 +256,7 @@ func pageLinks(q url.Values, next string) (first, following string) {
 // explainEmpty says why the list is empty and what to do.
 func (p *incidentsPage) explainEmpty(q url.Values) {
 	filtered := false
-	for _, name := range []string{"site", "kind", "channel", "target", "month"} {
+	for _, name := range []string{"site", "kind", "channel", "target", "month", "nothing_happened"} {
 		filtered = filtered || q.Get(name) != ""
 	}
 	switch {

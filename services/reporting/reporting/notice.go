@@ -21,6 +21,8 @@ var notices = map[string]string{
 	"ask":         "The question was asked. The incident waits for the reporter, who sees it with the receipt.",
 	"close":       "The incident is closed. The reporter can see whether it was fixed.",
 	"reopen":      "The incident is open again.",
+	"set-aside":   "The incident is set aside. It is counted apart, and you can take it back.",
+	"take-back":   "The incident is back where it was, and counted.",
 	"moved":       "The correction was saved. The incident is now at a site that is not one of yours.",
 	"added":       "The person was added. Give them their name and password yourself.",
 	"password":    "The new password is set. They were signed out everywhere.",

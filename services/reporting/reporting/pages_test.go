@@ -15,6 +15,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 )
 
 func TestEveryPageIsWellMade(t *testing.T) {
@@ -92,6 +93,8 @@ func TestFormsThatAreRefusedKeepWhatWasTyped(t *testing.T) {
 		{rep, path + "/classify", with(seenOf(i), "reason", "A reason."), 422, "#correct-reason", "A reason."},
 		{rep, path + "/classify", with(seenOf(i), "kind", "nonsense", "site", "nowhere", "occurred_at", "yesterday", "hurt", "x"), 422, "#occurred_at", "yesterday"},
 		{rep, path + "/status", with(seenOf(i), "status", "new"), 422, "", ""},
+		{rep, path + "/set-aside", with(seenOf(i), "reason", "\x01typed"), 422, "#set-aside-reason", "\x01typed"},
+		{rep, path + "/take-back", with(seenOf(i), "reason", "A reason."), 409, "", ""},
 	} {
 		res := k.post(c.who, c.path, c.form)
 		k.check(c.path, res, c.want)
@@ -127,6 +130,8 @@ func TestARepWorksThroughAnIncident(t *testing.T) {
 		{"status", []string{"status", "action_agreed"}, "action agreed", incident.StatusActionAgreed},
 		{"close", []string{"fixed", "true", "reason", "A screen was fitted."}, "A screen was fitted.", incident.StatusClosedFixed},
 		{"reopen", []string{"reason", "It was taken away again."}, "It was taken away again.", incident.StatusReopened},
+		{"set-aside", []string{"reason", "Nobody of that name works here."}, "Nobody of that name works here.", incident.StatusSetAside},
+		{"take-back", []string{"reason", "Somebody does."}, "Somebody does.", incident.StatusReopened},
 	} {
 		i = k.incidentOf(i.Reports[0].ID)
 		res := k.post(rep, path+"/"+step.action, with(seenOf(i), step.form...))
@@ -157,6 +162,49 @@ func TestARepWorksThroughAnIncident(t *testing.T) {
 	if got := doc.Find(".app-opinions tbody tr").First().Text(); !strings.Contains(got, "Abuse") || !strings.Contains(got, "Threat") {
 		t.Errorf("the first row of opinions is %q, want the reporter’s abuse and the reviewer’s threat side by side", got)
 	}
+}
+
+// Every number beside the total opens the incidents that it counts.
+func TestNumbersBesideTheTotalOpenTheirIncidents(t *testing.T) {
+	k := newKit(t)
+	var month string
+	for n, channel := range []incident.Channel{incident.ChannelPhone, incident.ChannelPhone, incident.ChannelPublicOnline, incident.ChannelPrivateMessage, incident.ChannelLetter, incident.ChannelPhone} {
+		i := k.file("leeds", func(r *incident.Report) { r.Channel = channel })
+		month = i.Month().String()
+		if n < 3 {
+			k.apply(k.Added(i.Reports[0].ID, onrecordv1.Addition_ADDITION_NOTHING_HAPPENED, ""))
+		}
+		if n%2 == 1 {
+			i = k.incidentOf(i.Reports[0].ID)
+			if res := k.post(rep, incidentsPath+i.ID+"/set-aside", with(seenOf(i), "reason", "Made up.")); res.StatusCode != http.StatusSeeOther {
+				t.Fatalf("set aside: status=%d", res.StatusCode)
+			}
+		}
+	}
+	doc := k.page(rep, "/figures/?month="+month, 200).Document(t)
+	var rows []string
+	doc.Find(".app-beside tbody tr").Each(func(_ int, row *goquery.Selection) {
+		var cells []string
+		row.Children().Each(func(_ int, cell *goquery.Selection) { cells = append(cells, strings.TrimSpace(cell.Text())) })
+		rows = append(rows, strings.Join(cells, " "))
+	})
+	want := "In person 0 0; Phone 1 2; Letter 0 0; Online 1 1; Does not apply 0 0; Not known 0 0; All 2 3"
+	if got := strings.Join(rows, "; "); got != want {
+		t.Errorf("beside the total stands %q, want %q", got, want)
+	}
+	links := doc.Find(".app-beside a")
+	if links.Length() != 6 {
+		t.Errorf("%d numbers open, want 6", links.Length())
+	}
+	links.Each(func(_ int, a *goquery.Selection) {
+		list := k.page(rep, a.AttrOr("href", ""), 200).Document(t)
+		if got := fmt.Sprint(list.Find(".app-list tbody tr").Length()); got != a.Text() {
+			t.Errorf("%s opens %s incidents, and says %s", a.AttrOr("href", ""), got, a.Text())
+		}
+		if strings.Contains(a.AttrOr("href", ""), "nothing_happened") && list.Find("#nothing_happened option[selected]").AttrOr("value", "") != "true" {
+			t.Errorf("%s: the list does not say how it was chosen", a.AttrOr("href", ""))
+		}
+	})
 }
 
 func TestAStaleFormShowsWhatChanged(t *testing.T) {

@@ -81,6 +81,7 @@ var (
 		incident.StatusClosedNotFixed:     "Closed, not fixed",
 		incident.StatusDuplicate:          "Duplicate",
 		incident.StatusWithdrawn:          "Withdrawn",
+		incident.StatusSetAside:           "Set aside",
 	}
 	statusColours = map[incident.Status]string{
 		incident.StatusNew:                "govuk-tag--blue",
@@ -92,6 +93,7 @@ var (
 		incident.StatusClosedNotFixed:     "govuk-tag--grey",
 		incident.StatusDuplicate:          "govuk-tag--grey",
 		incident.StatusWithdrawn:          "govuk-tag--grey",
+		incident.StatusSetAside:           "govuk-tag--grey",
 	}
 )
 

@@ -363,6 +363,8 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		{"ask", `{"question":"Demo: which desk was it?"}`, `{"question":""}`},
 		{"close", `{"fixed":true,"reason":"Demo: the screen is mended."}`, `{"reason":"Demo: neither."}`},
 		{"reopen", `{"reason":"Demo: it broke again."}`, `{"reason":""}`},
+		{"set-aside", `{"reason":"Demo: made up."}`, `{"reason":""}`},
+		{"take-back", `{"reason":"Demo: it is real."}`, `{"reason":""}`},
 	} {
 		path := one + "/" + a.action
 		change(a.action, a.invalid, 422)
@@ -380,7 +382,13 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			change("close", `{"fixed":false,"reason":"Demo."}`, 409)
 			change("ask", `{"question":"Demo?"}`, 409)
 		}
+		if a.action == "set-aside" {
+			change("take-back", a.body, 409)
+		}
 		change(a.action, a.body, 200)
+		if a.action == "set-aside" {
+			change(a.action, a.body, 409)
+		}
 	}
 	change("reopen", `{"reason":"Demo: it is open."}`, 409)
 	ask("POST", followUp, asJSON(map[string]string{"receipt": receipt.Receipt}), 200)

@@ -50,8 +50,8 @@ const (
 	PlaceRecount Place = "the database’s recount"
 )
 
-// Numbers are the three units of a cell.
-type Numbers struct{ Incidents, Reports, People int }
+// Numbers are those of a cell.
+type Numbers struct{ Incidents, Reports, People, NothingHappened, SetAside int }
 
 // Difference is a cell whose stored numbers are not those of the incidents.
 type Difference struct {

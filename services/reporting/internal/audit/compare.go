@@ -20,16 +20,34 @@ type (
 	months map[incident.Month]sites
 )
 
+// add adds numbers; none are none.
 func (t tally) add(d incident.Dims, n Numbers) {
+	if n == (Numbers{}) {
+		return
+	}
 	s := t[d]
-	t[d] = Numbers{s.Incidents + n.Incidents, s.Reports + n.Reports, s.People + n.People}
+	t[d] = Numbers{s.Incidents + n.Incidents, s.Reports + n.Reports, s.People + n.People, s.NothingHappened + n.NothingHappened, s.SetAside + n.SetAside}
+}
+
+// numbersOf returns what a line adds, said apart from what ledgers add up.
+func numbersOf(e incident.Entry) (n Numbers) {
+	if e.Counted {
+		n.Incidents, n.Reports, n.People = 1, e.Reports, e.People
+	}
+	if e.NothingHappened {
+		n.NothingHappened = 1
+	}
+	if e.SetAside {
+		n.SetAside = 1
+	}
+	return n
 }
 
 // count takes in an incident and reports whether it is in the figures.
 func (ms months) count(i *incident.Incident) bool {
 	k := i.Ledger()
 	line := i.Line(k)
-	if !line.Counted {
+	if !line.Counted && !line.SetAside {
 		return false
 	}
 	if ms[k.Month] == nil {
@@ -38,8 +56,8 @@ func (ms months) count(i *incident.Incident) bool {
 	if ms[k.Month][k.Site] == nil {
 		ms[k.Month][k.Site] = make(tally)
 	}
-	ms[k.Month][k.Site].add(line.Dims, Numbers{1, line.Reports, line.People})
-	return true
+	ms[k.Month][k.Site].add(line.Dims, numbersOf(line))
+	return line.Counted
 }
 
 // all adds up the sites.
@@ -56,7 +74,7 @@ func (ss sites) all() tally {
 func tallyCells(cells []incident.Cell) tally {
 	t := make(tally, len(cells))
 	for _, c := range cells {
-		t.add(c.Dims, Numbers{c.Incidents, c.Reports, c.People})
+		t.add(c.Dims, Numbers{c.Incidents, c.Reports, c.People, c.NothingHappened, c.SetAside})
 	}
 	return t
 }
@@ -64,9 +82,7 @@ func tallyCells(cells []incident.Cell) tally {
 func tallyLines(l *incident.Ledger) tally {
 	t := make(tally)
 	for _, e := range l.Entries {
-		if e.Counted {
-			t.add(e.Dims, Numbers{1, e.Reports, e.People})
-		}
+		t.add(e.Dims, numbersOf(e))
 	}
 	return t
 }

@@ -119,6 +119,36 @@ func (s *Service) Reopen(ctx context.Context, id string, rev int64, by incident.
 	})
 }
 
+// SetAside takes an incident that its reporter made up out of the figures, where
+// it is counted apart, saying why in words.
+func (s *Service) SetAside(ctx context.Context, id string, rev int64, by incident.Actor, reason string) (*incident.Incident, error) {
+	reason, err := required("reason", "The reason", reason)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(ctx, id, rev, func(i *incident.Incident) error {
+		if !i.Status.Counts() {
+			return notNow(i, "", "")
+		}
+		return s.setStatus(i, by, incident.ActionSetAside, incident.StatusSetAside, reason)
+	})
+}
+
+// TakeBack gives an incident that was set aside the status that it had before,
+// saying why in words.
+func (s *Service) TakeBack(ctx context.Context, id string, rev int64, by incident.Actor, reason string) (*incident.Incident, error) {
+	reason, err := required("reason", "The reason", reason)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(ctx, id, rev, func(i *incident.Incident) error {
+		if i.Status != incident.StatusSetAside {
+			return notNow(i, notSetAside, notSetAside)
+		}
+		return s.setStatus(i, by, incident.ActionTakenBack, i.BeforeSetAside(), reason)
+	})
+}
+
 // change loads an incident at the revision a person saw, applies what they do,
 // and stores it with its ledgers in one group. A change that adds nothing to
 // the timeline is none, and nothing is stored.
@@ -174,13 +204,18 @@ func notNow(i *incident.Incident, whileOpen, whileClosed string) error {
 		message = "The reporter took this report back. It stays on record and can have notes, nothing else."
 	case i.Status == incident.StatusDuplicate:
 		message = "This is a duplicate. Make the change to the incident it repeats."
+	case i.Status == incident.StatusSetAside:
+		message = "This was set aside and is not counted. Take it back first."
 	case i.Status.IsClosed():
 		message = whileClosed
 	}
 	return fault.New(fault.Conflict, "status", message)
 }
 
-const reopenFirst = "This incident is closed. Reopen it first."
+const (
+	reopenFirst = "This incident is closed. Reopen it first."
+	notSetAside = "This incident is not set aside: it is in the list and in the figures."
+)
 
 // required returns words cleaned, or fault.Invalid when there are none or
 // they cannot be kept.

@@ -116,7 +116,14 @@ func TestFromNewToClosedAndBack(t *testing.T) {
 	reopen := func(ctx context.Context, id string, rev int64) (*incident.Incident, error) {
 		return d.Reopen(ctx, id, rev, rep, "it broke")
 	}
+	aside := func(ctx context.Context, id string, rev int64) (*incident.Incident, error) {
+		return d.SetAside(ctx, id, rev, rep, " it was made up ")
+	}
+	back := func(ctx context.Context, id string, rev int64) (*incident.Incident, error) {
+		return d.TakeBack(ctx, id, rev, rep, "it was real")
+	}
 	d.refused(fault.Conflict, reopen)
+	d.refused(fault.Conflict, back)
 	for _, s := range []struct {
 		change step
 		action incident.Action
@@ -129,6 +136,12 @@ func TestFromNewToClosedAndBack(t *testing.T) {
 		{closeIt(true), incident.ActionClosed, incident.StatusClosedFixed},
 		{reopen, incident.ActionReopened, incident.StatusReopened},
 		{closeIt(false), incident.ActionClosed, incident.StatusClosedNotFixed},
+		{aside, incident.ActionSetAside, incident.StatusSetAside},
+		{back, incident.ActionTakenBack, incident.StatusClosedNotFixed},
+		{reopen, incident.ActionReopened, incident.StatusReopened},
+		{aside, incident.ActionSetAside, incident.StatusSetAside},
+		{back, incident.ActionTakenBack, incident.StatusReopened},
+		{closeIt(false), incident.ActionClosed, incident.StatusClosedNotFixed},
 	} {
 		from := d.incident().Status
 		i := d.do(s.change)
@@ -136,8 +149,17 @@ func TestFromNewToClosedAndBack(t *testing.T) {
 		if i.Status != s.to || c.Action != s.action || c.From != string(from) || c.To != string(s.to) || c.By != rep || !c.At.Equal(d.At) {
 			t.Errorf("status %s, entry %+v; want %s, %s from %s", i.Status, c, s.to, s.action, from)
 		}
-		if d.counted(i.Ledger()) != 1 {
-			t.Errorf("%s: not counted once", i.Status)
+		want := 1
+		if i.Status == incident.StatusSetAside {
+			want = 0
+			for _, change := range []step{acknowledge, set(incident.StatusInReview), closeIt(true), reopen, aside} {
+				if f := d.refused(fault.Conflict, change); !strings.Contains(f.Message, "set aside") {
+					t.Errorf("refused with %q, want that it was set aside", f.Message)
+				}
+			}
+		}
+		if got := d.counted(i.Ledger()); got != want {
+			t.Errorf("%s: counted %d, want %d", i.Status, got, want)
 		}
 	}
 	d.refused(fault.Conflict, acknowledge)

@@ -48,7 +48,9 @@ type Edition struct {
 }
 
 // Change is a number that reads otherwise than in the edition before. Of is
-// "total" or "undecided", or "" for a number that channel, target or kind name.
+// "total" or "undecided", or "" for a number that channel, target or kind name;
+// "nothing_happened" or "set_aside" for what stands beside the total, of the
+// channel that is named if one is.
 type Change struct {
 	Of      string           `json:"of,omitempty"`
 	Kind    incident.Kind    `json:"kind,omitempty"`
@@ -62,6 +64,8 @@ type Change struct {
 const (
 	OfTotal     = "total"
 	OfUndecided = "undecided"
+	OfNothing   = "nothing_happened"
+	OfSetAside  = "set_aside"
 )
 
 // Archive is where published months are; package editions has it.
@@ -93,7 +97,7 @@ func Publish(m incident.Month, cells []incident.Cell, threshold int, earlier ...
 	for n, e := range earlier {
 		before[n] = edition{theGrid.values(appendParts(nil, e.Cells, ""), Incidents), gridOf(e.Edition.Figures).hidden}
 	}
-	month := Month{Month: m, Cells: []Cell{}, Notes: []string{}}
+	month := newMonth(m)
 	month.publish(monthGrid{values: values, hidden: theGrid.publish(values, threshold, before...)})
 	if len(earlier) > 0 && month.hides() {
 		month.Notes = append(month.Notes, noteRevised)
@@ -168,6 +172,10 @@ func (c Change) label() string {
 		return "All incidents"
 	case c.Of == OfUndecided:
 		return "Not decided yet"
+	case c.Of == OfNothing:
+		return besideLabel("Nothing happened", c.Channel)
+	case c.Of == OfSetAside:
+		return besideLabel("Set aside", c.Channel)
 	case c.Kind != "":
 		return KindLabels[c.Kind]
 	case c.Channel == "":
@@ -176,6 +184,13 @@ func (c Change) label() string {
 		return ChannelLabels[c.Channel]
 	}
 	return ChannelLabels[c.Channel] + ", " + lower(TargetLabels[c.Target])
+}
+
+func besideLabel(of string, c incident.Channel) string {
+	if c == "" {
+		return of
+	}
+	return of + ": " + lower(ChannelLabels[c])
 }
 
 // monthGrid is one month's grid as its reader may see it.
@@ -194,11 +209,12 @@ func (m monthGrid) number(i int) Number {
 }
 
 // place is where a number of the grid stands in a month: which cell it is, in
-// which list of the month; of total and undecided what they are.
+// which list of the month, or which number by itself; of what, as Change has it.
 type place struct {
 	number int
 	cell   Cell
 	list   func(*Month) *[]Cell
+	alone  func(*Month) *Number // where there is no list
 	of     string
 }
 
@@ -215,7 +231,8 @@ func newPlaces() []place {
 	add := func(number int, list func(*Month) *[]Cell, cell Cell) {
 		all = append(all, place{number: number, list: list, cell: cell})
 	}
-	all = append(all, place{number: theGrid.total, of: OfTotal}, place{number: theGrid.undecided, of: OfUndecided})
+	all = append(all, place{number: theGrid.total, of: OfTotal, alone: func(m *Month) *Number { return &m.Total }},
+		place{number: theGrid.undecided, of: OfUndecided, alone: func(m *Month) *Number { return &m.Undecided }})
 	for c, channel := range incident.Channels {
 		add(theGrid.channels[c], lists.channels, Cell{Channel: channel})
 	}
@@ -234,22 +251,37 @@ func newPlaces() []place {
 	for t, target := range incident.Targets {
 		add(theGrid.online[t], lists.online, Cell{Channel: ChannelOnline, Target: target})
 	}
+	for _, b := range []struct {
+		of     string
+		in     func(*Month) *Beside
+		number beside
+	}{
+		{OfNothing, func(m *Month) *Beside { return m.Nothing }, theGrid.nothing},
+		{OfSetAside, func(m *Month) *Beside { return m.SetAside }, theGrid.aside},
+	} {
+		all = append(all, place{number: b.number.all, of: b.of, alone: func(m *Month) *Number { return &b.in(m).Total }})
+		for r, channel := range besideRows {
+			all = append(all, place{number: b.number.rows[r], of: b.of, cell: Cell{Channel: channel}, list: func(m *Month) *[]Cell { return &b.in(m).Cells }})
+		}
+	}
 	return all
 }
 
 // publish fills in a month from its grid.
 func (m *Month) publish(g monthGrid) {
-	m.Total, m.Undecided = g.number(theGrid.total), g.number(theGrid.undecided)
-	m.Suppressed = m.Total.Hidden || m.Undecided.Hidden
 	m.Margins = &Margins{Channels: []Cell{}, Online: []Cell{}, Targets: []Cell{}, Kinds: []Cell{}}
 	for _, p := range places {
 		c := p.cell
-		if c.Count = g.number(p.number); p.list != nil && (c.Count.Hidden || c.Count.N > 0) {
+		if c.Count = g.number(p.number); p.list == nil {
+			*p.alone(m) = c.Count
+		} else if c.Count.Hidden || c.Count.N > 0 {
 			c.Suppressed = c.Count.Hidden
 			list := p.list(m)
 			*list = append(*list, c)
 		}
 	}
+	m.Suppressed = m.Total.Hidden || m.Undecided.Hidden
+	m.Nothing.Suppressed, m.SetAside.Suppressed = m.Nothing.Total.Hidden, m.SetAside.Total.Hidden
 	if g.hidden.len() > 0 {
 		m.Notes = append(m.Notes, noteHidden)
 	}
@@ -262,13 +294,14 @@ func gridOf(m Month) monthGrid {
 	if m.Margins == nil {
 		m.Margins = &Margins{}
 	}
+	if m.Nothing == nil {
+		m.Nothing, m.SetAside = &Beside{}, &Beside{}
+	}
 	for _, p := range places {
-		n := m.Total
-		switch {
-		case p.of == OfUndecided:
-			n = m.Undecided
-		case p.list != nil:
-			n = Number{}
+		n := Number{}
+		if p.list == nil {
+			n = *p.alone(&m)
+		} else {
 			list := *p.list(&m)
 			if at := slices.IndexFunc(list, func(c Cell) bool {
 				return c.Kind == p.cell.Kind && c.Channel == p.cell.Channel && c.Target == p.cell.Target
@@ -289,7 +322,14 @@ func (m *Month) hides() bool { return gridOf(*m).hidden.len() > 0 }
 
 // Changes returns every number that reads otherwise in one published month
 // than in another, the total first. What both hide is no change.
-func Changes(before, after Month) []Change { return changes(gridOf(before), gridOf(after)) }
+// What only one of them counts is none either.
+func Changes(before, after Month) []Change {
+	all := changes(gridOf(before), gridOf(after))
+	if before.Nothing == nil || after.Nothing == nil {
+		all = slices.DeleteFunc(all, func(c Change) bool { return c.Of == OfNothing || c.Of == OfSetAside })
+	}
+	return all
+}
 
 func changes(was, is monthGrid) []Change {
 	var all []Change

@@ -87,13 +87,15 @@ type Figures struct {
 type Month struct {
 	Month       incident.Month `json:"month"`
 	Total       Number         `json:"total"`
-	Undecided   Number         `json:"undecided"`             // channel or target is not known yet
-	Suppressed  bool           `json:"suppressed,omitempty"`  // total or undecided is null: hidden
-	Edition     *EditionOf     `json:"edition,omitempty"`     // which edition of the month this is; not of live figures
-	Unpublished bool           `json:"unpublished,omitempty"` // there is no such edition: nothing but notes
-	Cells       []Cell         `json:"cells"`                 // every part that is not zero, channel and target always named
-	Margins     *Margins       `json:"margins,omitempty"`     // published figures only: hidden cells cannot be added up
-	Notes       []string       `json:"notes"`                 // what a reader must know, in sentences
+	Undecided   Number         `json:"undecided"`                  // channel or target is not known yet
+	Suppressed  bool           `json:"suppressed,omitempty"`       // total or undecided is null: hidden
+	Edition     *EditionOf     `json:"edition,omitempty"`          // which edition of the month this is; not of live figures
+	Unpublished bool           `json:"unpublished,omitempty"`      // there is no such edition: nothing but notes
+	Cells       []Cell         `json:"cells"`                      // every part that is not zero, channel and target always named
+	Margins     *Margins       `json:"margins,omitempty"`          // published figures only: hidden cells cannot be added up
+	Nothing     *Beside        `json:"nothing_happened,omitempty"` // of the incidents in total, those of which a reporter said so
+	SetAside    *Beside        `json:"set_aside,omitempty"`        // incidents that a person set aside: not in total
+	Notes       []string       `json:"notes"`                      // what a reader must know, in sentences
 }
 
 // EditionOf says which edition of a month figures are of.
@@ -124,6 +126,15 @@ type SetBy struct {
 	Machine  int `json:"machine"`
 	Reviewer int `json:"reviewer"`
 	Nobody   int `json:"nobody,omitempty"` // kind, channel and target are all unknown
+}
+
+// Beside is a number that stands beside a month's total, with its parts: the
+// cells of exact figures, rows by channel of published ones. It counts incidents,
+// whatever the unit. A month that was published before these were counted has none.
+type Beside struct {
+	Total      Number `json:"total"`
+	Suppressed bool   `json:"suppressed,omitempty"`
+	Cells      []Cell `json:"cells"` // every part that is not zero
 }
 
 // Margins are the sums of a published month that are not zero. The channel
@@ -236,13 +247,18 @@ func (s *Service) answer(q Query) Figures {
 	f := Figures{Unit: q.unit(), AsOf: s.now().UTC(), Edition: cmp.Or(q.Edition, EditionLive)}
 	running := incident.MonthOf(s.now())
 	for m := q.From; !q.To.Before(m); m = m.Add(1) {
-		month := Month{Month: m, Cells: []Cell{}, Notes: []string{}}
+		month := newMonth(m)
 		if m == running {
 			month.Notes = append(month.Notes, noteRunning)
 		}
 		f.Months = append(f.Months, month)
 	}
 	return f
+}
+
+// newMonth returns a month in which nothing is counted.
+func newMonth(m incident.Month) Month {
+	return Month{Month: m, Cells: []Cell{}, Nothing: &Beside{Cells: []Cell{}}, SetAside: &Beside{Cells: []Cell{}}, Notes: []string{}}
 }
 
 // key is a cell's dimensions; those not asked for are empty.
@@ -257,6 +273,7 @@ type key struct {
 // fill adds up the parts of a month by the dimensions asked for.
 func (m *Month) fill(parts []part, q Query) {
 	counts, setBy := make(map[key]int), make(map[key]*SetBy)
+	nothing, aside := make(map[key]int), make(map[key]int)
 	for _, p := range parts {
 		n := q.unit().of(p.Cell)
 		m.Total.N += n
@@ -269,18 +286,44 @@ func (m *Month) fill(parts []part, q Query) {
 		}
 		counts[k] += n
 		setBy[k].add(p.SetBy, n)
+		nothing[k] += p.NothingHappened
+		aside[k] += p.SetAside
 	}
+	m.Cells = newCells(counts, q)
+	for n := range m.Cells {
+		m.Cells[n].SetBy = setBy[m.Cells[n].key()]
+	}
+	m.Nothing.fill(nothing, q)
+	m.SetAside.fill(aside, q)
+}
+
+func (b *Beside) fill(counts map[key]int, q Query) {
+	for _, n := range counts {
+		b.Total.N += n
+	}
+	b.Cells = newCells(counts, q)
+}
+
+// newCells returns the counts that are not zero as cells, in order.
+func newCells(counts map[key]int, q Query) []Cell {
+	cells := []Cell{}
 	for k, n := range counts {
 		if n == 0 {
 			continue
 		}
-		c := Cell{Kind: k.kind, Channel: k.channel, Target: k.target, Site: k.site, Count: Number{N: n}, SetBy: setBy[k]}
+		c := Cell{Kind: k.kind, Channel: k.channel, Target: k.target, Site: k.site, Count: Number{N: n}}
 		if q.has(ByEmployer) {
 			c.Employer = &k.employer
 		}
-		m.Cells = append(m.Cells, c)
+		cells = append(cells, c)
 	}
-	slices.SortFunc(m.Cells, compareCells)
+	slices.SortFunc(cells, compareCells)
+	return cells
+}
+
+// key returns the dimensions of a cell.
+func (c Cell) key() key {
+	return key{kind: c.Kind, channel: c.Channel, target: c.Target, site: c.Site, employer: employerOf(c)}
 }
 
 func (s *SetBy) add(by incident.Setter, n int) {

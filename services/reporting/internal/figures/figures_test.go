@@ -182,6 +182,64 @@ func TestExactFiguresOfChosenSites(t *testing.T) {
 	}
 }
 
+// saidAndAside are twoSites, where reporters of twelve incidents of a site said
+// that nothing happened, and two floods were set aside.
+func saidAndAside() ledgers {
+	l := twoSites()
+	leeds, york := l[1].Cells, l[2].Cells
+	leeds[0].NothingHappened, leeds[1].NothingHappened, leeds[3].NothingHappened = 7, 2, 3
+	leeds[3].SetAside = 40
+	l[2].Cells = append(york, incident.Cell{Dims: incident.Dims{Kind: incident.KindAssault, Channel: incident.ChannelPrivateMessage, Target: incident.TargetNamedPerson}, SetAside: 4})
+	return l
+}
+
+func TestWhatStandsBesideTheTotalHasItsPartsAndChangesNoOther(t *testing.T) {
+	plain := exact(t, Query{From: october, To: october, By: []Dimension{BySite}}).Months[0]
+	for _, unit := range units {
+		f, err := live(saidAndAside()).Exact(t.Context(), Query{From: october, To: october, By: []Dimension{BySite}, Unit: unit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := f.Months[0]
+		if unit == Incidents && (m.Total != plain.Total || m.Undecided != plain.Undecided || !reflect.DeepEqual(m.Cells, plain.Cells)) {
+			t.Errorf("the figures changed: %+v, want %+v", m, plain)
+		}
+		want := Beside{Total: Number{N: 12}, Cells: []Cell{
+			{Channel: incident.ChannelInPerson, Target: incident.TargetNamedPerson, Site: "leeds", Count: Number{N: 9}},
+			{Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff, Site: "leeds", Count: Number{N: 3}}}}
+		if !reflect.DeepEqual(*m.Nothing, want) {
+			t.Errorf("%s: nothing happened %+v, want %+v", unit, m.Nothing, want)
+		}
+		want = Beside{Total: Number{N: 44}, Cells: []Cell{
+			{Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff, Site: "leeds", Count: Number{N: 40}},
+			{Channel: incident.ChannelPrivateMessage, Target: incident.TargetNamedPerson, Site: "york", Count: Number{N: 4}}}}
+		if !reflect.DeepEqual(*m.SetAside, want) {
+			t.Errorf("%s: set aside %+v, want %+v", unit, m.SetAside, want)
+		}
+	}
+}
+
+func TestManagersSeeWhatStandsBesideTheTotalByChannelAndSuppressed(t *testing.T) {
+	f, err := published(saidAndAside()).Published(t.Context(), Query{From: october, To: october})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Three by phone are hidden, and something else with them, or 12 less 9 were three.
+	m := f.Months[0]
+	if got := m.Nothing.Cells; len(got) != 2 || !got[1].Suppressed || !(got[0].Suppressed || m.Nothing.Suppressed) {
+		t.Errorf("nothing happened: %+v", m.Nothing)
+	}
+	if got := m.SetAside.Cells; len(got) != 2 || got[1].Channel != ChannelOnline || !got[1].Suppressed || !(got[0].Suppressed || m.SetAside.Suppressed) {
+		t.Errorf("set aside: %+v", m.SetAside)
+	}
+	for _, b := range []Beside{*m.Nothing, *m.SetAside} {
+		shown := slices.ContainsFunc(b.Cells, func(c Cell) bool { return !c.Suppressed })
+		if !b.Suppressed && !shown {
+			t.Errorf("a total stands alone: %+v", b)
+		}
+	}
+}
+
 func TestUnitsAreNotMixed(t *testing.T) {
 	for unit, want := range map[Unit]int{Incidents: 120, Reports: 121, People: 122, "": 120} {
 		if got := exact(t, Query{From: september, To: september, Unit: unit}).Months[0].Total.N; got != want {
@@ -232,6 +290,14 @@ func TestExactAnswerIsTheDocumentedJSON(t *testing.T) {
      }
     }
    ],
+   "nothing_happened": {
+    "total": 0,
+    "cells": []
+   },
+   "set_aside": {
+    "total": 0,
+    "cells": []
+   },
    "notes": []
   },
   {
@@ -239,6 +305,14 @@ func TestExactAnswerIsTheDocumentedJSON(t *testing.T) {
    "total": 0,
    "undecided": 0,
    "cells": [],
+   "nothing_happened": {
+    "total": 0,
+    "cells": []
+   },
+   "set_aside": {
+    "total": 0,
+    "cells": []
+   },
    "notes": [
     "This month is not over. The figures will change."
    ]
@@ -364,8 +438,11 @@ func TestManagersMayAskForThePublishedGridOnly(t *testing.T) {
 
 // numbersOf returns every count in a published month.
 func numbersOf(m Month) []Number {
-	all := []Number{m.Total, m.Undecided}
-	for _, cells := range [][]Cell{m.Cells, m.Margins.Channels, m.Margins.Online, m.Margins.Targets, m.Margins.Kinds} {
+	if m.Nothing == nil { // not published
+		return []Number{m.Total, m.Undecided}
+	}
+	all := []Number{m.Total, m.Undecided, m.Nothing.Total, m.SetAside.Total}
+	for _, cells := range [][]Cell{m.Cells, m.Margins.Channels, m.Margins.Online, m.Margins.Targets, m.Margins.Kinds, m.Nothing.Cells, m.SetAside.Cells} {
 		for _, c := range cells {
 			all = append(all, c.Count)
 		}

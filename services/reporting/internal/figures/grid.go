@@ -12,8 +12,10 @@ import (
 const ChannelOnline incident.Channel = "online"
 
 // grid is the fixed set of numbers given for one month: channel × target with
-// every margin, online as one row and as two, what is undecided, the kinds and
-// the total. Managers see this grid and nothing else.
+// every margin, online as one row and as two, what is undecided, the kinds, the
+// total, and beside it two numbers by channel: of how many a reporter has said
+// that nothing happened, and how many were set aside. Managers see this grid and
+// nothing else.
 type grid struct {
 	table
 	cell      [][]int // by channel, by target
@@ -24,6 +26,27 @@ type grid struct {
 	kinds     []int
 	undecided int
 	total     int
+	nothing   beside // of the total
+	rest      beside // of the total, those of which nobody has said so: never shown
+	aside     beside // in no other number
+}
+
+// beside is a number by channel.
+type beside struct {
+	rows []int // by besideRows
+	all  int
+}
+
+// besideRows are the channels by which such a number is given.
+var besideRows = []incident.Channel{incident.ChannelInPerson, incident.ChannelPhone, incident.ChannelLetter, ChannelOnline,
+	incident.ChannelNotApplicable, incident.ChannelUnknown}
+
+// besideRow returns the row of a channel.
+func besideRow(c incident.Channel) int {
+	if c.IsOnline() {
+		c = ChannelOnline
+	}
+	return slices.Index(besideRows, c)
 }
 
 // Prices of hiding, by how much a reader loses.
@@ -31,6 +54,7 @@ const (
 	priceOnlineCell = 4
 	priceCell       = 8
 	priceKind       = 12
+	priceBeside     = 12 // a row; all of them cost as a margin does
 	priceMargin     = 24
 	priceUndecided  = 72
 	priceTotal      = 96
@@ -64,7 +88,14 @@ func newGrid() *grid {
 	g.kinds = add(len(incident.Kinds), priceKind)
 	g.undecided = add(1, priceUndecided)[0]
 	g.total = add(1, priceTotal)[0]
+	g.nothing = beside{add(len(besideRows), priceBeside), add(1, priceMargin)[0]}
+	g.aside = beside{add(len(besideRows), priceBeside), add(1, priceMargin)[0]}
+	for range besideRows {
+		g.rest.rows = append(g.rest.rows, g.add(number{latent: true, rest: true}))
+	}
+	g.rest.all = g.add(number{latent: true, rest: true})
 	g.tieMargins()
+	g.tieBeside()
 	g.tieHazards()
 	return g
 }
@@ -107,6 +138,19 @@ func (g *grid) tieMargins() {
 	g.tie(g.undecided, append(undecided, g.channels[channelAt(incident.ChannelUnknown)])...)
 }
 
+// tieBeside ties the numbers beside the grid to their rows, and what reporters
+// said to the incidents of which they said it: what is left of these is a number
+// that anybody can work out.
+func (g *grid) tieBeside() {
+	for r, c := range besideRows {
+		margin, _ := g.channel(c)
+		g.tie(margin, g.nothing.rows[r], g.rest.rows[r])
+	}
+	g.tie(g.total, g.nothing.all, g.rest.all)
+	g.tie(g.nothing.all, g.nothing.rows...)
+	g.tie(g.aside.all, g.aside.rows...)
+}
+
 // tieHazards ties what everybody knows of hazards: neither channel nor target
 // applies to them, so the kinds that are hazards are within that one cell.
 func (g *grid) tieHazards() {
@@ -141,6 +185,9 @@ func (g *grid) values(parts []part, unit Unit) []int {
 		}
 		v[g.cell[c][t]] += n
 		v[g.kinds[k]] += n
+		r := besideRow(incident.Channels[c])
+		v[g.nothing.rows[r]] += p.NothingHappened
+		v[g.aside.rows[r]] += p.SetAside
 	}
 	g.complete(v)
 	return v
@@ -164,6 +211,13 @@ func (g *grid) complete(v []int) {
 			}
 		}
 	}
+	for r, c := range besideRows {
+		margin, _ := g.channel(c)
+		v[g.rest.rows[r]] = v[margin] - v[g.nothing.rows[r]]
+		v[g.nothing.all] += v[g.nothing.rows[r]]
+		v[g.aside.all] += v[g.aside.rows[r]]
+	}
+	v[g.rest.all] = v[g.total] - v[g.nothing.all]
 	hazards := g.sums[len(g.sums)-1]
 	rest := v[hazards.whole]
 	for _, k := range hazards.parts[1:] {
@@ -177,16 +231,33 @@ func (g *grid) complete(v []int) {
 // beside a part of it: where every channel is hidden, so is the total.
 func (g *grid) publish(values []int, threshold int, earlier ...edition) set {
 	hidden := g.hide(values, threshold, earlier...)
-	if values[g.total] == 0 || hidden.has(g.total) || g.showsPart(values, hidden) {
-		return hidden
+	floors, _ := g.grownFrom(values, earlier)
+	for {
+		total := g.standsAlone(values, hidden)
+		if total < 0 {
+			return hidden
+		}
+		hidden = hidden.with(total)
+		s, ok := g.cheapest(search{values: values, hidden: hidden, floors: floors, least: 1}, way{total, +1}, way{total, -1})
+		if !ok {
+			return g.everything(values, hidden)
+		}
+		hidden = g.hideChanged(hidden, s)
 	}
-	hidden = hidden.with(g.total)
-	in := search{values: values, hidden: hidden, floors: telling{threshold, earlier}.grownFrom(values), least: 1}
-	s, ok := g.cheapest(in, way{g.total, +1}, way{g.total, -1})
-	if !ok {
-		return g.everything(values, hidden)
+}
+
+// standsAlone returns a total that would be shown without any part of it, or -1.
+func (g *grid) standsAlone(values []int, hidden set) int {
+	shown := func(i int) bool { return values[i] > 0 && !hidden.has(i) }
+	if shown(g.total) && !g.showsPart(values, hidden) {
+		return g.total
 	}
-	return g.hideChanged(hidden, s)
+	for _, b := range []beside{g.nothing, g.aside} {
+		if shown(b.all) && !slices.ContainsFunc(b.rows, shown) {
+			return b.all
+		}
+	}
+	return -1
 }
 
 // showsPart reports whether some channel's number, or some cell's, is shown

@@ -37,9 +37,19 @@ func month(r *rand.Rand, n int) []part {
 		}
 		one[d]++
 	}
+	said, aside := r.IntN(3), r.IntN(3) // of how many: hardly any, some, most
 	var parts []part
 	for d, n := range one {
-		parts = append(parts, part{Cell: incident.Cell{Dims: d, Incidents: n, Reports: n, People: n}})
+		c := incident.Cell{Dims: d, Incidents: n, Reports: n, People: n}
+		for range n {
+			if r.IntN(20) < 1+said*said*4 {
+				c.NothingHappened++
+			}
+			if r.IntN(20) < aside*aside*3 {
+				c.SetAside++
+			}
+		}
+		parts = append(parts, part{Cell: c})
 	}
 	return parts
 }
@@ -76,6 +86,15 @@ func TestPublishedGridHidesWhatItMust(t *testing.T) {
 		}
 		if v[theGrid.total] > 0 && !hidden.has(theGrid.total) && !theGrid.showsPart(v, hidden) {
 			t.Fatalf("total %d stands alone", v[theGrid.total])
+		}
+		for _, b := range []beside{theGrid.nothing, theGrid.aside} {
+			alone := v[b.all] > 0 && !hidden.has(b.all)
+			for _, i := range b.rows {
+				alone = alone && (v[i] == 0 || hidden.has(i))
+			}
+			if alone {
+				t.Fatalf("%d stands alone, its rows are hidden", v[b.all])
+			}
 		}
 		low, high := bounds(theGrid, v, hidden, 1)
 		for i, x := range v {

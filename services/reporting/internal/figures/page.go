@@ -43,6 +43,7 @@ type Page struct {
 	Rows    []Row    // channels, online as one row with two under it
 	Total   Row
 	Kinds   []Line
+	Beside  []BesideRow // what stands beside the total, by channel; the last row is all of them
 	Bars    Bars
 	Months  []Choice // to choose from, the newest first
 }
@@ -73,6 +74,14 @@ type Line struct {
 	Key   incident.Kind
 	Label string
 	Count Text
+}
+
+// BesideRow is one channel of the numbers that stand beside a month's total.
+type BesideRow struct {
+	Key      incident.Channel // "" in the row of totals
+	Label    string
+	Nothing  Text // of the incidents that are counted, those of which a reporter said that nothing happened
+	SetAside Text // incidents that were set aside and are not counted
 }
 
 // Choice is a month to choose.
@@ -186,6 +195,9 @@ func (s *Service) PublishedPage(ctx context.Context, q PageQuery) (Page, error) 
 	}
 	if e, ok := editions[q.Month]; ok {
 		page.Edition, page.Threshold = &e, e.Threshold
+		if e.Figures.Nothing == nil { // published before it was counted
+			page.Beside = nil
+		}
 		return page, nil
 	}
 	page.Heading = q.Month.Name() + " is not published"
@@ -193,7 +205,7 @@ func (s *Service) PublishedPage(ctx context.Context, q PageQuery) (Page, error) 
 	if q.Edition > 0 && newest > 0 {
 		page.Heading, page.Missing = fmt.Sprintf("%s has no edition %d", q.Month.Name(), q.Edition), fmt.Sprintf("Its newest is edition %d.", newest)
 	}
-	page.Change, page.Undecided, page.Notes, page.Total, page.Rows, page.Kinds = "", "", nil, Row{}, nil, nil
+	page.Change, page.Undecided, page.Notes, page.Total, page.Rows, page.Kinds, page.Beside = "", "", nil, Row{}, nil, nil, nil
 	return page, nil
 }
 
@@ -277,6 +289,10 @@ func (s *Service) page(q PageQuery, months map[incident.Month]monthGrid) Page {
 	for k, kind := range incident.Kinds {
 		p.Kinds = append(p.Kinds, Line{kind, KindLabels[kind], text(g.number(theGrid.kinds[k]))})
 	}
+	for r, c := range besideRows {
+		p.Beside = append(p.Beside, BesideRow{c, ChannelLabels[c], text(g.number(theGrid.nothing.rows[r])), text(g.number(theGrid.aside.rows[r]))})
+	}
+	p.Beside = append(p.Beside, BesideRow{"", "All", text(g.number(theGrid.nothing.all)), text(g.number(theGrid.aside.all))})
 	if m == running {
 		p.Notes = append(p.Notes, noteRunning)
 	}

@@ -46,6 +46,21 @@ func TestExactPage(t *testing.T) {
 	}
 }
 
+func TestPageTellsWhatStandsBesideTheTotal(t *testing.T) {
+	p, err := live(saidAndAside()).ExactPage(t.Context(), PageQuery{Month: october})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, r := range p.Beside {
+		rows = append(rows, r.Label+" "+r.Nothing.Text+" "+r.SetAside.Text)
+	}
+	want := "In person 9 0, Phone 3 40, Letter 0 0, Online 0 4, Does not apply 0 0, Not known 0 0, All 12 44"
+	if got := strings.Join(rows, ", "); got != want || p.Heading != "October 2026: 174 incidents" {
+		t.Errorf("%s under %q, want %s", got, p.Heading, want)
+	}
+}
+
 func cellsOf(r Row) string {
 	var b strings.Builder
 	b.WriteString(r.Label + ":")

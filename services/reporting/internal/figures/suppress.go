@@ -47,6 +47,7 @@ type table struct {
 type number struct {
 	price  int   // how much is lost by hiding it, above stepPrice
 	latent bool  // never shown, but it follows from shown ones and must be as safe
+	rest   bool  // latent, in one sum alone: what is left of a whole beside its other parts
 	sums   []int // the sums it stands in
 }
 
@@ -54,11 +55,12 @@ type number struct {
 type sum struct {
 	whole int
 	parts []int
+	rest  int // the part that is what is left of the whole, or -1
 }
 
 const (
 	maxNumbers = 128 // of a table, the size of a set
-	maxSums    = 32
+	maxSums    = 40
 
 	stepPrice = 1 // of changing a number that is hidden already
 	sizePrice = 4 // of hiding a number, for each of its binary digits
@@ -78,7 +80,11 @@ func (t *table) tie(whole int, parts ...int) {
 	if len(t.sums) == maxSums {
 		panic("figures: too many sums")
 	}
-	t.sums = append(t.sums, sum{whole, parts})
+	rest := slices.IndexFunc(parts, func(p int) bool { return t.numbers[p].rest })
+	if rest >= 0 {
+		rest = parts[rest]
+	}
+	t.sums = append(t.sums, sum{whole, parts, rest})
 	for _, i := range append([]int{whole}, parts...) {
 		t.numbers[i].sums = append(t.numbers[i].sums, len(t.sums)-1)
 	}
@@ -104,18 +110,23 @@ func (t telling) at(i, n int) bool {
 }
 
 // grownFrom returns the values of the edition before, when no number has become
-// less since; nil otherwise, and when there was none.
-func (t telling) grownFrom(values []int) []int {
-	if len(t.earlier) == 0 {
-		return nil
+// less since; nil otherwise, and when there was none. What is left of a whole may
+// become less without anybody knowing: of it 0 is returned, and all is false.
+func (t *table) grownFrom(values []int, earlier []edition) (before []int, all bool) {
+	if len(earlier) == 0 {
+		return nil, false
 	}
-	before := t.earlier[len(t.earlier)-1].values
+	before, all = slices.Clone(earlier[len(earlier)-1].values), true
 	for i, n := range values {
-		if n < before[i] {
-			return nil
+		switch {
+		case t.numbers[i].rest:
+			all = all && n >= before[i]
+			before[i] = 0
+		case n < before[i]:
+			return nil, false
 		}
 	}
-	return before
+	return before, all
 }
 
 // hide returns which numbers must be hidden, after the earlier editions, the
@@ -134,9 +145,10 @@ func (t *table) hide(values []int, threshold int, earlier ...edition) set {
 			hidden = hidden.with(i)
 		}
 	}
-	least, before := hidden, tells.grownFrom(values)
+	least := hidden
+	before, grown := t.grownFrom(values, earlier)
 	for i, n := range values {
-		if tells.at(i, n) && (before == nil || n > before[i]) {
+		if tells.at(i, n) && (!grown || n > before[i]) {
 			var ok bool
 			if hidden, ok = t.protect(values, hidden, i, tells); !ok {
 				return t.everything(values, least)
@@ -160,7 +172,8 @@ func (t *table) everything(values []int, hidden set) set {
 // protect returns hidden with what else must be hidden to keep the promise for
 // number i, and false when no way was found.
 func (t *table) protect(values []int, hidden set, i int, tells telling) (set, bool) {
-	other, floors := slices.Clone(values), tells.grownFrom(values)
+	other := slices.Clone(values)
+	floors, _ := t.grownFrom(values, tells.earlier)
 	for tells.at(i, other[i]) {
 		s, ok := t.cheapest(search{values: other, hidden: hidden, floors: floors}, way{i, +1})
 		if !ok {
@@ -257,6 +270,7 @@ func (t *table) find(in search, begin []way, tries, openPrice int) (*step, bool)
 	seen := map[[2]set]bool{}
 	push := func(s *step, w way) {
 		next := t.change(s, w, t.priceOf(in, w.number))
+		t.leave(in, next)
 		next.estimate = next.price + openPrice*next.out()
 		if sign := [2]set{next.up, next.down}; !seen[sign] {
 			seen[sign] = true
@@ -280,6 +294,26 @@ func (t *table) find(in search, begin []way, tries, openPrice int) (*step, bool)
 		}
 	}
 	return nil, false
+}
+
+// leave has what is left of a whole take up what its sum is out by, where it
+// can: nobody sees it, so that costs nothing.
+func (t *table) leave(in search, s *step) {
+	for k := range t.sums {
+		rest := t.sums[k].rest
+		if rest < 0 || s.open[k] == 0 {
+			continue
+		}
+		w := way{rest, int(s.open[k])}
+		if (w.by == 1 || w.by == -1) && t.may(in, s, w) {
+			s.open[k] = 0
+			if w.by > 0 {
+				s.up = s.up.with(rest)
+			} else {
+				s.down = s.down.with(rest)
+			}
+		}
+	}
 }
 
 // tightest returns the sum that is out and can be mended in the fewest ways,

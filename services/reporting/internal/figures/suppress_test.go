@@ -262,3 +262,127 @@ func (t *twoWay) each(v []int, done, most int, fn func()) {
 		t.each(v, done+1, most-n, fn)
 	}
 }
+
+// said is a total by rows, and beside it of how many somebody said something;
+// what is left of each row and of the total follows from both.
+type said struct {
+	table
+	rows, said, rest          []int
+	total, saidAll, restTotal int
+}
+
+func newSaid(rows int) *said {
+	t := &said{}
+	for range rows {
+		t.rows = append(t.rows, t.add(number{price: priceMargin}))
+		t.said = append(t.said, t.add(number{price: priceBeside}))
+		t.rest = append(t.rest, t.add(number{latent: true, rest: true}))
+	}
+	t.total, t.saidAll = t.add(number{price: priceTotal}), t.add(number{price: priceMargin})
+	t.restTotal = t.add(number{latent: true, rest: true})
+	for r := range rows {
+		t.tie(t.rows[r], t.said[r], t.rest[r])
+	}
+	t.tie(t.total, t.rows...)
+	t.tie(t.total, t.saidAll, t.restTotal)
+	t.tie(t.saidAll, t.said...)
+	return t
+}
+
+// each calls fn with every table whose rows are at most most.
+func (t *said) each(v []int, row, most int, fn func()) {
+	if row == len(t.rows) {
+		v[t.total], v[t.saidAll] = 0, 0
+		for r := range t.rows {
+			v[t.total] += v[t.rows[r]]
+			v[t.saidAll] += v[t.said[r]]
+		}
+		v[t.restTotal] = v[t.total] - v[t.saidAll]
+		fn()
+		return
+	}
+	for n := 0; n <= most; n++ {
+		for s := 0; s <= n; s++ {
+			v[t.rows[row]], v[t.said[row]], v[t.rest[row]] = n, s, n-s
+			t.each(v, row+1, most, fn)
+		}
+	}
+}
+
+// What a number beside a total gives away together with it is as safe as the
+// numbers themselves: every table is made, and against each every other that
+// shows the same.
+func TestNothingSmallFollowsFromANumberBesideTheTotal(t *testing.T) {
+	const threshold, most = 2, 6
+	table := newSaid(2)
+	type shown struct{ largest, smallest []int }
+	seen := map[string]*shown{}
+	key := func(v []int, hidden set, least int) (string, bool) {
+		text := append([]int(nil), v...)
+		for i := range v {
+			switch {
+			case table.numbers[i].latent:
+				text[i] = -2
+			case hidden.has(i):
+				if text[i] < least {
+					return "", false
+				}
+				text[i] = -1
+			}
+		}
+		return fmt.Sprint(text), true
+	}
+	values := make([]int, len(table.numbers))
+	patterns := map[set]bool{}
+	table.each(values, 0, most, func() { patterns[table.hide(values, threshold)] = true })
+	check := func(least int, fn func(values []int, hidden set, s *shown)) {
+		for hidden := range patterns {
+			clear(seen)
+			v := make([]int, len(table.numbers))
+			table.each(v, 0, most+threshold+1, func() {
+				k, ok := key(v, hidden, least)
+				if !ok {
+					return
+				}
+				s := seen[k]
+				if s == nil {
+					s = &shown{append([]int(nil), v...), append([]int(nil), v...)}
+					seen[k] = s
+				}
+				for i, n := range v {
+					s.largest[i], s.smallest[i] = max(s.largest[i], n), min(s.smallest[i], n)
+				}
+			})
+			table.each(values, 0, most, func() {
+				if table.hide(values, threshold) != hidden {
+					return
+				}
+				if k, ok := key(values, hidden, least); ok {
+					fn(values, hidden, seen[k])
+				}
+			})
+		}
+	}
+	tables := 0
+	check(0, func(values []int, hidden set, s *shown) {
+		tables++
+		for i, n := range values {
+			if 1 <= n && n <= threshold && s.largest[i] <= threshold {
+				t.Fatalf("values %v, hidden %b: number %d is %d and can be no more than %d", values, hidden, i, n, s.largest[i])
+			}
+			if n == 0 && hidden.has(i) {
+				t.Fatalf("values %v: number %d is zero and hidden", values, i)
+			}
+		}
+	})
+	check(1, func(values []int, hidden set, s *shown) {
+		for i, n := range values {
+			if hidden.has(i) && s.largest[i] == s.smallest[i] {
+				t.Fatalf("values %v, hidden %b: number %d can only be %d", values, hidden, i, n)
+			}
+		}
+	})
+	if want := 28 * 28; tables != want {
+		t.Errorf("%d tables were looked at, want %d", tables, want)
+	}
+}

@@ -224,7 +224,7 @@ func ofReporter(c incident.Change) string {
 		return "contact"
 	case c.Action == incident.ActionAdded && c.Field == incident.FieldPhotos:
 		return "photos"
-	case c.Action == incident.ActionAdded:
+	case c.Action == incident.ActionAdded || c.Action == incident.ActionTakenBack:
 		return "words"
 	}
 	return ""

@@ -224,7 +224,7 @@ func compareMonth(ctx context.Context, st store.Store, m *monthTotals, stored, c
 		sites[s.Site] = pair{counted: s.Cells}
 	}
 	for _, s := range figures {
-		sites[s.Site] = pair{s.Cells, sites[s.Site].counted}
+		sites[s.Site] = pair{m.told(s.Cells), sites[s.Site].counted}
 	}
 	var lines []string
 	for site, p := range sites {

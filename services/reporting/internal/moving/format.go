@@ -41,8 +41,9 @@ import (
 )
 
 // Format is the newest format of the file that this version reads, and the one
-// it writes.
-const Format = 1
+// it writes. The totals of format 1 do not say what reporters said nor what was
+// set aside.
+const Format = 2
 
 // maxLine is the longest line that is read, so that a file that is none cannot
 // fill the memory. The longest written are a large photo, and a month's totals
@@ -117,6 +118,23 @@ func (r *record) members() (n int) {
 type monthTotals struct {
 	Month incident.Month
 	Sites []siteTotals // in order of site
+
+	format int // of the file it was read from; 0: it was not read from one
+}
+
+// told returns what the totals of its format say of cells.
+func (m *monthTotals) told(cells []incident.Cell) []incident.Cell {
+	if m.format != 1 {
+		return cells
+	}
+	var told []incident.Cell
+	for _, c := range cells {
+		c.NothingHappened, c.SetAside = 0, 0
+		if !c.IsZero() {
+			told = append(told, c)
+		}
+	}
+	return told
 }
 
 type siteTotals struct {
@@ -310,6 +328,7 @@ func (f *File) each(ctx context.Context, fn func(line, size int, rec *record) er
 				return nil
 			}
 			if err == nil {
+				f.mark(rec)
 				err = fn(r.lines, r.size, rec)
 			}
 			if err == nil {
@@ -320,6 +339,13 @@ func (f *File) each(ctx context.Context, fn func(line, size int, rec *record) er
 			}
 		}
 	})
+}
+
+// mark says which format a record was read from, where that matters.
+func (f *File) mark(rec *record) {
+	if rec.Month != nil {
+		rec.Month.format = f.header.Format
+	}
 }
 
 // eachOf calls fn with the records of one kind alone. It trusts the file: each
@@ -335,6 +361,7 @@ func (f *File) eachOf(ctx context.Context, kind string, fn func(rec *record) err
 			if err == nil && bytes.HasPrefix(line, prefix) {
 				var rec record
 				if err = json.Unmarshal(line, &rec); err == nil {
+					f.mark(&rec)
 					err = fn(&rec)
 				}
 			}

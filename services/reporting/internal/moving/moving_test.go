@@ -374,7 +374,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 		"something else":        {[]byte("id,name\nleeds,Demo\n"), k.Keyring, "not an export"},
 		"another JSON":          {[]byte("{\"Incident\":{}}\n"), k.Keyring, "not an export"},
 		"no end of line at all": {bytes.Repeat([]byte{'x'}, maxLine+1<<20), k.Keyring, "not an export"},
-		"a newer format":        {edit(`"Format":1`, `"Format":2`), k.Keyring, "use a newer version"},
+		"a newer format":        {edit(`"Format":2`, `"Format":3`), k.Keyring, "use a newer version"},
 		"a newer field":         {edit(`{"Incident":{`, `{"Incident":{"Newer":1,`), k.Keyring, "does not know"},
 		"another key":           {file, other, "another master key"},
 		"cut in a line":         {file[:len(file)*2/3], k.Keyring, "cut off"},

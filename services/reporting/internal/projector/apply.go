@@ -332,7 +332,8 @@ func (p *Projector) read(i *incident.Incident, ev event) (changed bool, err erro
 }
 
 // add takes in what the holder of the receipt added. "Nothing happened" opens
-// a closed incident again, and words answer a question that waits. Withdrawing
+// a closed incident again, and words answer a question that waits. Either takes
+// back what was set aside: its reporter says that it is real. Withdrawing
 // takes an incident out of the figures and leaves it on record; of several
 // reports of one incident, each is only marked. An addition already in the
 // timeline changes nothing.
@@ -354,8 +355,11 @@ func (p *Projector) add(i *incident.Incident, ev event) (changed bool, err error
 		}
 	case onrecordv1.Addition_ADDITION_NOTHING_HAPPENED:
 		c.Field = incident.FieldNothingHappened
-		if i.Status.IsClosed() {
+		switch {
+		case i.Status.IsClosed():
 			setStatus(incident.ActionReopened, incident.StatusReopened)
+		case i.Status == incident.StatusSetAside:
+			setStatus(incident.ActionTakenBack, i.BeforeSetAside())
 		}
 	case onrecordv1.Addition_ADDITION_CONTACT:
 		c.Action, c.Field = incident.ActionContact, "contact"
@@ -367,8 +371,11 @@ func (p *Projector) add(i *incident.Incident, ev event) (changed bool, err error
 		if a.photos > 0 {
 			c.Field, c.To = incident.FieldPhotos, strconv.Itoa(a.photos)
 		}
-		if i.Status == incident.StatusWaitingForReporter {
+		switch i.Status {
+		case incident.StatusWaitingForReporter:
 			setStatus(incident.ActionAnswered, beforeAsking(i))
+		case incident.StatusSetAside:
+			setStatus(incident.ActionTakenBack, i.BeforeSetAside())
 		}
 	}
 	text := a.text

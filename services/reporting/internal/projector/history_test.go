@@ -119,6 +119,7 @@ type said struct {
 	site      string
 	at        time.Time
 	withdrawn bool
+	nothing   bool
 	additions int
 }
 
@@ -221,6 +222,7 @@ func (h *history) write() {
 			s.additions++
 			what := pick(h, onrecordv1.Addition_ADDITION_WORDS, onrecordv1.Addition_ADDITION_NOTHING_HAPPENED, onrecordv1.Addition_ADDITION_WITHDRAWN)
 			s.withdrawn = s.withdrawn || what == onrecordv1.Addition_ADDITION_WITHDRAWN
+			s.nothing = s.nothing || what == onrecordv1.Addition_ADDITION_NOTHING_HAPPENED
 			h.queue = append(h.queue, h.Added(r.ID, what, "more words"))
 		}
 	}
@@ -292,7 +294,7 @@ func (h *history) edit(s *said) {
 	rep := incident.Actor{Role: "rep", ID: "u1", Name: "Demo Rep"}
 	ctx := h.t.Context()
 	note := func() {}
-	switch h.rng.IntN(8) {
+	switch h.rng.IntN(11) {
 	case 0:
 		_, err = h.casework.Acknowledge(ctx, i.ID, rev, rep)
 	case 1:
@@ -303,6 +305,10 @@ func (h *history) edit(s *said) {
 		_, err = h.casework.Reopen(ctx, i.ID, rev, rep, "it was not")
 	case 4:
 		_, err = h.casework.Note(ctx, i.ID, rev, rep, "rang the site")
+	case 5, 6:
+		_, err = h.casework.SetAside(ctx, i.ID, rev, rep, "made up")
+	case 7:
+		_, err = h.casework.TakeBack(ctx, i.ID, rev, rep, "it is real")
 	default:
 		c := casework.Correction{}
 		if h.chance(0.4) {
@@ -435,6 +441,19 @@ func (h *history) figures() map[string]int {
 			weakest = weakest[2:]
 		}
 		cell := strings.Join([]string{at.In(zone).Format("2006-01"), site, said["kind"], said["channel"], said["target"], employer, weakest}, "|")
+		// Who spoke last, a rep who set it aside or the reporter who says that it is
+		// real, is told by the history, which is checked for itself.
+		i, err := h.base.IncidentByReport(h.t.Context(), s.report.ID)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if i.Status == incident.StatusSetAside {
+			want[cell+"|set aside"]++
+			continue
+		}
+		if s.nothing {
+			want[cell+"|nothing happened"]++
+		}
 		want[cell+"|incidents"]++
 		want[cell+"|reports"]++
 		want[cell+"|people"] += max(people, 1)
@@ -451,9 +470,11 @@ var (
 func tell(into map[string]int, month incident.Month, site string, cells []incident.Cell) {
 	for _, c := range cells {
 		cell := strings.Join([]string{month.String(), site, string(c.Kind), string(c.Channel), string(c.Target), c.Employer, string(c.SetBy)}, "|")
-		into[cell+"|incidents"] += c.Incidents
-		into[cell+"|reports"] += c.Reports
-		into[cell+"|people"] += c.People
+		for what, n := range map[string]int{"incidents": c.Incidents, "reports": c.Reports, "people": c.People, "nothing happened": c.NothingHappened, "set aside": c.SetAside} {
+			if n != 0 {
+				into[cell+"|"+what] += n
+			}
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/reporting/internal/casework"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector/projectortest"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 	"github.com/onrecord/onrecord/services/reporting/internal/timeline"
@@ -221,6 +222,37 @@ func TestTheReporterSpeaksAgain(t *testing.T) {
 	wantActions(t, i, incident.ActionFiled, incident.ActionAdded, incident.ActionReopened, incident.ActionWithdrawn)
 	if err := timeline.NewKeeper(k.Keyring).Verify(i); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever holds the receipt says that it is real, in words or by saying that
+// nothing happened: then a person's setting aside ends.
+func TestTheReporterOfWhatWasSetAsideTakesItBack(t *testing.T) {
+	for what, nothing := range map[onrecordv1.Addition]int{onrecordv1.Addition_ADDITION_WORDS: 0, onrecordv1.Addition_ADDITION_NOTHING_HAPPENED: 1} {
+		k := projectortest.New(t)
+		r := k.Report("leeds")
+		k.Apply(k.Filed(r))
+		i := k.Incident(r.ID)
+		desk := casework.New(casework.Config{Store: k.Store, Folder: k.Folder, Keyring: k.Keyring, SiteKnown: func(string) bool { return true }, Now: func() time.Time { return k.At }})
+		i, err := desk.Acknowledge(t.Context(), i.ID, i.Rev, incident.Actor{Role: "rep"})
+		if err == nil {
+			i, err = desk.SetAside(t.Context(), i.ID, i.Rev, incident.Actor{Role: "rep"}, "made up")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cells(t, k, i.Ledger()); count(got) != 0 || len(got) != 1 || got[0].SetAside != 1 {
+			t.Errorf("set aside: %+v, want it counted apart", got)
+		}
+		again := k.Added(r.ID, what, "he did hit me")
+		k.Apply(again)
+		k.Apply(again)
+		if i = k.Incident(r.ID); i.Status != incident.StatusAcknowledged || i.Timeline[len(i.Timeline)-1].Action != incident.ActionTakenBack {
+			t.Errorf("Status=%s, want acknowledged as before", i.Status)
+		}
+		if got := cells(t, k, i.Ledger()); count(got) != 1 || len(got) != 1 || got[0].SetAside != 0 || got[0].NothingHappened != nothing {
+			t.Errorf("taken back by %s: %+v, want it counted", what, got)
+		}
 	}
 }
 

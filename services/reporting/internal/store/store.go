@@ -152,6 +152,7 @@ type Filter struct {
 	Target   incident.Target  // the value that counts
 	Month    incident.Month   // of occurrence
 	Review   bool             // only those that need a person to look
+	Nothing  bool             // only those of which a reporter has said that nothing happened
 	Cursor   string           // from the page before; one the adapter did not make is fault.Invalid
 	Limit    int              // 1 to 200
 }

@@ -69,7 +69,8 @@
 // they are stored, then the totals over both. It may be cut anywhere and begun
 // again. What an instance of an older release, still running beside, writes
 // meanwhile is taken over in the same way when the ledger is next read; it can
-// read none that was moved.
+// read none that was moved. The migration to version 3 marks the incidents of
+// which a reporter has said that nothing happened, and has them folded again.
 //
 // A roll-up is one document: what it holds grows with the sites and the sorts of
 // incidents at each, and not with the incidents.
@@ -88,6 +89,7 @@
 //	incidents_by_channel       … by channel
 //	incidents_by_target        … by target
 //	incidents_by_review        … by need of a person
+//	incidents_by_nothing       … by what a reporter said
 //	incidents_by_month         Recount
 //	incidents_by_report        IncidentByReport
 //	incidents_by_receipt       IncidentByReceipt

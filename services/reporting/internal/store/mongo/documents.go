@@ -56,6 +56,8 @@ type byDoc struct {
 	SetBy    incident.Setter  `bson:"set_by"`
 	Reports  int              `bson:"reports"`
 	People   int              `bson:"people"`
+	Nothing  bool             `bson:"nothing,omitempty"`   // a reporter has said that nothing happened
+	SetAside bool             `bson:"set_aside,omitempty"` // not counted, because a person set it aside
 }
 
 type detailDoc struct {
@@ -185,7 +187,8 @@ func toBody(i *incident.Incident, write bson.ObjectID) (incidentBody, error) {
 	return incidentBody{
 		Write: write, Rev: i.Rev, At: i.OccurredAt, Status: i.Status, Review: i.NeedsReview(), Counted: line.Counted,
 		By: byDoc{Month: i.Month().String(), Site: i.Site, Kind: dims.Kind, Channel: dims.Channel, Target: dims.Target,
-			Employer: dims.Employer, SetBy: dims.SetBy, Reports: line.Reports, People: line.People},
+			Employer: dims.Employer, SetBy: dims.SetBy, Reports: line.Reports, People: line.People,
+			Nothing: i.NothingHappened(), SetAside: line.SetAside},
 		Reports: append([]filedReportDoc{}, each(i.Reports, toFiledReportDoc)...),
 		Detail: detailDoc{
 			Ref: i.Ref, Precision: i.Precision, ReceivedAt: i.ReceivedAt,

@@ -137,14 +137,24 @@ func TestRecount(t *testing.T) {
 				i.OccurredAt = november.Add(-(n % 5)).Start()
 				i.Kind.Reporter, i.Channel.Machine = incident.Kinds[n%4], incident.Channels[n%3]
 				i.Reports = make([]incident.FiledReport, 1+n%2)
-				if n%7 == 0 {
+				switch {
+				case n%7 == 0:
 					i.Status = incident.StatusWithdrawn
+				case n%4 == 0:
+					i.Status = incident.StatusSetAside
+				}
+				if n%3 == 0 {
+					i.Timeline = []incident.Change{{By: incident.Actor{Role: incident.RoleReporter}, Action: incident.ActionAdded, Field: incident.FieldNothingHappened}}
 				}
 				if err := d.InsertIncident(ctx, i); err != nil {
 					t.Fatal(err)
 				}
-				if line := i.Line(i.Ledger()); line.Counted && !i.Month().Before(november.Add(-3)) {
-					want[i.Ledger()] = incident.Merge(want[i.Ledger()], []incident.Cell{{Dims: line.Dims, Incidents: 1, Reports: line.Reports, People: line.People}})
+				if line := i.Line(i.Ledger()); i.Status != incident.StatusWithdrawn && !i.Month().Before(november.Add(-3)) {
+					c := incident.Cell{Dims: line.Dims, Incidents: 1, Reports: len(i.Reports), People: max(i.PeopleAffected, 1), NothingHappened: (2 - n%3) / 2}
+					if i.Status == incident.StatusSetAside {
+						c = incident.Cell{Dims: line.Dims, SetAside: 1}
+					}
+					want[i.Ledger()] = incident.Merge(want[i.Ledger()], []incident.Cell{c})
 				}
 			}
 			got, err := d.Recount(ctx, november.Add(-3), november)

@@ -151,6 +151,9 @@ func listFilter(f store.Filter, after store.Position, notBefore int64) (filter b
 	if f.Review {
 		filter = append(filter, bson.E{Key: "review", Value: true})
 	}
+	if f.Nothing {
+		filter = append(filter, bson.E{Key: "by.nothing", Value: true})
+	}
 	return filter, ok
 }
 

@@ -230,11 +230,26 @@ type recountedDoc struct {
 	Incidents int   `bson:"incidents"`
 }
 
+// cell returns the number as figures have it.
+func (d recountedDoc) cell() incident.Cell {
+	c := incident.Cell{Dims: incident.Dims{Kind: d.By.Kind, Channel: d.By.Channel, Target: d.By.Target, Employer: d.By.Employer, SetBy: d.By.SetBy}}
+	if d.By.SetAside {
+		c.SetAside = d.Incidents
+		return c
+	}
+	c.Incidents, c.Reports, c.People = d.Incidents, d.Incidents*d.By.Reports, d.Incidents*d.By.People
+	if d.By.Nothing {
+		c.NothingHappened = d.Incidents
+	}
+	return c
+}
+
 // recountPipeline counts the incidents of some months by what they count under.
 // It has one sum, because the compatible server gets no second one right.
 func recountPipeline(first, last incident.Month) []bson.D {
 	return []bson.D{
-		{{Key: "$match", Value: bson.D{{Key: "by.month", Value: between(first, last)}, {Key: "counted", Value: true}}}},
+		{{Key: "$match", Value: bson.D{{Key: "by.month", Value: between(first, last)},
+			{Key: "$or", Value: bson.A{bson.D{{Key: "counted", Value: true}}, bson.D{{Key: "by.set_aside", Value: true}}}}}}},
 		{{Key: "$group", Value: bson.D{{Key: "_id", Value: "$by"}, {Key: "incidents", Value: bson.D{{Key: "$sum", Value: 1}}}}}},
 	}
 }
@@ -262,10 +277,7 @@ func (d *db) Recount(ctx context.Context, first, last incident.Month) ([]store.S
 			return nil, fmt.Errorf("recount: %w", err)
 		}
 		k := incident.LedgerKey{Month: m, Site: doc.By.Site}
-		cells[k] = append(cells[k], incident.Cell{
-			Dims:      incident.Dims{Kind: doc.By.Kind, Channel: doc.By.Channel, Target: doc.By.Target, Employer: doc.By.Employer, SetBy: doc.By.SetBy},
-			Incidents: doc.Incidents, Reports: doc.Incidents * doc.By.Reports, People: doc.Incidents * doc.By.People,
-		})
+		cells[k] = append(cells[k], doc.cell())
 	}
 	for k, parts := range cells {
 		cells[k] = incident.Merge(parts)

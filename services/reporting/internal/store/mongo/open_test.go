@@ -10,11 +10,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/mongotest"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
@@ -259,6 +262,54 @@ func TestDatabasesOfOthers(t *testing.T) {
 			refuses(t, address, "another program’s: it holds orders")
 			if err := database.Drop(t.Context()); err != nil {
 				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestWhatReportersSaidBeforeIsFoundAfterAnUpgrade(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			d, ctx := s.open(t), t.Context()
+			reporter, rep := incident.Actor{Role: incident.RoleReporter}, incident.Actor{Role: "rep"}
+			for n, change := range []incident.Change{
+				{By: reporter, Action: incident.ActionAdded, Field: incident.FieldNothingHappened},
+				{By: reporter, Action: incident.ActionReopened}, // as an early release wrote it
+				{By: rep, Action: incident.ActionReopened},
+				{By: rep, Action: incident.ActionNoted, Field: incident.FieldNothingHappened},
+			} {
+				i := small(fmt.Sprint("i", n), 4)
+				i.FoldedRev, i.Timeline = 4, []incident.Change{{Seq: 1, Action: incident.ActionFiled, By: reporter}, change}
+				if err := d.InsertIncident(ctx, i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// As the release before it left them.
+			if _, err := d.collection(incidents).UpdateMany(ctx, bson.D{}, bson.D{{Key: "$unset", Value: bson.D{{Key: "by.nothing", Value: ""}}}}); err != nil {
+				t.Fatal(err)
+			}
+			found := func() (ids []string) {
+				page, _, err := d.ListIncidents(ctx, store.Filter{Nothing: true, Limit: 10})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, i := range page {
+					ids = append(ids, i.ID)
+				}
+				return ids
+			}
+			if got := found(); len(got) > 0 {
+				t.Fatalf("%v are found although nothing is marked", got)
+			}
+			for range 2 { // it may be cut off and begun again
+				if err := whatReportersSaid(ctx, d.conn); err != nil {
+					t.Fatal(err)
+				}
+			}
+			behind, err := d.Unfolded(ctx, 10)
+			slices.Sort(behind)
+			if want := []string{"i0", "i1"}; err != nil || !slices.Equal(behind, want) || !slices.Equal(found(), []string{"i1", "i0"}) {
+				t.Errorf("found %v, behind %v, %v; want %v", found(), behind, err, want)
 			}
 		})
 	}

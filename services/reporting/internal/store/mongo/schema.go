@@ -10,6 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onrecord/onrecord/pkg/incident"
 )
 
 // The collections; package documentation has their keys.
@@ -59,6 +61,7 @@ var indexes = []index{
 	{incidents, "incidents_by_channel", byTime("by.channel"), false},
 	{incidents, "incidents_by_target", byTime("by.target"), false},
 	{incidents, "incidents_by_review", byTime("review"), false},
+	{incidents, "incidents_by_nothing", byTime("by.nothing"), false},
 	{incidents, "incidents_by_month", ascending("by.month", "counted"), false},
 	{incidents, "incidents_by_report", ascending("reports.id"), false},
 	{incidents, "incidents_by_receipt", ascending("reports.receipt"), false},
@@ -89,6 +92,7 @@ type migration func(context.Context, *conn) error
 var migrations = []migration{
 	func(context.Context, *conn) error { return nil }, // the first version
 	moveLines,
+	whatReportersSaid,
 }
 
 // moveLines takes the lines of ledgers out of the documents that figures read.
@@ -106,6 +110,39 @@ func moveLines(ctx context.Context, c *conn) error {
 		}
 		return last, nil
 	})
+}
+
+// whatReportersSaid marks the incidents of which a reporter has said that
+// nothing happened. Their ledgers are behind: the next sweep puts their lines
+// anew.
+func whatReportersSaid(ctx context.Context, c *conn) error {
+	cursor, err := c.collection(incidents).Find(ctx, bson.D{{Key: "$or", Value: bson.A{
+		bson.D{{Key: "detail.timeline.field", Value: incident.FieldNothingHappened}},
+		bson.D{{Key: "detail.timeline.do", Value: incident.ActionReopened}},
+	}}})
+	if err != nil {
+		return err
+	}
+	defer cursor.Close(ctx)
+	for cursor.Next(ctx) {
+		var doc incidentDoc
+		if err := cursor.Decode(&doc); err != nil {
+			return err
+		}
+		i, err := toIncident(doc)
+		if err != nil {
+			return err
+		}
+		if !i.NothingHappened() {
+			continue
+		}
+		_, err = c.collection(incidents).UpdateOne(ctx, bson.D{{Key: "_id", Value: doc.ID}, {Key: "rev", Value: doc.Body.Rev}},
+			bson.D{{Key: "$set", Value: bson.D{{Key: "by.nothing", Value: true}, {Key: "folded", Value: int64(0)}, {Key: "behind", Value: true}}}})
+		if err != nil {
+			return err
+		}
+	}
+	return cursor.Err()
 }
 
 // schemaDoc says how far the database is.

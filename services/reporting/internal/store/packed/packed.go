@@ -18,13 +18,20 @@ import (
 // the texts; the dimensions, each five numbers of texts; then the values, which
 // name their dimensions by number. Numbers are varints. A form that changes gets
 // a new version byte, and decode goes on reading the old ones.
-const formVersion = 1
+//
+// Version 1 has neither what reporters said nor what was set aside: they read as
+// none, and what has none is still written in it.
+const (
+	firstVersion  = 1
+	secondVersion = 2
+)
 
 // ErrDamaged says that stored bytes are no figures, or of a later version.
 var ErrDamaged = errors.New("stored figures are damaged")
 
 // figures is the form while it is written.
 type figures struct {
+	second bool // version 2 rather than 1
 	texts  numbering[string]
 	dims   numbering[incident.Dims]
 	values []byte
@@ -59,7 +66,16 @@ func (f *figures) cells(cells []incident.Cell) {
 		f.signed(int64(c.Incidents))
 		f.signed(int64(c.Reports))
 		f.signed(int64(c.People))
+		if f.second {
+			f.signed(int64(c.NothingHappened))
+			f.signed(int64(c.SetAside))
+		}
 	}
+}
+
+// needsSecond reports whether version 1 cannot hold some of the cells.
+func needsSecond(cells []incident.Cell) bool {
+	return slices.ContainsFunc(cells, func(c incident.Cell) bool { return c.NothingHappened != 0 || c.SetAside != 0 })
 }
 
 func (f *figures) entries(entries map[string]incident.Entry) {
@@ -68,7 +84,11 @@ func (f *figures) entries(entries map[string]incident.Entry) {
 	for id, e := range entries {
 		f.id(id)
 		f.signed(e.Rev)
-		f.unsigned(f.dims.of(e.Dims)<<1 | bit(e.Counted))
+		if f.second {
+			f.unsigned(f.dims.of(e.Dims)<<3 | bit(e.Counted) | bit(e.NothingHappened)<<1 | bit(e.SetAside)<<2)
+		} else {
+			f.unsigned(f.dims.of(e.Dims)<<1 | bit(e.Counted))
+		}
 		f.signed(int64(e.Reports))
 		f.signed(int64(e.People))
 	}
@@ -110,7 +130,10 @@ func (f *figures) bytes() []byte {
 			dims = binary.AppendUvarint(dims, f.texts.of(text))
 		}
 	}
-	out := []byte{formVersion}
+	out := []byte{firstVersion}
+	if f.second {
+		out[0] = secondVersion
+	}
 	out = binary.AppendUvarint(out, uint64(len(f.texts.list)))
 	for _, text := range f.texts.list {
 		out = binary.AppendUvarint(out, uint64(len(text)))
@@ -122,7 +145,7 @@ func (f *figures) bytes() []byte {
 
 // EncodeCells returns the stored form of cells.
 func EncodeCells(cells []incident.Cell) []byte {
-	var f figures
+	f := figures{second: needsSecond(cells)}
 	f.cells(cells)
 	return f.bytes()
 }
@@ -130,6 +153,9 @@ func EncodeCells(cells []incident.Cell) []byte {
 // EncodeEntries returns the stored form of a ledger’s entries.
 func EncodeEntries(entries map[string]incident.Entry) []byte {
 	var f figures
+	for _, e := range entries {
+		f.second = f.second || e.NothingHappened || e.SetAside
+	}
 	f.entries(entries)
 	return f.bytes()
 }
@@ -137,6 +163,9 @@ func EncodeEntries(entries map[string]incident.Entry) []byte {
 // EncodeSites returns the stored form of the cells of a month’s sites.
 func EncodeSites(sites map[string]incident.SiteCells) []byte {
 	var f figures
+	for _, s := range sites {
+		f.second = f.second || needsSecond(s.Cells)
+	}
 	f.sites(sites)
 	return f.bytes()
 }
@@ -144,16 +173,19 @@ func EncodeSites(sites map[string]incident.SiteCells) []byte {
 // reading is the form while it is read. The first thing that does not fit
 // sets err; after that everything reads as zero.
 type reading struct {
-	rest  []byte
-	texts []string
-	dims  []incident.Dims
-	err   error
+	rest   []byte
+	second bool // of version 2
+	texts  []string
+	dims   []incident.Dims
+	err    error
 }
 
 func newReading(stored []byte) *reading {
 	r := &reading{rest: stored}
-	if version := r.take(1); r.err == nil && version[0] != formVersion {
-		r.err = fmt.Errorf("%w: version %d", ErrDamaged, version[0])
+	if version := r.take(1); r.err == nil {
+		if r.second = version[0] == secondVersion; !r.second && version[0] != firstVersion {
+			r.err = fmt.Errorf("%w: version %d", ErrDamaged, version[0])
+		}
 	}
 	r.texts = make([]string, r.length(1))
 	for n := range r.texts {
@@ -238,6 +270,9 @@ func (r *reading) cells() []incident.Cell {
 			Dims:      r.dimsOf(r.unsigned()),
 			Incidents: int(r.signed()), Reports: int(r.signed()), People: int(r.signed()),
 		}
+		if r.second {
+			cells[c].NothingHappened, cells[c].SetAside = int(r.signed()), int(r.signed())
+		}
 	}
 	return cells
 }
@@ -250,10 +285,14 @@ func (r *reading) entries() map[string]incident.Entry {
 	entries := make(map[string]incident.Entry, n)
 	for range n {
 		id, rev, dims := r.id(), r.signed(), r.unsigned()
-		entries[id] = incident.Entry{
-			Rev: rev, Counted: dims&1 == 1, Dims: r.dimsOf(dims >> 1),
-			Reports: int(r.signed()), People: int(r.signed()),
+		e := incident.Entry{Rev: rev, Counted: dims&1 != 0}
+		if r.second {
+			e.NothingHappened, e.SetAside = dims&2 != 0, dims&4 != 0
+			dims >>= 2
 		}
+		dims >>= 1
+		e.Dims, e.Reports, e.People = r.dimsOf(dims), int(r.signed()), int(r.signed())
+		entries[id] = e
 	}
 	return entries
 }

@@ -16,27 +16,45 @@ import (
 // written again byte for byte.
 func TestStoredFiguresStay(t *testing.T) {
 	dims := incident.Dims{Kind: "threat", Channel: "phone", Target: "any_staff", Employer: "Serco", SetBy: "reporter"}
-	cells := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 4, People: 500}}
+	first := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 4, People: 500}}
+	cells := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 4, People: 500, NothingHappened: 2, SetAside: 70}}
 	for name, test := range map[string]struct {
 		encoded []byte
 		decode  func([]byte) (any, error)
 		want    any
 		stored  string
 	}{
-		"cells": {packed.EncodeCells(cells), func(b []byte) (any, error) { return packed.DecodeCells(b) }, cells,
+		"cells of version 1": {packed.EncodeCells(first), func(b []byte) (any, error) { return packed.DecodeCells(b) }, first,
 			"0105067468726561740570686f6e6509616e795f737461666605536572636f087265706f7274657201000102030401000608e807"},
-		"entries": {
+		"entries of version 1": {
 			packed.EncodeEntries(map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2}}),
 			func(b []byte) (any, error) { return packed.DecodeEntries(b) },
 			map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2}},
 			"0105067468726561740570686f6e6509616e795f737461666605536572636f087265706f727465720100010203040100" +
 				"01890a5dac96874bbcceb302099a80570e010204"},
+		"sites of version 1": {
+			packed.EncodeSites(map[string]incident.SiteCells{"leeds": {LedgerRev: 9, Cells: first}}),
+			func(b []byte) (any, error) { return packed.DecodeSites(b) },
+			map[string]incident.SiteCells{"leeds": {LedgerRev: 9, Cells: first}},
+			"0106056c65656473067468726561740570686f6e6509616e795f737461666605536572636f087265706f72746572010102030405010012" +
+				"01000608e807"},
+		"cells": {packed.EncodeCells(cells), func(b []byte) (any, error) { return packed.DecodeCells(b) }, cells,
+			"0205067468726561740570686f6e6509616e795f737461666605536572636f087265706f7274657201000102030401000608e807048c01"},
+		"entry that is counted": {
+			packed.EncodeEntries(map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2, NothingHappened: true}}),
+			func(b []byte) (any, error) { return packed.DecodeEntries(b) },
+			map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2, NothingHappened: true}},
+			"0205067468726561740570686f6e6509616e795f737461666605536572636f087265706f72746572010001020304010001890a5dac96874bbcceb302099a80570e030204"},
+		"entry that is set aside": {
+			packed.EncodeEntries(map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 8, Dims: dims, Reports: 1, People: 2, SetAside: true}}),
+			func(b []byte) (any, error) { return packed.DecodeEntries(b) },
+			map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 8, Dims: dims, Reports: 1, People: 2, SetAside: true}},
+			"0205067468726561740570686f6e6509616e795f737461666605536572636f087265706f72746572010001020304010001890a5dac96874bbcceb302099a805710040204"},
 		"sites": {
 			packed.EncodeSites(map[string]incident.SiteCells{"leeds": {LedgerRev: 9, Cells: cells}}),
 			func(b []byte) (any, error) { return packed.DecodeSites(b) },
 			map[string]incident.SiteCells{"leeds": {LedgerRev: 9, Cells: cells}},
-			"0106056c65656473067468726561740570686f6e6509616e795f737461666605536572636f087265706f72746572010102030405010012" +
-				"01000608e807"},
+			"0206056c65656473067468726561740570686f6e6509616e795f737461666605536572636f087265706f7274657201010203040501001201000608e807048c01"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := hex.EncodeToString(test.encoded); got != test.stored {
@@ -58,7 +76,7 @@ func TestStoredFiguresStay(t *testing.T) {
 			if _, err := test.decode(append(stored, 0)); err == nil {
 				t.Error("with a byte too many: no error")
 			}
-			if _, err := test.decode(append([]byte{2}, stored[1:]...)); err == nil || !strings.Contains(err.Error(), "version 2") {
+			if _, err := test.decode(append([]byte{3}, stored[1:]...)); err == nil || !strings.Contains(err.Error(), "version 3") {
 				t.Errorf("of a later version: %v", err)
 			}
 		})
@@ -86,12 +104,13 @@ func FuzzFigures(f *testing.F) {
 	l := incident.Ledger{}
 	for n, id := range []string{"01890a5d-ac96-874b-bcce-b302099a8057", "no UUID", ""} {
 		dims := incident.Dims{Kind: incident.Kinds[n], Channel: incident.ChannelPhone, Employer: id}
-		l.Set(id, incident.Entry{Rev: int64(n) + 1, Counted: n < 2, Dims: dims, Reports: 1, People: n})
+		l.Set(id, incident.Entry{Rev: int64(n) + 1, Counted: n < 2, Dims: dims, Reports: 1, People: n, NothingHappened: n == 1, SetAside: n == 2})
 	}
 	l.Total()
 	f.Add(packed.EncodeCells(l.Cells))
 	f.Add(packed.EncodeEntries(l.Entries))
 	f.Add(packed.EncodeSites(map[string]incident.SiteCells{"leeds": {LedgerRev: 1, Cells: l.Cells}}))
+	f.Add([]byte{2, 0, 0, 1, 1})
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Add([]byte{1, 0, 0, 1, 1})
 	f.Fuzz(func(t *testing.T, stored []byte) {

@@ -66,6 +66,9 @@ func facetConditions(f store.Filter) (where string, values []any) {
 	if f.Review {
 		add(`review = ?`, true)
 	}
+	if f.Nothing {
+		add(`said_nothing = ?`, true)
+	}
 	return strings.Join(conditions, " AND "), values
 }
 

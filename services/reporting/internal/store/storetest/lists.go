@@ -130,6 +130,9 @@ func population(size int) []*incident.Incident {
 		if r.IntN(2) == 0 {
 			i.Readings = []incident.Reading{{Review: r.IntN(3) == 0, At: at}}
 		}
+		if r.IntN(2) == 0 {
+			i.Timeline = []incident.Change{{Action: incident.ActionAdded, Field: incident.FieldNothingHappened, By: incident.Actor{Role: incident.RoleReporter}}}
+		}
 		if r.IntN(4) == 0 {
 			i.Kind.Reviewer, i.Channel.Reviewer, i.Target.Reviewer = incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff
 		}
@@ -149,7 +152,8 @@ func holds(f store.Filter, i *incident.Incident) bool {
 		(!f.Online || dims.Channel.IsOnline()) &&
 		(f.Target == "" || f.Target == dims.Target) &&
 		(f.Month.IsZero() || f.Month == i.Month()) &&
-		(!f.Review || i.NeedsReview())
+		(!f.Review || i.NeedsReview()) &&
+		(!f.Nothing || i.NothingHappened())
 }
 
 // testFilters lists a population by every combination of filters, drawn anew
@@ -168,7 +172,10 @@ func testFilters(t *testing.T, s store.Store, size, drawn int) {
 		func(f *store.Filter, r *rand.Rand) { f.Channel = incident.Channels[r.IntN(len(incident.Channels))] },
 		func(f *store.Filter, r *rand.Rand) { f.Target = incident.Targets[r.IntN(len(incident.Targets))] },
 		func(f *store.Filter, r *rand.Rand) { f.Month = incident.MonthOf(at).Add(-r.IntN(4)) },
-		func(f *store.Filter, _ *rand.Rand) { f.Review = true },
+		func(f *store.Filter, r *rand.Rand) {
+			f.Nothing = r.IntN(3) == 0
+			f.Review = !f.Nothing || r.IntN(2) == 0
+		},
 		func(f *store.Filter, _ *rand.Rand) { f.Online = true },
 	}
 	r := rand.New(rand.NewPCG(5, 6))
