@@ -300,8 +300,8 @@ func (b *Bus) handle(work context.Context, c Consumer, msgs []jetstream.Msg) (ag
 	away, hurried := false, len(msgs) > 1 && ctx.Err() != nil
 	if slices.ContainsFunc(errs, notItsOwn) {
 		asked := time.Now()
-		if err := c.ready(work); err != nil {
-			away = true
+		err := c.ready(work)
+		if away = err != nil; away && work.Err() == nil { // else it was cut off
 			b.log.Warn("the consumer pauses: what it writes to is away", "consumer", c.Name, "error", err)
 		}
 		hurried = hurried || time.Since(asked) > slowReady

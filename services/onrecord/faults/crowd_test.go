@@ -41,7 +41,8 @@ func (t *trial) phones(n int) *crowd {
 	for range n {
 		rng := rand.New(rand.NewPCG(t.rng.Uint64(), 0))
 		c.wg.Go(func() {
-			for !closed(c.stop) && c.file(newReport(t, rng)) {
+			for gaveUp := false; !gaveUp && !closed(c.stop); {
+				gaveUp = !c.file(newReport(t, rng))
 			}
 		})
 	}

@@ -53,12 +53,11 @@ func runTests(m *testing.M) int {
 type faultCase struct {
 	name  string // R4
 	what  string
-	short int           // runs in the short set
-	alone bool          // it measures times: nothing else runs beside it
-	needs []string      // commands it cannot do without
-	root  bool          // it mounts
-	run   func(*trial)  // one run
-	limit time.Duration // of one run; 0: two minutes
+	short int          // runs in the short set
+	alone bool         // it measures times: nothing else runs beside it
+	needs []string     // commands it cannot do without
+	root  bool         // it mounts
+	run   func(*trial) // one run
 }
 
 // longer returns a number for the short set or another for the long one.
