@@ -53,6 +53,7 @@ type phones struct {
 	unsure   map[int]int       // answers that a phone does not believe, by status
 	last     time.Time         // when one was received
 	gap      time.Duration     // the longest time without one
+	resting  bool
 	stop     bool
 	wg       sync.WaitGroup
 }
@@ -71,7 +72,9 @@ func (p *phones) run() {
 	for range clients {
 		p.wg.Go(func() {
 			for !p.stopped() {
-				p.file()
+				if !p.rests() {
+					p.file()
+				}
 				<-time.After(p.pause)
 			}
 		})
@@ -82,6 +85,19 @@ func (p *phones) stopped() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stop
+}
+
+func (p *phones) rests() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.resting
+}
+
+// rest has the phones begin no report, or go on.
+func (p *phones) rest(resting bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.resting = resting
 }
 
 // end lets every report that was begun be received, and returns how many were.
