@@ -162,7 +162,11 @@ func (s *Service) listIncidentsAPI(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	found, next, err := s.store.ListIncidents(c.UserContext(), f)
+	list := s.store.ListIncidents
+	if f.Review {
+		list = s.listReview
+	}
+	found, next, err := list(c.UserContext(), f)
 	if err != nil {
 		return err
 	}

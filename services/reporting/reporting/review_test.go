@@ -1,6 +1,7 @@
 package reporting
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
 // unsure files a report that the machine is not sure of: dangerous with a
@@ -54,20 +56,20 @@ func TestWhatNeedsALookStandsByDanger(t *testing.T) {
 	if want := []string{unread, high, newer, older, low}; !slices.Equal(refs, want) {
 		t.Errorf("listed %v, want %v", refs, want)
 	}
-	if text := k.page(rep, "/incidents/?status=review", 200).Document(t).Find(".app-count").Text(); !strings.Contains(text, "The likeliest assaults and threats first") || strings.Contains(text, "Only the newest") {
+	if text := k.page(rep, "/incidents/?status=review", 200).Document(t).Find(".app-count").Text(); !strings.Contains(text, "The likeliest assaults and threats first") || strings.Contains(text, "Of the newest") {
 		t.Errorf("the order is described as %q", text)
 	}
 	k.read(r.ID, "demo-2", incident.KindThreat, 0.05) // a newer reading counts
 	if refs, _ = k.listed("/incidents/?status=review"); refs[len(refs)-1] != unread {
 		t.Errorf("read as harmless, it still stands before others: %v", refs)
 	}
-	if text := reviewOrder(reviewMost + 1); !strings.Contains(text, "Only the newest 1,000 are listed") {
+	if text := reviewOrder(reviewMost + 1); !strings.Contains(text, "Of the newest 1,000, that is") {
 		t.Errorf("of more than are listed it is said: %q", text)
 	}
-	for _, cursor := range []string{"nonsense", "-1", "1001", "99999999999999999999"} {
+	for _, cursor := range []string{"nonsense", "3", "-1~", "1001~", "99999999999999999999~", "0~nonsense"} {
 		k.page(rep, "/incidents/?status=review&cursor="+cursor, 422)
 	}
-	if refs, _ = k.listed("/incidents/?status=review&cursor=1000"); len(refs) > 0 {
+	if refs, _ = k.listed("/incidents/?status=review&cursor=1000~"); len(refs) > 0 {
 		t.Errorf("beyond the end there are %v", refs)
 	}
 }
@@ -91,5 +93,56 @@ func TestWhatNeedsALookIsReadPageByPage(t *testing.T) {
 	}
 	if len(seen) != len(want) {
 		t.Errorf("%d were listed, want %d", len(seen), len(want))
+	}
+}
+
+// The API lists what needs a look in the same order, and all of it.
+func TestTheAPIListsWhatNeedsALookByDanger(t *testing.T) {
+	k := newKit(t)
+	low := k.unsure("demo-1", incident.KindThreat, 0.1)
+	high := k.unsure("demo-1", incident.KindAssault, 0.6)
+	middle := k.unsure("demo-1", incident.KindAttemptedAssault, 0.3)
+	k.file("leeds", nil) // the machine is sure
+	var refs []string
+	for cursor := ""; ; {
+		var answer incidentList
+		decodeInto(t, k.get(rep, "/api/v1/incidents?review=true&limit=2&cursor="+url.QueryEscape(cursor)).Body, &answer)
+		for _, i := range answer.Incidents {
+			refs = append(refs, i.Ref)
+		}
+		if answer.Next == nil {
+			break
+		}
+		cursor = *answer.Next
+	}
+	if want := []string{high, middle, low}; !slices.Equal(refs, want) {
+		t.Errorf("listed %v, want %v", refs, want)
+	}
+}
+
+// More than are put in order together: the newest, then those before them.
+func TestWhatNeedsALookIsListedToItsEnd(t *testing.T) {
+	k := newKit(t)
+	var refs []string
+	for n := range 7 { // the newest are the least dangerous
+		refs = append(refs, k.unsure("demo-1", incident.KindThreat, 0.7-float64(n)/10))
+	}
+	want := []string{refs[4], refs[5], refs[6], refs[1], refs[2], refs[3], refs[0]}
+	var got []string
+	f := store.Filter{Review: true, Limit: 2}
+	for {
+		page, next, err := k.listByDanger(t.Context(), f, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range page {
+			got = append(got, i.Ref)
+		}
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %v", got, want)
 	}
 }
