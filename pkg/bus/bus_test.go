@@ -362,6 +362,26 @@ func TestAnOutagePutsNothingOff(t *testing.T) {
 	}
 }
 
+// Whoever is told to stop during an outage stops, and that is no error.
+func TestAnOutageHoldsUpNoStop(t *testing.T) {
+	b := bustest.New(t)
+	publish(t, b, "r1", "x")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	away := errors.New("the store is away")
+	err := b.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: 8,
+		Handle: func(context.Context, []bus.Delivery) []error { return []error{away} },
+		Ready: func(ctx context.Context) error {
+			stop() // while it waits for the store
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+	if err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	collect(t, b, 1) // which is handed out again at once, in less than the time that it waits for an acknowledgement
+}
+
 func TestAStoppedStreamPromisesNothing(t *testing.T) {
 	b, _, stop := open(t, t.TempDir())
 	if err := b.Apply(t.Context(), settings); err != nil {

@@ -101,7 +101,10 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 	pace := pace{most: c.Batch, now: min(c.Batch, firstBatch)}
 	for {
 		err := b.consume(ctx, work, cons, c, &pace)
-		if ctx.Err() != nil || !errors.Is(err, errPaused) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, errPaused) {
 			return err
 		}
 		b.awaitReady(ctx, c)
@@ -148,7 +151,7 @@ func (b *Bus) consume(ctx, work context.Context, cons jetstream.Consumer, c Cons
 			continue
 		}
 		began := time.Now()
-		again, back := b.handle(work, c, batch)
+		again, back := b.handle(ctx, work, c, batch)
 		if len(back) > 0 {
 			paused = true
 			msgs.Drain() // first, or they come back to us
@@ -255,7 +258,7 @@ func gather(queue <-chan taken, first taken, most int) (batch, late []jetstream.
 
 const (
 	firstBatch = 32               // messages: nothing is known of the store yet
-	slowBatch  = 12 * time.Second // for a batch: well under handleTimeout, which is under what a process is given to stop
+	slowBatch  = 12 * time.Second // for a batch: well under handleTimeout, and under what a service is given to stop
 )
 
 // pace is how many messages are handled together: fewer when the store is slow.
@@ -274,10 +277,10 @@ func (p *pace) note(n int, failed bool, took time.Duration) {
 }
 
 // handle runs one batch and settles each of its messages. It returns how many
-// will be tried again; or, when what the handler writes to is away, those that
-// failed and are to be handed back.
-func (b *Bus) handle(work context.Context, c Consumer, msgs []jetstream.Msg) (again int, back []jetstream.Msg) {
-	ctx, cancel := context.WithTimeout(work, handleTimeout)
+// will be tried again; or, when what the handler writes to is away, or ctx is
+// done, those that failed and are to be handed back.
+func (b *Bus) handle(ctx, work context.Context, c Consumer, msgs []jetstream.Msg) (again int, back []jetstream.Msg) {
+	inTime, cancel := context.WithTimeout(work, handleTimeout)
 	defer cancel()
 	batch := make([]Delivery, len(msgs))
 	for i, m := range msgs {
@@ -286,22 +289,22 @@ func (b *Bus) handle(work context.Context, c Consumer, msgs []jetstream.Msg) (ag
 			batch[i].Seq, batch[i].Deliveries, batch[i].At = meta.Sequence.Stream, meta.NumDelivered, meta.Timestamp
 		}
 	}
-	errs, panicked := b.protect(ctx, c, batch)
+	errs, panicked := b.protect(inTime, c, batch)
 	if panicked && len(batch) > 1 { // find the one that does it
 		errs = make([]error, len(batch))
 		for i := range batch {
-			one, _ := b.protect(ctx, c, batch[i:i+1])
+			one, _ := b.protect(inTime, c, batch[i:i+1])
 			errs[i] = one[0]
 		}
 	}
 	if errs == nil {
 		errs = make([]error, len(batch))
 	}
-	away, hurried := false, len(msgs) > 1 && ctx.Err() != nil
-	if slices.ContainsFunc(errs, notItsOwn) {
+	away, hurried := ctx.Err() != nil, len(msgs) > 1 && inTime.Err() != nil
+	if !away && slices.ContainsFunc(errs, notItsOwn) {
 		asked := time.Now()
-		err := c.ready(work)
-		if away = err != nil; away && work.Err() == nil { // else it was cut off
+		if err := c.ready(ctx); err != nil {
+			away = true
 			b.log.Warn("the consumer pauses: what it writes to is away", "consumer", c.Name, "error", err)
 		}
 		hurried = hurried || time.Since(asked) > slowReady
