@@ -520,6 +520,11 @@ func TestAPhoneThatIsShared(t *testing.T) {
 	if got := js[string](b, `document.querySelector('#narrative').value`); got != "" || !strings.Contains(b.rows(), unsent) {
 		t.Errorf("after signing out the form holds %q", got)
 	}
+	b.do("hear late who is there", cdp.Func(func(ctx context.Context, _ *cdp.Target) error { // later than the form waits for it
+		_, err := cdp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `{ const real = fetch; self.fetch = (url, ...more) => url === '/report/who' ? new Promise(r => setTimeout(r, 2500)).then(() => real(url, ...more)) : real(url, ...more) }`})
+		return err
+	}))
 	b.signIn(w.url, "demo-rep", "demo password of somebody")
 	b.open(w.url + "/report/")
 	b.do("the draft is there again", cdp.WaitVisible(css("[data-draft]")))

@@ -9,7 +9,7 @@ import sitePicker from './picker.js'
 import { isMine, person, recall, remember } from './who.js'
 
 const patience = 8e3 // to wait before showing what is kept instead
-const pause = 400 // after typing, before it is kept
+const pause = 400 // after typing, before it is kept; and for another page to let go of a draft
 const own = ['form_version', 'language'] // what the page says of itself
 const silent = [...own, 'id', 'receipt', 'pressed_at', 'sent_at', 'site', 'site_code', 'contact']
 
@@ -92,7 +92,11 @@ export default function report (form, show, known) {
   // draft that no other tab has open, unless somebody has begun already.
   async function begin () {
     const alive = (await all()).filter(r => !isDead(r))
-    if (!alive.every(isMine)) await Promise.race([known, later(patience / 4)]) // they may have signed in since
+    if (!alive.every(isMine)) { // they may have signed in since
+      const told = await Promise.race([known.then(() => true), later(patience / 4)])
+      const others = alive.filter(r => !isMine(r))
+      if (!told) known.then(() => { if (!touched && others.some(isMine)) location.reload() })
+    }
     const rows = alive.filter(isMine)
     form.querySelector('[data-waiting]').hidden = !rows.some(r => r.state !== 'draft')
     const wanted = location.hash.slice(1)
@@ -246,10 +250,14 @@ export default function report (form, show, known) {
 
 const later = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-// claim resolves to whether a draft is this tab's, for as long as it is open.
-const claim = id => new Promise(resolve => navigator.locks
-  ? navigator.locks.request('draft ' + id, { ifAvailable: true }, lock => { resolve(!!lock); return lock && new Promise(() => {}) })
-  : resolve(true))
+// claim resolves to whether a draft is this tab's, for as long as it is open. It
+// waits a moment for the page that was here before to let go of it.
+const claim = id => new Promise(resolve => {
+  if (!navigator.locks) return resolve(true)
+  const waiting = new AbortController()
+  setTimeout(() => waiting.abort(), pause)
+  navigator.locks.request('draft ' + id, { signal: waiting.signal }, () => { resolve(true); return new Promise(() => {}) }).catch(() => resolve(false))
+})
 
 // count says how many characters are left when they begin to run out.
 function count (box) {
