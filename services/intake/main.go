@@ -26,12 +26,13 @@ func newIntake() run.Service {
 		nats    remote.Settings
 		key     run.MasterKey
 		filing  filing
+		promise promise
 	)
 	return run.Service{
 		Name:     "intake",
 		About:    "intake serves the form, the filing API and the follow-up page of On Record. It keeps\nnothing itself: what it receives is on disk in NATS before it says so.",
 		Operator: "127.0.0.1:9081",
-		Settings: []run.Settings{&address, &nats, &key, &filing},
+		Settings: []run.Settings{&address, &nats, &key, &filing, &promise},
 		Run: func(ctx context.Context, p run.Process) error {
 			ln, err := address.Listen(ctx)
 			if err != nil {
@@ -53,7 +54,7 @@ func newIntake() run.Service {
 				return err
 			}
 			service, err := intake.New(intake.Config{Bus: b, Keyring: key.Keyring(), Assets: assets, Log: p.Log, Now: time.Now,
-				Producer: "intake/" + run.Version, Secure: address.Secure(), Filing: filing.way})
+				Producer: "intake/" + run.Version, Secure: address.Secure(), Filing: filing.way, Promise: intake.Promise(promise)})
 			if err != nil {
 				return err
 			}
@@ -91,3 +92,15 @@ func (f *filing) Check() error {
 	f.way = way
 	return err
 }
+
+// promise is the setting of what reporters are told to expect.
+type promise intake.Promise
+
+// AddTo implements run.Settings.
+func (p *promise) AddTo(f *pflag.FlagSet) {
+	f.IntVar(&p.Read, "read-within", intake.DefaultPromise.Read, "`days` in which a safety rep should open a report, as its reporter is told")
+	f.IntVar(&p.News, "news-within", intake.DefaultPromise.News, "`days` in which there should be news of a report, as its reporter is told")
+}
+
+// Check implements run.Settings.
+func (p *promise) Check() error { return intake.Promise(*p).Check() }

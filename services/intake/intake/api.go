@@ -117,7 +117,7 @@ func (s *Service) followUpAPI(c *fiber.Ctx) error {
 	if st.Added != nil && st.Added.replayed {
 		c.Set("Idempotency-Replayed", "true")
 	}
-	return c.JSON(asJSON(st, s.now()))
+	return c.JSON(asJSON(st, s.promise, s.now()))
 }
 
 func readFollowUp(c *fiber.Ctx) (*filing.FollowUp, error) {
@@ -131,10 +131,10 @@ func readFollowUp(c *fiber.Ctx) (*filing.FollowUp, error) {
 	return nil, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send {\"receipt\":\"…\"} as application/json, or with photos as multipart/form-data in a part named “follow_up”.")
 }
 
-func asJSON(st standing, now time.Time) standingJSON {
+func asJSON(st standing, promise Promise, now time.Time) standingJSON {
 	answer := standingJSON{Registered: true, Read: st.Read, Status: st.Status, StatusText: string(statusText(st.Status)), ReceivedAt: st.ReceivedAt, ChangedAt: st.ChangedAt,
 		Contact: st.Contact, Photos: st.Photos, Steps: make([]stepJSON, 0, len(st.Steps)), Messages: make([]messageJSON, 0, len(st.Messages))}
-	if by, _, _ := st.expect(now); !by.IsZero() {
+	if by, _, _ := st.expect(promise, now); !by.IsZero() {
 		answer.ExpectBy = &by
 	}
 	for _, step := range st.Steps {

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -206,22 +207,35 @@ func (s *Service) openMessages(reply *onrecordv1.FollowUpReply) ([]message, erro
 	return messages, nil
 }
 
-// What a reporter is told to expect of the safety reps.
-const (
-	readWithin = 3 * 24 * time.Hour  // of being received
-	newsWithin = 14 * 24 * time.Hour // of the last news
-)
+// Promise is what a reporter is told to expect of the safety reps, in days.
+type Promise struct {
+	Read int // of being received, to be opened by one
+	News int // of the last news, to hear more
+}
+
+// DefaultPromise is what reporters are told where the operator says nothing.
+var DefaultPromise = Promise{Read: 3, News: 14}
+
+// Check returns an error for the operator, or nil.
+func (p Promise) Check() error {
+	if p.Read < 1 || p.Read > 90 || p.News < 1 || p.News > 90 {
+		return errors.New("read-within and news-within: from 1 to 90 days")
+	}
+	return nil
+}
+
+func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // expect returns by when the reporter can expect more, and in which words; ""
 // where nothing more is to come. late says that it should have come by then.
-func (st standing) expect(now time.Time) (by time.Time, text fault.Text, late bool) {
+func (st standing) expect(p Promise, now time.Time) (by time.Time, text fault.Text, late bool) {
 	switch {
 	case st.Status == incident.StatusNew:
-		by, text = st.ReceivedAt.Add(readWithin), fault.Text("A safety rep should open it by %s.")
+		by, text = st.ReceivedAt.Add(days(p.Read)), fault.Text("A safety rep should open it by %s.")
 	case st.Status == incident.StatusWaitingForReporter:
 		return time.Time{}, fault.Text("They wait for your answer before they go on."), false
 	case st.Status.IsOpen():
-		by, text = st.lastNews().Add(newsWithin), fault.Text("There should be news here by %s.")
+		by, text = st.lastNews().Add(days(p.News)), fault.Text("There should be news here by %s.")
 	default:
 		return time.Time{}, "", false
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/intake/intake"
 )
 
 // reporting answers for one receipt hash, as the service of that name does.
@@ -54,6 +55,14 @@ func (p *program) reporting(t *testing.T, more ...*onrecordv1.FollowUpMessage) (
 		mu.Lock()
 		defer mu.Unlock()
 		known.hash, known.reportID = e.GetReceiptHash(), e.GetReportId()
+	}
+}
+
+func TestAPromiseIsOfSomeDays(t *testing.T) {
+	for p, ok := range map[intake.Promise]bool{intake.DefaultPromise: true, {Read: 1, News: 90}: true, {Read: 0, News: 14}: false, {Read: 3, News: 91}: false} {
+		if err := p.Check(); (err == nil) != ok {
+			t.Errorf("%+v: %v", p, err)
+		}
 	}
 }
 

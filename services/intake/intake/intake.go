@@ -34,16 +34,18 @@ const (
 //go:embed templates
 var templates embed.FS
 
-// Config says what intake works with. All but Secure are required.
+// Config says what intake works with. All but Secure, Filing and Promise are
+// required.
 type Config struct {
 	Bus      *bus.Bus
 	Keyring  *seal.Keyring
 	Assets   *web.Assets
 	Log      *slog.Logger
 	Now      func() time.Time
-	Producer string // of the events: "intake/1.2.0"
-	Secure   bool   // served over TLS
-	Filing   Filing // who may file; "" is FilingOpen
+	Producer string  // of the events: "intake/1.2.0"
+	Secure   bool    // served over TLS
+	Filing   Filing  // who may file; "" is FilingOpen
+	Promise  Promise // what reporters are told to expect; none is DefaultPromise
 }
 
 // Filing says who may file.
@@ -76,6 +78,7 @@ type Service struct {
 	producer  string
 	secure    bool
 	filing    Filing
+	promise   Promise
 	assets    *web.Assets
 	pages     *web.Pages
 	directory atomic.Pointer[directory]
@@ -97,7 +100,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	return &Service{
-		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure, filing: cmp.Or(cfg.Filing, FilingOpen),
+		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure, filing: cmp.Or(cfg.Filing, FilingOpen), promise: cmp.Or(cfg.Promise, DefaultPromise),
 		assets:    cfg.Assets,
 		pages:     pages,
 		inFlight:  make(chan struct{}, maxInFlight),

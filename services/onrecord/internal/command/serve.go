@@ -21,14 +21,19 @@ import (
 type serving struct {
 	web.Settings
 	publishDay int
+	promise    intake.Promise
 }
 
 // addTo gives a command its settings.
 func (v *serving) addTo(s *shared, cmd *cobra.Command) {
 	v.Address = "localhost:8080"
-	s.checks[cmd] = func() error { return errors.Join(v.Check(), reporting.CheckPublishDay(v.publishDay)) }
+	s.checks[cmd] = func() error {
+		return errors.Join(v.Check(), reporting.CheckPublishDay(v.publishDay), v.promise.Check())
+	}
 	v.AddTo(cmd.Flags())
 	cmd.Flags().IntVar(&v.publishDay, "publish-day", reporting.DefaultPublishDay, "`day` of the month after (1 to 28) on which a month is published for managers; 0: a rep of every site does it")
+	cmd.Flags().IntVar(&v.promise.Read, "read-within", intake.DefaultPromise.Read, "`days` in which a safety rep should open a report, as its reporter is told")
+	cmd.Flags().IntVar(&v.promise.News, "news-within", intake.DefaultPromise.News, "`days` in which there should be news of a report, as its reporter is told")
 }
 
 // url returns the address a browser on this machine opens.
@@ -93,7 +98,7 @@ func newServe(s *shared) *cobra.Command {
 			}
 			cfg := s.programConfig()
 			v.Warn(cfg.Log)
-			cfg.Filing, cfg.PublishDay = intake.Filing(filing), v.publishDay
+			cfg.Filing, cfg.PublishDay, cfg.Promise = intake.Filing(filing), v.publishDay, v.promise
 			cfg.Secure, cfg.TrustedProxies, cfg.AcceptLoss, cfg.Backups = v.Secure(), v.Proxies, acceptLoss, backups
 			p, err := program.Open(ctx, cfg)
 			if err != nil {

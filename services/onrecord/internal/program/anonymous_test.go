@@ -137,7 +137,7 @@ func TestNothingIsKeptOfWhoStaysAnonymous(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		for seq := max(1, stream.CachedInfo().State.FirstSeq); seq <= stream.CachedInfo().State.LastSeq; seq++ {
 			m, err := stream.GetMsg(t.Context(), seq)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				continue // it was replaced

@@ -33,13 +33,14 @@ import (
 // Config says where the program keeps its data and how it behaves.
 type Config struct {
 	DataDir        string
-	MasterKey      string        // the key itself, from the environment; "" to use a file
-	MasterKeyFile  string        // "" for the one in the data directory
-	MaxStore       int64         // bytes of disk the stream may use
-	Filing         intake.Filing // who may file; "": whoever reaches the form
-	Threshold      int           // counts from 1 to this are hidden from managers
-	PublishDay     int           // of the month after, on which a month is published; 0: a rep does it
-	Secure         bool          // served over TLS
+	MasterKey      string         // the key itself, from the environment; "" to use a file
+	MasterKeyFile  string         // "" for the one in the data directory
+	MaxStore       int64          // bytes of disk the stream may use
+	Filing         intake.Filing  // who may file; "": whoever reaches the form
+	Threshold      int            // counts from 1 to this are hidden from managers
+	PublishDay     int            // of the month after, on which a month is published; 0: a rep does it
+	Promise        intake.Promise // what reporters are told to expect; none: intake's default
+	Secure         bool           // served over TLS
 	TrustedProxies []string
 	AcceptLoss     bool // begin although the store or the stream is gone, with what is left
 	Backups        Backups
@@ -132,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.intake, err = intake.New(intake.Config{Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now, Producer: "intake/" + run.Version, Secure: cfg.Secure, Filing: cfg.Filing})
+	p.intake, err = intake.New(intake.Config{Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now, Producer: "intake/" + run.Version, Secure: cfg.Secure, Filing: cfg.Filing, Promise: cfg.Promise})
 	if err != nil {
 		return nil, err
 	}
