@@ -333,9 +333,12 @@ func TestAnAnswerThatIsLost(t *testing.T) {
 		return nil
 	})
 	id := incidents(t, p.url, rep, "").Incidents[0].ID
-	if a := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", "Authorization", "Bearer "+rep); strings.Count(a.body, "chair by the window") != 1 {
-		t.Errorf("a rep does not see the addition once: %s", a.body)
-	}
+	eventually(t, func() error { // it is on disk, and counted a moment later
+		if a := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", "Authorization", "Bearer "+rep); strings.Count(a.body, "chair by the window") != 1 {
+			return fmt.Errorf("a rep does not see the addition once: %s", a.body)
+		}
+		return nil
+	})
 	if a := mustCall(t, "POST", p.url+"/api/v1/follow-up", `{"receipt":"`+b.code()+`"}`, "Content-Type", "application/json"); a.status != 200 {
 		t.Errorf("the code that the phone made is not known: %d %s", a.status, a.body)
 	}

@@ -58,11 +58,16 @@ async function send (r) {
   const { status } = answer
   const said = await answer.json().catch(() => ({}))
   // What was erased had been received: it leaves the phone when that is known.
-  if (answer.ok || said.code === 'erased') return change(r.id, { state: 'received', receivedAt: said.received_at, trouble: 0, tries: 0, next: 0 })
+  if (isReceipt(answer, said, r.id) || said.code === 'erased') return change(r.id, { state: 'received', receivedAt: said.received_at, trouble: 0, tries: 0, next: 0 })
   if (status === 422 || status === 409) return change(r.id, { state: 'held', trouble: status, errors: said.errors || [], unsure: r.unsure })
   const next = Math.max(soon(r.tries), Date.now() + answer.headers.get('Retry-After') * 1000)
-  return change(r.id, { trouble: status, unsure: r.unsure || status > 499, next })
+  // Whoever says yes without naming the report, like a network's own page to
+  // sign in at, is not the server: to the report it is as if there were no signal.
+  return change(r.id, answer.ok ? { trouble: 'network', next } : { trouble: status, unsure: r.unsure || status > 499, next })
 }
+
+// isReceipt reports whether an answer says that a report is on the server's disk.
+export const isReceipt = (answer, said, id) => answer.ok && said.id === id
 
 // post sends a report as the form would. One that nobody signed goes without
 // the session of whoever is signed in now.
@@ -83,10 +88,10 @@ async function ask (r) {
   await change(r.id, { tries: r.tries + 1, next: soon(r.tries) })
   const addition = r.adds.find(isToSend)
   const answer = await request('/api/v1/follow-up', JSON.stringify({ receipt: r.receipt, addition: addition && { id: addition.id, what: 'words', text: addition.text } }), 'omit', { 'Content-Type': 'application/json' }).catch(() => ({}))
-  if (answer.ok) {
-    const { read } = await answer.json()
+  const said = answer.ok ? await answer.json().catch(() => ({})) : {}
+  if (said.registered && (!addition || said.addition?.id === addition.id)) {
     return change(r.id, now => ({
-      state: read ? 'read' : 'registered',
+      state: said.read ? 'read' : 'registered',
       registeredAt: now.registeredAt || Date.now(),
       adds: now.adds.filter(a => a.id !== addition?.id),
       fields: [],

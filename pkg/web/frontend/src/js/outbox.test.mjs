@@ -17,7 +17,7 @@ const row = more => ({
   changed: Date.now(),
   state: 'waiting',
   pressed: true,
-  fields: [['narrative', words]],
+  fields: [['narrative', words], ['id', 'one']],
   photos: [],
   adds: [],
   errors: [],
@@ -26,13 +26,18 @@ const row = more => ({
   ...more
 })
 
+// ours is what the server says with yes.
+const ours = (url, body) => url === '/report/'
+  ? { id: body.get('id') }
+  : { registered: true, read: false, addition: JSON.parse(body).addition }
+
 // answers says what the server says, in turn; the last for ever.
 let asked
 function answers (...said) {
   asked = []
   globalThis.fetch = async (url, options) => {
     asked.push({ url, ...options })
-    const [status, body = {}, headers = {}] = said.length > 1 ? said.shift() : said[0]
+    const [status, body = options.body && ours(url, options.body), headers = {}] = said.length > 1 ? said.shift() : said[0]
     if (!status) throw new TypeError('the wire was cut')
     return new Response(JSON.stringify(body), { status, headers })
   }
@@ -50,7 +55,7 @@ test('whatever the answer, nothing is dropped, and the page can tell what is so'
     [500, 'waiting', true], [502, 'waiting', true], [503, 'waiting', true], [200, 'received', true], [201, 'received', true]
   ]) {
     await put(row())
-    answers([status, { errors: [{ field: 'when', message: 'It must be in the past.' }] }])
+    answers([status, { id: 'one', errors: [{ field: 'when', message: 'It must be in the past.' }] }])
     const left = await flush(true)
     const r = await get('one')
     assert.equal(r.state, want, `after ${status}`)
@@ -64,7 +69,7 @@ test('whatever the answer, nothing is dropped, and the page can tell what is so'
 
 test('a report that was erased on the server leaves the phone as one that was registered', async () => {
   await put(row({ unsure: true }))
-  answers([409, { code: 'erased' }], [200, { read: true }])
+  answers([409, { code: 'erased' }], [200, { registered: true, read: true }])
   await flush(true)
   await flush(true)
   const r = await get('one')
@@ -76,6 +81,20 @@ test('what may have arrived stays so, whatever is answered later', async () => {
   answers([401])
   await flush(true)
   assert.equal((await get('one')).unsure, true)
+})
+
+test('a yes of somebody else is none: a network that wants one to sign in, a proxy that has lost its way', async () => {
+  for (const said of [{}, { id: 'another' }, { status: 'ok', read: true }]) {
+    await put(row())
+    answers([200, said])
+    await flush(true)
+    let r = await get('one')
+    assert.deepEqual([r.state, r.trouble, r.unsure], ['waiting', 'network', true], JSON.stringify(said))
+    await put(row({ state: 'received', adds: [{ id: 'a', text: 'by the window' }] }))
+    await flush(true)
+    r = await get('one')
+    assert.deepEqual([r.state, r.fields[0][1], r.adds.length], ['received', words, 1], JSON.stringify(said))
+  }
 })
 
 test('without signal nothing is tried, so that the report can still be changed', async () => {
@@ -109,7 +128,7 @@ test('each try waits longer than the one before, up to a few minutes', async () 
 
 test('the words leave the phone when the report is registered, and not before', async () => {
   await put(row({ photos: [{ small: new ArrayBuffer(3) }] }))
-  answers([201, { received_at: '2026-11-27T12:00:00Z' }], [404], [200, { read: false }], [200, { read: true }])
+  answers([201, { id: 'one', received_at: '2026-11-27T12:00:00Z' }], [404], [200], [200, { registered: true, read: true }])
   await flush(true)
   await flush(true)
   let r = await get('one')
@@ -132,7 +151,7 @@ test('what was received and is not found for long is sent again', async () => {
 
 test('what was added goes after the report, once, and one that is refused is kept', async () => {
   await put(row({ unsure: true, adds: [{ id: 'a', text: 'by the window' }, { id: 'b', text: 'bad' }] }))
-  answers([200], [200, { read: false }], [422], [200, { read: false }])
+  answers([200], [200], [422], [200])
   for (let n = 0; n < 5; n++) await flush(true)
   const sent = asked.slice(1).map(a => JSON.parse(a.body).addition?.id)
   assert.deepEqual(sent, ['a', 'b', undefined, undefined])

@@ -2,7 +2,7 @@ import { all, get, put, remove } from './db.js'
 import { element } from './dom.js'
 import { clearErrors, showErrors } from './errors.js'
 import { receiptCode, uuidv7 } from './ids.js'
-import { body, flush, isDead, request } from './outbox.js'
+import { body, flush, isDead, isReceipt, request } from './outbox.js'
 import { clock, isOpen } from './phone.js'
 import photos from './photos.js'
 import sitePicker from './picker.js'
@@ -229,10 +229,10 @@ export default function report (form, show, known) {
     } catch {
       return say('network')
     }
-    if (answer.ok) return location.assign('/report/received')
-    const problem = await answer.json().catch(() => ({}))
-    if (answer.status === 422 && problem.errors) return showErrors(form, problem.errors)
-    if (answer.status !== 409) return say('server')
+    const said = await answer.json().catch(() => ({}))
+    if (isReceipt(answer, said, row.id)) return location.assign('/report/received')
+    if (answer.status === 422 && said.errors) return showErrors(form, said.errors)
+    if (answer.status !== 409) return say(answer.ok ? 'network' : 'server')
     const label = say('twin', field.receipt.value)
     row.id = field.id.value = uuidv7()
     row.receipt = field.receipt.value = receiptCode()
