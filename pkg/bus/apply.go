@@ -24,8 +24,8 @@ func (c Change) String() string { return c.What + " " + c.How }
 // what this version needs. It is the administrative step: services do not
 // call it.
 //
-// What a deployment chooses (Settings) is brought up to date. A stream that
-// differs in anything else is left as it is, and every difference is named in
+// What a deployment chooses (Settings) is brought up to date, and subjects that
+// an older version did not have are added. A stream that differs in anything else is left as it is, and every difference is named in
 // the error. A consumer that is ahead of its stream, which happens when the
 // stream was restored or truncated, is made anew from the beginning: every
 // handler is idempotent, and a consumer left ahead would silently skip new
@@ -106,11 +106,14 @@ func (b *Bus) planStream(ctx context.Context, s Settings) ([]Change, jetstream.S
 		return nil, nil, err
 	}
 	got := stream.CachedInfo().Config
-	if differ := differences(want, got); len(differ) > 0 {
+	covered := got
+	covered.Subjects = slices.Concat(got.Subjects, lacks(want.Subjects, got.Subjects)) // an older version had fewer
+	if differ := differences(want, covered); len(differ) > 0 {
 		return nil, nil, fmt.Errorf("exists with other settings, nothing was changed: %s", strings.Join(differ, "; "))
 	}
+	want.Subjects = covered.Subjects
 	how := becomes("max_bytes", got.MaxBytes, want.MaxBytes) + becomes("num_replicas", got.Replicas, want.Replicas) +
-		becomes("duplicate_window", got.Duplicates, want.Duplicates)
+		becomes("subjects", got.Subjects, want.Subjects) + becomes("duplicate_window", got.Duplicates, want.Duplicates)
 	if how == "" {
 		return nil, stream, nil
 	}

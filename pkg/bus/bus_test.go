@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,7 +120,7 @@ func TestAStreamWithOtherSettingsIsNamedAndLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: bus.StreamReports, Subjects: []string{bus.TypeFiled + ".*"}, MaxAge: time.Hour})
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: bus.StreamReports, Subjects: []string{bus.TypeFiled + ".*", "strange.>"}, MaxAge: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +138,57 @@ func TestAStreamWithOtherSettingsIsNamedAndLeft(t *testing.T) {
 
 // A killed process leaves deliveries that it never acknowledged. They must not
 // wait until the server gives up on them.
+// An older version's stream lacks subjects that this one needs: they are added,
+// and said before. A later version's own are left to it.
+func TestAnOlderVersionsStreamGetsTheSubjectsItLacks(t *testing.T) {
+	b, nc, stop := open(t, t.TempDir())
+	defer stop()
+	if err := b.Apply(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "r1", "first")
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	withSubjects := func(change func([]string) []string) {
+		t.Helper()
+		s, err := js.Stream(t.Context(), bus.StreamReports)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := s.CachedInfo().Config
+		config.Subjects = change(config.Subjects)
+		if _, err := js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	withSubjects(func(all []string) []string {
+		return slices.DeleteFunc(all, func(s string) bool { return strings.HasPrefix(s, bus.TypeCorrected) })
+	})
+	if h, err := b.Health(t.Context()); err != nil || h.Settings == nil || !strings.Contains(h.Settings.Error(), bus.TypeCorrected) {
+		t.Errorf("an old stream is found well: %+v, %v", h, err)
+	}
+	changes, err := b.Plan(t.Context(), settings)
+	if err != nil || len(changes) != 1 || !strings.Contains(changes[0].String(), bus.TypeCorrected+".*.*") {
+		t.Fatalf("changes=%v err=%v, want the subject it gets", changes, err)
+	}
+	if err := b.Apply(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	subject := bus.Subject(bus.TypeCorrected, "r1", "c1")
+	if _, err := b.Publish(t.Context(), bus.Event{Subject: subject, ID: subject, Data: []byte("x")}); err != nil {
+		t.Errorf("the subject is not served: %v", err)
+	}
+	withSubjects(func(all []string) []string { return append(all, "onrecord.v1.report.later.*") })
+	if changes, err := b.Plan(t.Context(), settings); err != nil || len(changes) != 0 {
+		t.Errorf("a later version's stream: changes=%v err=%v, want it left as it is", changes, err)
+	}
+	if h, err := b.Health(t.Context()); err != nil || h.Settings != nil || h.Messages != 2 {
+		t.Errorf("a later version's stream: %+v, %v", h, err)
+	}
+}
+
 func TestWhatAKilledProcessHadInHandIsHandedOutAtOnce(t *testing.T) {
 	b, nc := bustest.NewConn(t)
 	for i := range 3 {

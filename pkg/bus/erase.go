@@ -18,7 +18,7 @@ func (b *Bus) EraseReport(ctx context.Context, reportID string) (int, error) {
 		return 0, unavailable.Because(err)
 	}
 	erased := 0
-	for _, filter := range []string{TypeFiled + "." + reportID, TypeClassified + "." + reportID + ".*", TypeAdded + "." + reportID + ".*"} {
+	for _, filter := range aboutReport(reportID) {
 		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
 		if err != nil {
 			return erased, unavailable.Because(err)

@@ -43,8 +43,14 @@ func places(t *testing.T, b *bus.Bus) (all []bus.Place) {
 func TestErasingRemovesOneReport(t *testing.T) {
 	b := bustest.New(t)
 	fillStream(t, b, 5)
-	if n, err := b.EraseReport(t.Context(), aReport(2)); err != nil || n != 2 {
-		t.Fatalf("erased %d (%v), want the report and its classification", n, err)
+	for _, id := range []string{"c1", "c2"} {
+		subject := bus.Subject(bus.TypeCorrected, aReport(2), id)
+		if _, err := b.Publish(t.Context(), bus.Event{Subject: subject, ID: subject, Data: []byte("demo")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := b.EraseReport(t.Context(), aReport(2)); err != nil || n != 4 {
+		t.Fatalf("erased %d (%v), want the report, its classification and two corrections", n, err)
 	}
 	if n, err := b.EraseReport(t.Context(), aReport(2)); err != nil || n != 0 {
 		t.Errorf("again: %d (%v)", n, err)

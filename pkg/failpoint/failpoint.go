@@ -18,6 +18,8 @@ const (
 	CommitAfter    = "commit.after"    // the transaction is on disk
 	AckBefore      = "ack.before"      // the store has it; the stream was not told
 	AckAfter       = "ack.after"       // the stream was told
+	CorrectionDue  = "correction.due"  // a correction is in the store, and not published
+	CorrectionSent = "correction.sent" // the stream has it; the incident was not told
 	BootKey        = "boot.key"        // the master key is there, nothing else
 	BootStream     = "boot.stream"     // the stream's server runs
 	BootTopology   = "boot.topology"   // the stream and its consumers are there
@@ -25,7 +27,8 @@ const (
 	Migrating      = "migrating"       // between two steps of making the database
 )
 
-// All are the places in the order in which a report passes them.
+// All are the places in the order in which a report passes them; those of a
+// correction have a test of their own.
 var All = []string{
 	BootKey, BootStream, BootTopology, Migrating, BootStore,
 	PublishBefore, PublishAfter, BatchStaged, BatchAfter,

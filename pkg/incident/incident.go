@@ -143,6 +143,7 @@ type Incident struct {
 	Reports  []FiledReport
 	Timeline []Change
 	Lines    []LedgerKey // the ledgers that hold a line of it, the current one last; see Locate
+	Lesson   Lesson      // kept beside the rest: it is no change of the incident
 
 	WrappedKey []byte // destroying it erases every sealed field below
 }
@@ -162,6 +163,41 @@ type FiledReport struct {
 	FormVersion    string
 	PeopleAffected int
 	Details        Details // as filed
+}
+
+// Lesson is what became of an incident's corrections beside the incident: how
+// far they were published, and what the machine can learn from.
+type Lesson struct {
+	Published int    // Seq of the newest correction in the timeline that was published
+	Features  []byte // of the report's words, as the classifier makes them, sealed; nil until they were made
+}
+
+// LessonDue reports whether the Lesson is behind: a correction was not
+// published, or somebody decided and there are no features of the words yet. Of
+// an incident whose words were erased nothing is due.
+func (i *Incident) LessonDue() bool {
+	if len(i.WrappedKey) == 0 {
+		return false
+	}
+	return len(i.Unpublished()) > 0 || i.Teaches() && len(i.Lesson.Features) == 0
+}
+
+// Unpublished returns the corrections in the timeline that were not published.
+func (i *Incident) Unpublished() []Change {
+	var left []Change
+	for _, c := range i.Timeline {
+		if c.Action == ActionCorrected && c.Seq > i.Lesson.Published {
+			left = append(left, c)
+		}
+	}
+	return left
+}
+
+// Teaches reports whether a reviewer decided about what the machine reads from
+// the words of a single report. Of several reports nobody knows which of them
+// the reviewer meant.
+func (i *Incident) Teaches() bool {
+	return len(i.Reports) == 1 && (i.Kind.Reviewer != "" || i.Channel.Reviewer != "" || i.Target.Reviewer != "")
 }
 
 // Action is what a change did.

@@ -104,7 +104,16 @@ var messages = map[string]proto.Message{
 			Addition: onrecordv1.Addition_ADDITION_WORDS, WrappedKey: []byte{1},
 			Photos: []*onrecordv1.Photo{{Object: "o3", Sha256: []byte{9}, Size: 200_000, Width: 1600, Height: 1200, ContentType: "image/jpeg"}}}},
 	},
-	"follow_up_photos":    &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "new", Photos: 2},
+	"follow_up_photos": &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "new", Photos: 2},
+	"corrected": &onrecordv1.Envelope{
+		Type: "onrecord.v1.report.corrected", Id: "01890a5d-ac96-774b-bcce-b302099a8057.corrected.00112233445566778899aabbccddeeff",
+		Time: at("2026-11-27T12:00:03Z"), Producer: "reporting/1.3.0", Trace: "7f1c9e",
+		Event: &onrecordv1.Envelope_ReportCorrected{ReportCorrected: &onrecordv1.ReportCorrected{
+			ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", CorrectionId: "00112233445566778899aabbccddeeff", TaxonomyVersion: "1",
+			Field: "channel", From: "public_online", To: "in_person"}},
+	},
+	"features_request":    &onrecordv1.FeaturesRequest{WrappedKey: []byte{7, 8}, SealedWords: []byte{9, 10}},
+	"features_reply":      &onrecordv1.FeaturesReply{SealedFeatures: []byte{9, 11}},
 	"added_contact_words": &onrecordv1.AddedWords{Text: "t", ContactName: "c", ContactDetails: "d"},
 	"follow_up_messages": &onrecordv1.FollowUpReply{Found: true, ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", Status: "waiting_for_reporter", Read: true,
 		ContactChoice: "anonymous", WrappedKey: []byte{7, 8}, Messages: []*onrecordv1.FollowUpMessage{

@@ -94,7 +94,8 @@ type Envelope struct {
 	// The event's type, "onrecord.v1.report.filed" and so on: the subject's prefix.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// The event's id, also sent as Nats-Msg-Id: the report id, the last word of
-	// the type and, for a classification, the model version.
+	// the type and, where there can be several, what tells them apart: the model
+	// version, the addition's id, the correction's.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// When the producer made it, by the producer's clock.
 	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
@@ -108,6 +109,7 @@ type Envelope struct {
 	//	*Envelope_ReportFiled
 	//	*Envelope_ReportClassified
 	//	*Envelope_ReportAdded
+	//	*Envelope_ReportCorrected
 	Event         isEnvelope_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -212,6 +214,15 @@ func (x *Envelope) GetReportAdded() *ReportAdded {
 	return nil
 }
 
+func (x *Envelope) GetReportCorrected() *ReportCorrected {
+	if x != nil {
+		if x, ok := x.Event.(*Envelope_ReportCorrected); ok {
+			return x.ReportCorrected
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Event interface {
 	isEnvelope_Event()
 }
@@ -228,11 +239,17 @@ type Envelope_ReportAdded struct {
 	ReportAdded *ReportAdded `protobuf:"bytes,12,opt,name=report_added,json=reportAdded,proto3,oneof"`
 }
 
+type Envelope_ReportCorrected struct {
+	ReportCorrected *ReportCorrected `protobuf:"bytes,13,opt,name=report_corrected,json=reportCorrected,proto3,oneof"`
+}
+
 func (*Envelope_ReportFiled) isEnvelope_Event() {}
 
 func (*Envelope_ReportClassified) isEnvelope_Event() {}
 
 func (*Envelope_ReportAdded) isEnvelope_Event() {}
+
+func (*Envelope_ReportCorrected) isEnvelope_Event() {}
 
 // ReportFiled says that a person filed a report. Published by intake only,
 // before the person is told that it was received.
@@ -1112,6 +1129,203 @@ func (x *ReportAdded) GetSealedWords() []byte {
 	return nil
 }
 
+// ReportCorrected says that a safety rep changed what is on record about a
+// report: one field. Published by reporting only, after it stored the change.
+// The envelope's time is that of the change. The rep's reason, which is words,
+// stays with the incident.
+type ReportCorrected struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ReportId string                 `protobuf:"bytes,1,opt,name=report_id,json=reportId,proto3" json:"report_id,omitempty"`
+	// What tells it from other corrections of the report: 32 hexadecimal digits of
+	// a keyed hash over the change and the history before it.
+	CorrectionId    string `protobuf:"bytes,2,opt,name=correction_id,json=correctionId,proto3" json:"correction_id,omitempty"`
+	TaxonomyVersion string `protobuf:"bytes,3,opt,name=taxonomy_version,json=taxonomyVersion,proto3" json:"taxonomy_version,omitempty"`
+	// "kind", "channel", "target", "site", "occurred_at", "hurt" or
+	// "people_affected".
+	Field string `protobuf:"bytes,10,opt,name=field,proto3" json:"field,omitempty"`
+	// The value that counted before, and the rep's: values of the field's
+	// taxonomy, an id of the site directory, a time in RFC 3339 with its
+	// precision behind it, or a number.
+	From          string `protobuf:"bytes,11,opt,name=from,proto3" json:"from,omitempty"`
+	To            string `protobuf:"bytes,12,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportCorrected) Reset() {
+	*x = ReportCorrected{}
+	mi := &file_onrecord_v1_report_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportCorrected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportCorrected) ProtoMessage() {}
+
+func (x *ReportCorrected) ProtoReflect() protoreflect.Message {
+	mi := &file_onrecord_v1_report_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportCorrected.ProtoReflect.Descriptor instead.
+func (*ReportCorrected) Descriptor() ([]byte, []int) {
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReportCorrected) GetReportId() string {
+	if x != nil {
+		return x.ReportId
+	}
+	return ""
+}
+
+func (x *ReportCorrected) GetCorrectionId() string {
+	if x != nil {
+		return x.CorrectionId
+	}
+	return ""
+}
+
+func (x *ReportCorrected) GetTaxonomyVersion() string {
+	if x != nil {
+		return x.TaxonomyVersion
+	}
+	return ""
+}
+
+func (x *ReportCorrected) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *ReportCorrected) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ReportCorrected) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// FeaturesRequest asks the classifier for what training takes of words.
+type FeaturesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A data key made for this question, wrapped by the master key.
+	WrappedKey []byte `protobuf:"bytes,1,opt,name=wrapped_key,json=wrappedKey,proto3" json:"wrapped_key,omitempty"`
+	// The narrative, sealed under it with "features" and "words" as associated data.
+	SealedWords   []byte `protobuf:"bytes,2,opt,name=sealed_words,json=sealedWords,proto3" json:"sealed_words,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeaturesRequest) Reset() {
+	*x = FeaturesRequest{}
+	mi := &file_onrecord_v1_report_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeaturesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeaturesRequest) ProtoMessage() {}
+
+func (x *FeaturesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_onrecord_v1_report_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeaturesRequest.ProtoReflect.Descriptor instead.
+func (*FeaturesRequest) Descriptor() ([]byte, []int) {
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *FeaturesRequest) GetWrappedKey() []byte {
+	if x != nil {
+		return x.WrappedKey
+	}
+	return nil
+}
+
+func (x *FeaturesRequest) GetSealedWords() []byte {
+	if x != nil {
+		return x.SealedWords
+	}
+	return nil
+}
+
+// FeaturesReply is the answer. Nobody but the classifier knows what is in it.
+type FeaturesReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sealed under the key of the question with "features" and "made" as associated
+	// data: whoever had features could try which words were likely in a report.
+	SealedFeatures []byte `protobuf:"bytes,1,opt,name=sealed_features,json=sealedFeatures,proto3" json:"sealed_features,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *FeaturesReply) Reset() {
+	*x = FeaturesReply{}
+	mi := &file_onrecord_v1_report_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeaturesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeaturesReply) ProtoMessage() {}
+
+func (x *FeaturesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_onrecord_v1_report_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeaturesReply.ProtoReflect.Descriptor instead.
+func (*FeaturesReply) Descriptor() ([]byte, []int) {
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *FeaturesReply) GetSealedFeatures() []byte {
+	if x != nil {
+		return x.SealedFeatures
+	}
+	return nil
+}
+
 // AddedWords is what was added. It never travels or rests unsealed.
 type AddedWords struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1124,7 +1338,7 @@ type AddedWords struct {
 
 func (x *AddedWords) Reset() {
 	*x = AddedWords{}
-	mi := &file_onrecord_v1_report_proto_msgTypes[9]
+	mi := &file_onrecord_v1_report_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1350,7 @@ func (x *AddedWords) String() string {
 func (*AddedWords) ProtoMessage() {}
 
 func (x *AddedWords) ProtoReflect() protoreflect.Message {
-	mi := &file_onrecord_v1_report_proto_msgTypes[9]
+	mi := &file_onrecord_v1_report_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1363,7 @@ func (x *AddedWords) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddedWords.ProtoReflect.Descriptor instead.
 func (*AddedWords) Descriptor() ([]byte, []int) {
-	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{9}
+	return file_onrecord_v1_report_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AddedWords) GetText() string {
@@ -1177,7 +1391,7 @@ var File_onrecord_v1_report_proto protoreflect.FileDescriptor
 
 const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\n" +
-	"\x18onrecord/v1/report.proto\x12\vonrecord.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x02\n" +
+	"\x18onrecord/v1/report.proto\x12\vonrecord.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x03\n" +
 	"\bEnvelope\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12.\n" +
@@ -1187,7 +1401,8 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\freport_filed\x18\n" +
 	" \x01(\v2\x18.onrecord.v1.ReportFiledH\x00R\vreportFiled\x12L\n" +
 	"\x11report_classified\x18\v \x01(\v2\x1d.onrecord.v1.ReportClassifiedH\x00R\x10reportClassified\x12=\n" +
-	"\freport_added\x18\f \x01(\v2\x18.onrecord.v1.ReportAddedH\x00R\vreportAddedB\a\n" +
+	"\freport_added\x18\f \x01(\v2\x18.onrecord.v1.ReportAddedH\x00R\vreportAdded\x12I\n" +
+	"\x10report_corrected\x18\r \x01(\v2\x1c.onrecord.v1.ReportCorrectedH\x00R\x0freportCorrectedB\a\n" +
 	"\x05event\"\x9b\a\n" +
 	"\vReportFiled\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12!\n" +
@@ -1272,7 +1487,21 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\x06photos\x18\x06 \x03(\v2\x12.onrecord.v1.PhotoR\x06photos\x12\x1f\n" +
 	"\vwrapped_key\x18\x1e \x01(\fR\n" +
 	"wrappedKey\x12!\n" +
-	"\fsealed_words\x18\x1f \x01(\fR\vsealedWords\"l\n" +
+	"\fsealed_words\x18\x1f \x01(\fR\vsealedWords\"\xb8\x01\n" +
+	"\x0fReportCorrected\x12\x1b\n" +
+	"\treport_id\x18\x01 \x01(\tR\breportId\x12#\n" +
+	"\rcorrection_id\x18\x02 \x01(\tR\fcorrectionId\x12)\n" +
+	"\x10taxonomy_version\x18\x03 \x01(\tR\x0ftaxonomyVersion\x12\x14\n" +
+	"\x05field\x18\n" +
+	" \x01(\tR\x05field\x12\x12\n" +
+	"\x04from\x18\v \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\f \x01(\tR\x02to\"U\n" +
+	"\x0fFeaturesRequest\x12\x1f\n" +
+	"\vwrapped_key\x18\x01 \x01(\fR\n" +
+	"wrappedKey\x12!\n" +
+	"\fsealed_words\x18\x02 \x01(\fR\vsealedWords\"8\n" +
+	"\rFeaturesReply\x12'\n" +
+	"\x0fsealed_features\x18\x01 \x01(\fR\x0esealedFeatures\"l\n" +
 	"\n" +
 	"AddedWords\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12!\n" +
@@ -1298,7 +1527,7 @@ func file_onrecord_v1_report_proto_rawDescGZIP() []byte {
 }
 
 var file_onrecord_v1_report_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_onrecord_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_onrecord_v1_report_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_onrecord_v1_report_proto_goTypes = []any{
 	(Addition)(0),                 // 0: onrecord.v1.Addition
 	(*Envelope)(nil),              // 1: onrecord.v1.Envelope
@@ -1310,34 +1539,38 @@ var file_onrecord_v1_report_proto_goTypes = []any{
 	(*Probability)(nil),           // 7: onrecord.v1.Probability
 	(*Reason)(nil),                // 8: onrecord.v1.Reason
 	(*ReportAdded)(nil),           // 9: onrecord.v1.ReportAdded
-	(*AddedWords)(nil),            // 10: onrecord.v1.AddedWords
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*ReportCorrected)(nil),       // 10: onrecord.v1.ReportCorrected
+	(*FeaturesRequest)(nil),       // 11: onrecord.v1.FeaturesRequest
+	(*FeaturesReply)(nil),         // 12: onrecord.v1.FeaturesReply
+	(*AddedWords)(nil),            // 13: onrecord.v1.AddedWords
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_onrecord_v1_report_proto_depIdxs = []int32{
-	11, // 0: onrecord.v1.Envelope.time:type_name -> google.protobuf.Timestamp
+	14, // 0: onrecord.v1.Envelope.time:type_name -> google.protobuf.Timestamp
 	2,  // 1: onrecord.v1.Envelope.report_filed:type_name -> onrecord.v1.ReportFiled
 	5,  // 2: onrecord.v1.Envelope.report_classified:type_name -> onrecord.v1.ReportClassified
 	9,  // 3: onrecord.v1.Envelope.report_added:type_name -> onrecord.v1.ReportAdded
-	11, // 4: onrecord.v1.ReportFiled.occurred_at:type_name -> google.protobuf.Timestamp
-	11, // 5: onrecord.v1.ReportFiled.pressed_at:type_name -> google.protobuf.Timestamp
-	3,  // 6: onrecord.v1.ReportFiled.photos:type_name -> onrecord.v1.Photo
-	3,  // 7: onrecord.v1.Photo.original:type_name -> onrecord.v1.Photo
-	6,  // 8: onrecord.v1.ReportClassified.kind:type_name -> onrecord.v1.Judgement
-	6,  // 9: onrecord.v1.ReportClassified.channel:type_name -> onrecord.v1.Judgement
-	6,  // 10: onrecord.v1.ReportClassified.target:type_name -> onrecord.v1.Judgement
-	6,  // 11: onrecord.v1.ReportClassified.second_channel:type_name -> onrecord.v1.Judgement
-	6,  // 12: onrecord.v1.ReportClassified.serious_threat:type_name -> onrecord.v1.Judgement
-	6,  // 13: onrecord.v1.ReportClassified.weapon:type_name -> onrecord.v1.Judgement
-	6,  // 14: onrecord.v1.ReportClassified.basis:type_name -> onrecord.v1.Judgement
-	7,  // 15: onrecord.v1.Judgement.probabilities:type_name -> onrecord.v1.Probability
-	8,  // 16: onrecord.v1.Judgement.reasons:type_name -> onrecord.v1.Reason
-	0,  // 17: onrecord.v1.ReportAdded.addition:type_name -> onrecord.v1.Addition
-	3,  // 18: onrecord.v1.ReportAdded.photos:type_name -> onrecord.v1.Photo
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	10, // 4: onrecord.v1.Envelope.report_corrected:type_name -> onrecord.v1.ReportCorrected
+	14, // 5: onrecord.v1.ReportFiled.occurred_at:type_name -> google.protobuf.Timestamp
+	14, // 6: onrecord.v1.ReportFiled.pressed_at:type_name -> google.protobuf.Timestamp
+	3,  // 7: onrecord.v1.ReportFiled.photos:type_name -> onrecord.v1.Photo
+	3,  // 8: onrecord.v1.Photo.original:type_name -> onrecord.v1.Photo
+	6,  // 9: onrecord.v1.ReportClassified.kind:type_name -> onrecord.v1.Judgement
+	6,  // 10: onrecord.v1.ReportClassified.channel:type_name -> onrecord.v1.Judgement
+	6,  // 11: onrecord.v1.ReportClassified.target:type_name -> onrecord.v1.Judgement
+	6,  // 12: onrecord.v1.ReportClassified.second_channel:type_name -> onrecord.v1.Judgement
+	6,  // 13: onrecord.v1.ReportClassified.serious_threat:type_name -> onrecord.v1.Judgement
+	6,  // 14: onrecord.v1.ReportClassified.weapon:type_name -> onrecord.v1.Judgement
+	6,  // 15: onrecord.v1.ReportClassified.basis:type_name -> onrecord.v1.Judgement
+	7,  // 16: onrecord.v1.Judgement.probabilities:type_name -> onrecord.v1.Probability
+	8,  // 17: onrecord.v1.Judgement.reasons:type_name -> onrecord.v1.Reason
+	0,  // 18: onrecord.v1.ReportAdded.addition:type_name -> onrecord.v1.Addition
+	3,  // 19: onrecord.v1.ReportAdded.photos:type_name -> onrecord.v1.Photo
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_onrecord_v1_report_proto_init() }
@@ -1349,6 +1582,7 @@ func file_onrecord_v1_report_proto_init() {
 		(*Envelope_ReportFiled)(nil),
 		(*Envelope_ReportClassified)(nil),
 		(*Envelope_ReportAdded)(nil),
+		(*Envelope_ReportCorrected)(nil),
 	}
 	file_onrecord_v1_report_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
@@ -1357,7 +1591,7 @@ func file_onrecord_v1_report_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_onrecord_v1_report_proto_rawDesc), len(file_onrecord_v1_report_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -95,7 +95,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := s.Bus.AnswerFirst(ctx, bus.SubjectFirstFiled, onrecordv1.FirstCopy); err != nil {
 		return err
 	}
-	if err := s.answerCard(ctx); err != nil {
+	if err := errors.Join(s.answerCard(ctx), s.answerFeatures(ctx)); err != nil {
 		return err
 	}
 	s.Log.Info("reading reports", "model", s.Reader.Version())

@@ -41,6 +41,24 @@ func Features(words string) Correction {
 	return Correction{Space: reading.Space(), Features: s.Features, Lettered: s.Lettered}
 }
 
+// MakeFeatures returns the features of words in the form in which they are kept
+// until somebody trains: as toxic as the words.
+func MakeFeatures(words string) ([]byte, error) { return json.Marshal(Features(words)) }
+
+// ReadFeatures returns features that were kept as a Correction without labels,
+// or an error where they are of another lexicon than this program's: then they
+// must be made of the words again.
+func ReadFeatures(kept []byte) (Correction, error) {
+	var c Correction
+	if err := json.Unmarshal(kept, &c); err != nil {
+		return c, errors.New("the features that were kept cannot be read")
+	}
+	if c.Space != reading.Space() {
+		return c, fmt.Errorf("the features that were kept are of the lexicon %q, this program has %s", c.Space, reading.Space())
+	}
+	return Correction{Space: c.Space, Features: c.Features, Lettered: c.Lettered}, nil
+}
+
 // TrainConfig is what Train learns from.
 type TrainConfig struct {
 	Corpus      fs.FS     // nil: the one this program was built with

@@ -3,6 +3,7 @@ package apart
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -91,7 +92,9 @@ func othersReports(t *testing.T, c *cluster) {
 		})
 		cancel()
 	}
-	modelCard(t, c)
+	asksTheClassifier(t, c, bus.SubjectModelCard)
+	asksTheClassifier(t, c, bus.SubjectModelFeatures)
+	publishesCorrections(t, c)
 	photo := bytes.Repeat([]byte("sealed"), 200<<10) // more than one message
 	if err := b.PutPhoto(t.Context(), "photo-1", photo); err != nil {
 		t.Fatal(err)
@@ -117,23 +120,40 @@ func othersReports(t *testing.T, c *cluster) {
 	}
 }
 
-// modelCard asks for the card of the model the way reporting does.
-func modelCard(t *testing.T, c *cluster) {
+// asksTheClassifier asks on a subject the way reporting does.
+func asksTheClassifier(t *testing.T, c *cluster, subject string) {
 	t.Helper()
 	classifier, _ := c.connect(t, "classifier")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := classifier.Answer(ctx, bus.SubjectModelCard, bus.ConsumerClassifier, func(context.Context, []byte) []byte { return []byte("card") }); err != nil {
+	if err := classifier.Answer(ctx, subject, bus.ConsumerClassifier, func(context.Context, []byte) []byte { return []byte("told") }); err != nil {
 		t.Fatal(err)
 	}
 	reporting, _ := c.connect(t, "reporting")
 	runtest.Eventually(t, 20*time.Second, func() error { // the servers tell each other who listens
-		told, err := reporting.Request(within(t, 2*time.Second), bus.SubjectModelCard, nil)
-		if err == nil && string(told) != "card" {
+		told, err := reporting.Request(within(t, 2*time.Second), subject, nil)
+		if err == nil && string(told) != "told" {
 			err = fmt.Errorf("the classifier tells reporting %q", told)
 		}
 		return err
 	})
+}
+
+// publishesCorrections publishes what reps corrected the way reporting does,
+// more than one write holds.
+func publishesCorrections(t *testing.T, c *cluster) {
+	t.Helper()
+	reporting, _ := c.connect(t, "reporting")
+	var events []bus.Event
+	for n := range 50 {
+		subject := bus.Subject(bus.TypeCorrected, "report-7", fmt.Sprint("c", n))
+		events = append(events, bus.Event{Subject: subject, ID: subject, Data: []byte("values")})
+	}
+	for range 2 { // the second time they are known
+		if err := errors.Join(reporting.PublishAll(within(t, 20*time.Second), events)...); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // photos takes a photo the way it goes: intake stores it, reporting reads,
@@ -226,25 +246,25 @@ func forbidden(t *testing.T, c *cluster) {
 		publish, subscribe []string
 	}{
 		{"intake", append([]string{
-			"onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.filed.r1.more", "onrecord.v1.model.card",
+			"onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.filed.r1.more", "onrecord.v1.report.corrected.r1.c1", "onrecord.v1.model.card", "onrecord.v1.model.features",
 			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.CREATE.REPORTS.mine.onrecord.v1.report.filed.*",
 			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.reporting",
 			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.filed.r1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
 			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "$KV.onrecord_sign_ins.x", "_INBOX.reporting.x",
 			"$JS.API.CONSUMER.CREATE.KV_onrecord_sign_ins.mine", "$JS.API.STREAM.INFO.KV_onrecord_sign_ins",
 			"$JS.API.STREAM.PURGE.OBJ_onrecord_photos", "$JS.API.CONSUMER.CREATE.OBJ_onrecord_photos.mine",
-		}, everybody...), []string{">", "onrecord.>", "onrecord.v1.report.filed.*", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "_INBOX.>", "_INBOX.reporting.>", "_INBOX.classifier.>", "$JS.ACK.>", "$KV.>"}},
+		}, everybody...), []string{">", "onrecord.>", "onrecord.v1.report.filed.*", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "onrecord.v1.model.features", "_INBOX.>", "_INBOX.reporting.>", "_INBOX.classifier.>", "$JS.ACK.>", "$KV.>"}},
 		{"classifier", append([]string{
-			"onrecord.v1.report.filed.r1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status", "onrecord.v1.model.card",
+			"onrecord.v1.report.filed.r1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.report.corrected.r1.c1", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "onrecord.v1.model.features",
 			"$JS.API.CONSUMER.CREATE.REPORTS.mine", "$JS.API.CONSUMER.MSG.NEXT.REPORTS.reporting", "$JS.API.CONSUMER.RESET.REPORTS.classifier",
 			"$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS.onrecord.v1.report.added.r1.a1", "$JS.ACK.REPORTS.reporting.1.1.1.1.1",
 			"$KV.onrecord_directory.sites", "$KV.onrecord_leases.projector", "_INBOX.intake.x", "$O.onrecord_photos.C.x", "$JS.API.DIRECT.GET.OBJ_onrecord_photos.$O.onrecord_photos.M.x",
-		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "_INBOX.intake.>", "$KV.>"}},
+		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "onrecord.v1.model.features", "_INBOX.intake.>", "$KV.>"}},
 		{"reporting", append([]string{
-			"onrecord.v1.report.filed.r1", "onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.follow-up.status",
+			"onrecord.v1.report.filed.r1", "onrecord.v1.report.classified.r1.m1", "onrecord.v1.report.added.r1.a1", "onrecord.v1.report.corrected.r1", "onrecord.v1.report.corrected.r1.c1.more", "onrecord.v1.follow-up.status",
 			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.classifier", "$JS.ACK.REPORTS.classifier.1.1.1.1.1",
 			"$KV.onrecord_follow_ups.x", "_INBOX.intake.x",
-		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "_INBOX.intake.>", "$KV.>"}},
+		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "onrecord.v1.model.features", "_INBOX.intake.>", "$KV.>"}},
 		{"admin", []string{"onrecord.v1.follow-up.status", "onrecord.v1.model.card", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
 			[]string{">", "onrecord.v1.report.>", "_INBOX.intake.>"}},
 	} {

@@ -106,12 +106,17 @@ func (s *Service) Erase(ctx context.Context, id string) error {
 	return nil
 }
 
+// casework is what people do to the incidents of a database, without its sites.
+func (d Database) casework(st store.Store) *casework.Service {
+	return casework.New(casework.Config{Store: st, Folder: fold.New(), Keyring: d.Keyring, SiteKnown: func(string) bool { return false }, Now: time.Now})
+}
+
 // EraseAgain does erasures again in a database that was restored from before
 // them: their tombstones are kept, and their incidents are erased where they
 // are there.
 func (d Database) EraseAgain(ctx context.Context, all []Erasure) error {
 	return d.with(ctx, func(st store.Store) error {
-		cases := casework.New(casework.Config{Store: st, Folder: fold.New(), Keyring: d.Keyring, SiteKnown: func(string) bool { return false }, Now: time.Now})
+		cases := d.casework(st)
 		for _, e := range all {
 			for _, t := range e.Tombstones {
 				if err := projector.Bury(ctx, st, t); err != nil {

@@ -31,6 +31,7 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
 	"github.com/onrecord/onrecord/services/reporting/internal/fold"
 	"github.com/onrecord/onrecord/services/reporting/internal/followup"
+	"github.com/onrecord/onrecord/services/reporting/internal/lessons"
 	"github.com/onrecord/onrecord/services/reporting/internal/moving"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
@@ -74,6 +75,7 @@ type Service struct {
 
 	projector *projector.Projector
 	cases     *casework.Service
+	lessons   *lessons.Keeper
 	figures   *figures.Service
 	editions  *editions.Service
 	follow    *followup.Service
@@ -145,6 +147,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 		SiteKnown: func(id string) bool { return s.directory.Load().knows(id) }, Now: cfg.Now})
 	s.editions = editions.New(editions.Config{Store: st, Keyring: cfg.Keyring, Threshold: cfg.Threshold, Day: cfg.PublishDay, Settled: s.awaitCounted, Log: cfg.Log, Now: cfg.Now})
 	s.figures = figures.New(st, s.editions, cfg.Now)
+	s.lessons = lessons.New(lessons.Config{Store: st, Bus: cfg.Bus, Keyring: cfg.Keyring, Words: s.cases.Narrative, Log: cfg.Log, Producer: "reporting/" + run.Version})
 	s.follow = followup.New(st, cfg.Keyring, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
 	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log, Key: cfg.Keyring.Derive("sign-in limits"),
@@ -213,6 +216,7 @@ func (s *Service) lead(ctx context.Context) error {
 	return run.Parts(ctx, s.log,
 		run.Part{Name: "projector", Run: s.projector.Run},
 		run.Part{Name: "publishing of sites", Run: s.publishDirectory},
+		run.Part{Name: "corrections", Run: s.lessons.Run},
 		run.Part{Name: "audit", Run: func(ctx context.Context) error {
 			s.auditor.Run(ctx)
 			return nil

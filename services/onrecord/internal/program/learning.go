@@ -20,12 +20,27 @@ type Reread struct {
 }
 
 // corrections sends what reps decided about reports, as features and labels:
-// one classifier.Correction a line, without words. Nothing of it is kept: the
-// features are made of the words, so those of erased words are gone with them.
+// one classifier.Correction a line, without words.
 func (p *Program) corrections(ctx context.Context, _ struct{}, send func(string)) (any, error) {
+	return corrections(ctx, p.reporting, send)
+}
+
+// decisions are a reporting service's, or its database's.
+type decisions interface {
+	EachDecided(ctx context.Context, f reporting.FeatureMaker, fn func(reporting.Decided) error) error
+}
+
+func corrections(ctx context.Context, from decisions, send func(string)) (int, error) {
 	n := 0
-	err := p.reporting.EachDecided(ctx, func(d reporting.Decided) error {
-		c := classifier.Features(d.Words)
+	maker := reporting.FeatureMaker{Make: classifier.MakeFeatures, Knows: func(features []byte) bool {
+		_, err := classifier.ReadFeatures(features)
+		return err == nil
+	}}
+	err := from.EachDecided(ctx, maker, func(d reporting.Decided) error {
+		c, err := classifier.ReadFeatures(d.Features)
+		if err != nil {
+			return err
+		}
 		c.Kind, c.Channel, c.Target = d.Kind, d.Channel, d.Target
 		c.Said.Kind, c.Said.Channel, c.Said.Target = d.Said.Kind, d.Said.Channel, d.Said.Target
 		line, err := json.Marshal(c)

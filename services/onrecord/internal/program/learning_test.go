@@ -58,6 +58,19 @@ func TestWhatRepsDecideTeachesTheMachine(t *testing.T) {
 		t.Fatalf("%d %s", res.StatusCode, res.Body)
 	}
 
+	k.eventually(func() error {
+		var events []string
+		if err := k.Operations().Call(t.Context(), program.OpEventsTail, program.Tail{}, nil, func(l string) { events = append(events, l) }); err != nil {
+			return err
+		}
+		all := strings.Join(events, "\n")
+		for _, want := range []string{`"field":"kind","from":"abuse","to":"threat"`, `"field":"channel","from":"phone","to":"letter"`, `"field":"target"`} {
+			if !strings.Contains(strings.ReplaceAll(all, `": `, `":`), want) {
+				return fmt.Errorf("no event says %s: %s", want, all)
+			}
+		}
+		return nil
+	})
 	var lines []string
 	var n int
 	if err := k.Operations().Call(t.Context(), program.OpCorrections, struct{}{}, &n, func(l string) { lines = append(lines, l) }); err != nil {

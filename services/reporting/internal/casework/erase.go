@@ -62,7 +62,7 @@ const scrubTime = 30 * time.Second
 
 // shred takes out everything that is sealed or tells of the words.
 func (s *Service) shred(i *incident.Incident, by incident.Actor) error {
-	i.WrappedKey = nil
+	i.WrappedKey, i.Lesson.Features = nil, nil
 	for n := range i.Reports {
 		i.Reports[n].SealedWords = nil
 		i.Reports[n].ContactChoice = incident.ContactAnonymous

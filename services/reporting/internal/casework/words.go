@@ -54,6 +54,16 @@ func (s *Service) Words(i *incident.Incident) (*Words, error) {
 	return w, nil
 }
 
+// Narrative opens what the reporter of an incident's one report wrote, for the
+// machine that learns; "" when it has none or it was erased.
+func (s *Service) Narrative(i *incident.Incident) (string, error) {
+	if len(i.WrappedKey) == 0 || len(i.Reports) != 1 {
+		return "", nil
+	}
+	words, err := s.reportWords(i, i.Reports[0])
+	return words.Narrative, err
+}
+
 func (s *Service) reportWords(i *incident.Incident, r incident.FiledReport) (ReportWords, error) {
 	if len(r.SealedWords) == 0 {
 		return ReportWords{}, nil

@@ -539,11 +539,11 @@ func TestEveryPartOfThePortMovesOrIsSaidNotTo(t *testing.T) {
 		"InsertIncident": "moves", "PutPhoto": "moves with its incident", "KeepPending": "moves", "InsertUser": "moves", "InsertToken": "moves", "PutSites": "moves", "PutQuarantined": "moves", "PutEdition": "moves",
 		"PutLedger": "made anew from the incidents", "PutRollup": "made anew from the ledgers",
 		"PutSession": "people sign in again", "SetMeta": "the key check is made anew, the setup link is not for an installation with people",
-		"ReplaceIncident": "a change of what moves", "MarkFolded": "a change of what moves", "DropPending": "a change of what moves",
+		"ReplaceIncident": "a change of what moves", "MarkFolded": "a change of what moves", "KeepLesson": "a change of what moves", "DropPending": "a change of what moves",
 		"UpdateUser": "a change of what moves", "UpdateToken": "a change of what moves",
 		"DeleteSession": "deletes", "DeletePhoto": "deletes", "DeletePhotos": "deletes", "DeleteSessions": "deletes",
 	}
-	reads := []string{"Incident", "IncidentByReport", "IncidentByReceipt", "ListIncidents", "CountIncidents", "Unfolded", "EachIncident", "Pending", "EachPending",
+	reads := []string{"Incident", "IncidentByReport", "IncidentByReceipt", "ListIncidents", "CountIncidents", "Unfolded", "LessonsDue", "EachIncident", "Pending", "EachPending",
 		"Edition", "ListEditions", "Ledger", "LedgerCells", "EachLedger", "Rollup", "RollupCells", "User", "UserByName", "Users", "TokenByHash", "Tokens", "Session", "ListSites",
 		"Quarantined", "ListQuarantined", "Photo", "PhotosOfIncident", "PhotosOfReport", "Group", "Snapshot", "Meta", "Check", "Close"}
 	port := reflect.TypeFor[store.Store]()

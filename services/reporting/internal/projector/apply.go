@@ -286,6 +286,7 @@ func (p *Projector) fill(i *incident.Incident, ev event) error {
 	}
 	i.Reports = slices.DeleteFunc(i.Reports, func(held incident.FiledReport) bool { return held.ID == r.ID })
 	i.Reports = append(i.Reports, report)
+	i.Lesson.Features = nil // these are other words, or words at last
 
 	c := incident.Change{At: ev.at, By: p.timeline.Reporter(r.ID), Action: incident.ActionFiled, To: string(i.Status)}
 	if len(i.Timeline) > 0 {

@@ -116,3 +116,16 @@ func TestIncidentIDsRevealNothingAndStay(t *testing.T) {
 		t.Errorf("id=%s ref=%s", id, ref)
 	}
 }
+
+// What is about a report goes with it, whoever published it.
+func TestASubjectNamesItsReport(t *testing.T) {
+	id := "01890a5d-ac96-774b-bcce-b302099a8057"
+	for subject, want := range map[string]string{
+		bus.Subject(bus.TypeFiled, id): id, bus.Subject(bus.TypeClassified, id, "m1"): id, bus.Subject(bus.TypeAdded, id, "a1"): id,
+		bus.Subject(bus.TypeCorrected, id, "c1"): id, bus.Subject(bus.TypeCorrected, "r1", "c1"): "", bus.TypeCorrected + ".": "", "other." + id: "",
+	} {
+		if got := About(subject); got != want {
+			t.Errorf("%s is about %q, want %q", subject, got, want)
+		}
+	}
+}

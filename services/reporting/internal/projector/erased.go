@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"strings"
 
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/reporting/internal/standing"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
@@ -43,6 +46,13 @@ func (p *Projector) forgetAgain(ctx context.Context, reportID string) {
 
 // About returns the id of the report that a subject is about, or "".
 func About(subject string) string {
+	if rest, ok := strings.CutPrefix(subject, bus.TypeCorrected+"."); ok { // reporting's own: it is published and not consumed
+		id, _, _ := strings.Cut(rest, ".")
+		if !incident.IsReportID(id) {
+			return ""
+		}
+		return id
+	}
 	_, tokens, err := parseSubject(subject)
 	if err != nil {
 		return ""

@@ -451,6 +451,9 @@ func (w *walk) look(ctx context.Context, p bus.Place) error {
 // report, or put aside.
 func (w *walk) holds(ctx context.Context, subject string) (bool, error) {
 	eventType, tokens := split(subject)
+	if eventType == bus.TypeCorrected {
+		return true, w.lookAtCorrection(ctx, tokens[0])
+	}
 	if len(tokens) == 0 {
 		return w.c.isQuarantined(ctx, subject)
 	}
@@ -471,9 +474,25 @@ func (w *walk) holds(ctx context.Context, subject string) (bool, error) {
 	return slices.ContainsFunc(waiting, func(p store.Pending) bool { return p.Subject == subject }), err
 }
 
+// lookAtCorrection removes what was published about a report while it was
+// erased. The store needs to hold no correction from the stream: it came from
+// there.
+func (w *walk) lookAtCorrection(ctx context.Context, reportID string) error {
+	i, err := w.c.store.IncidentByReport(ctx, reportID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case len(i.WrappedKey) > 0:
+		return nil
+	}
+	return EraseReport(ctx, w.c.store, w.c.bus, reportID)
+}
+
 // split returns the type of a subject and the tokens after it.
 func split(subject string) (eventType string, tokens []string) {
-	for _, t := range []string{bus.TypeFiled, bus.TypeClassified, bus.TypeAdded} {
+	for _, t := range []string{bus.TypeFiled, bus.TypeClassified, bus.TypeAdded, bus.TypeCorrected} {
 		if rest, ok := strings.CutPrefix(subject, t+"."); ok {
 			return t, strings.Split(rest, ".")
 		}

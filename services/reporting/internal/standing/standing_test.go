@@ -154,6 +154,49 @@ func TestWhatTheStoreLacksIsFoundAndTakenIn(t *testing.T) {
 
 // A stream that lost its end, or was made anew, is told: what was received in
 // between may be gone.
+// What reps corrected came from the store, and is not missed there. What was
+// published about a report while it was erased is removed, by the walk at the
+// latest.
+func TestCorrectionsAreNotMissedAndGoWithTheirReport(t *testing.T) {
+	k := newKit(t)
+	kept, erased := k.Report("leeds"), k.Report("york")
+	filed := []bus.Delivery{k.Filed(kept), k.Filed(erased)}
+	k.Apply(filed...)
+	corrected := func(reportID string) bus.Delivery {
+		return k.Deliver(bus.Subject(bus.TypeCorrected, reportID, "c1"), &onrecordv1.Envelope{Type: bus.TypeCorrected})
+	}
+	k.publish(corrected(kept.ID), corrected(erased.ID), filed[0], filed[1], corrected(k.NewID()))
+	k.publish(k.Filed(k.Report("leeds"))) // so that all before it is due
+	k.acknowledge(3)
+	k.walk()
+	k.want("events_missed") // the last one, which was never stored
+	i := k.Incident(erased.ID)
+	i.WrappedKey = nil
+	i.Rev++
+	if err := k.Store.ReplaceIncident(t.Context(), i, i.Rev-1); err != nil {
+		t.Fatal(err)
+	}
+	k.walk()
+	k.want()
+	for id, want := range map[string]int{kept.ID: 2, erased.ID: 0} {
+		n := 0
+		_, err := k.bus.Walk(t.Context(), 1<<40, func(p bus.Place) error {
+			if projector.About(p.Subject) == id {
+				n++
+			}
+			return nil
+		})
+		if err != nil || n != want {
+			t.Errorf("%d events about %s are left (%v), want %d", n, id, err, want)
+		}
+	}
+	if q, err := k.Store.ListQuarantined(t.Context()); err != nil || len(q) != 0 {
+		t.Errorf("put aside: %v %v", q, err)
+	}
+	k.look()
+	k.want()
+}
+
 func TestAStreamThatLostItsEndIsTold(t *testing.T) {
 	k := newKit(t)
 	k.publish(k.Filed(k.Report("leeds")), k.Filed(k.Report("leeds")))

@@ -124,6 +124,14 @@ type Incidents interface {
 	CountIncidents(ctx context.Context, f Filter, most int) (int, error)
 	// Unfolded returns up to limit ids whose Rev is above FoldedRev.
 	Unfolded(ctx context.Context, limit int) ([]string, error)
+	// KeepLesson stores the Lesson of an incident that is otherwise as it was
+	// read. It is no change of the incident: whoever replaces it over the same
+	// revision without having seen the Lesson puts the older one back. ErrStale
+	// when the incident has another revision, ErrNotFound when there is none.
+	KeepLesson(ctx context.Context, i *incident.Incident) error
+	// LessonsDue returns up to limit ids behind a given one, in order, of the
+	// incidents whose Lesson is due.
+	LessonsDue(ctx context.Context, after string, limit int) ([]string, error)
 	// EachIncident calls fn with every incident in order of id; for audits. It
 	// stops at fn's first error and returns it. fn may use the store; what is
 	// written meanwhile may or may not be seen.

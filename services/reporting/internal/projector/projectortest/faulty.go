@@ -68,6 +68,11 @@ func (f *Faulty) MarkFolded(ctx context.Context, id string, rev int64) error {
 	return f.do(func() error { return f.Store.MarkFolded(ctx, id, rev) })
 }
 
+// KeepLesson implements store.Store.
+func (f *Faulty) KeepLesson(ctx context.Context, i *incident.Incident) error {
+	return f.do(func() error { return f.Store.KeepLesson(ctx, i) })
+}
+
 // IncidentByReport implements store.Store.
 func (f *Faulty) IncidentByReport(ctx context.Context, reportID string) (i *incident.Incident, err error) {
 	err = f.do(func() error { i, err = f.Store.IncidentByReport(ctx, reportID); return err })

@@ -139,21 +139,27 @@ func toChangeOf(i *incident.Incident, isNew bool, wasRev int64) (change, error) 
 	if err != nil {
 		return c, err
 	}
-	behind := i.FoldedRev < i.Rev
+	behind, due := i.FoldedRev < i.Rev, i.LessonDue()
 	if isNew {
-		c.doc = incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: behind, Body: body}
+		c.doc = incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: behind, Due: due, Body: body}
 		return c, nil
 	}
 	// Everything but what the ledgers include, which another instance may have
 	// raised in between.
-	c.update = bson.D{{Key: "$max", Value: bson.D{{Key: "folded", Value: i.FoldedRev}}}}
-	if behind {
-		c.update = append(c.update, bson.E{Key: "$set", Value: struct {
-			Body   incidentBody `bson:",inline"`
-			Behind bool         `bson:"behind"`
-		}{body, true}})
-	} else {
-		c.update = append(c.update, bson.E{Key: "$set", Value: body}, notBehind)
+	c.update = bson.D{{Key: "$max", Value: bson.D{{Key: "folded", Value: i.FoldedRev}}}, {Key: "$set", Value: struct {
+		Body   incidentBody `bson:",inline"`
+		Behind bool         `bson:"behind,omitempty"`
+		Due    bool         `bson:"lesson_due,omitempty"`
+	}{body, behind, due}}}
+	var gone bson.D
+	if !behind {
+		gone = append(gone, bson.E{Key: "behind", Value: ""})
+	}
+	if !due {
+		gone = append(gone, bson.E{Key: "lesson_due", Value: ""})
+	}
+	if len(gone) > 0 {
+		c.update = append(c.update, bson.E{Key: "$unset", Value: gone})
 	}
 	return c, nil
 }

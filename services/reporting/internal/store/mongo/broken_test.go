@@ -65,6 +65,7 @@ func writes() map[string]write {
 		}, store.ErrStale},
 		"many folded":     {"update", insert, func(d *db) error { return d.MarkAllFolded(ctx, []*incident.Incident{small("i", 1)}) }, nil},
 		"folded":          {"update", insert, func(d *db) error { return d.MarkFolded(ctx, "i", 1) }, nil},
+		"a lesson":        {"update", insert, func(d *db) error { return d.KeepLesson(ctx, small("i", 1)) }, nil},
 		"a new ledger":    {"insert ledger_lines", nothing, putLedger(1), store.ErrStale},
 		"its totals":      {"insert ledgers", nothing, putLedger(1), store.ErrStale},
 		"a ledger":        {"update ledger_lines", putLedger(1), putLedger(2), store.ErrStale},

@@ -94,6 +94,7 @@
 //	incidents_by_report        IncidentByReport
 //	incidents_by_receipt       IncidentByReceipt
 //	incidents_behind           Unfolded ("behind" is there only while it is true)
+//	incidents_lesson_due       LessonsDue
 //	pending_by_report          Pending, DropPending
 //	ledgers_by_month           LedgerCells of every site
 //	ledgers_by_site            LedgerCells of some sites

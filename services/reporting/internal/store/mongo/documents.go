@@ -21,12 +21,13 @@ import (
 // from outside is stored as a list, since MongoDB gives dots and dollars in
 // names a meaning.
 
-// incidentDoc is an incident. Everything but what folding changes stands in
-// incidentBody, which an edit sets as a whole.
+// incidentDoc is an incident. Everything but what is derived and what folding
+// changes stands in incidentBody, which an edit sets as a whole.
 type incidentDoc struct {
 	ID     string       `bson:"_id"`
 	Folded int64        `bson:"folded"`
-	Behind bool         `bson:"behind,omitempty"` // its ledgers lack something; there only while they do
+	Behind bool         `bson:"behind,omitempty"`     // its ledgers lack something; there only while they do
+	Due    bool         `bson:"lesson_due,omitempty"` // its Lesson is due; there only while it is
 	Body   incidentBody `bson:",inline"`
 }
 
@@ -75,7 +76,16 @@ type detailDoc struct {
 	Timeline       []changeDoc                  `bson:"timeline,omitempty"`
 	Lines          []ledgerKeyDoc               `bson:"lines,omitempty"`
 	WrappedKey     []byte                       `bson:"key,omitempty"`
+	Lesson         lessonDoc                    `bson:"lesson,omitempty"`
 }
+
+type lessonDoc struct {
+	Published int    `bson:"published,omitempty"`
+	Features  []byte `bson:"features,omitempty"`
+}
+
+// IsZero has a lesson that says nothing left out.
+func (d lessonDoc) IsZero() bool { return d.Published == 0 && len(d.Features) == 0 }
 
 type ledgerKeyDoc struct {
 	Month string `bson:"month"`
@@ -198,7 +208,7 @@ func toBody(i *incident.Incident, write bson.ObjectID) (incidentBody, error) {
 			Hurt:    i.Hurt, DaysUnable: i.DaysUnable, PeopleAffected: i.PeopleAffected, Employer: i.Employer,
 			Readings: each(i.Readings, toReadingDoc), Timeline: each(i.Timeline, toChangeDoc),
 			Lines:      each(i.Lines, func(k incident.LedgerKey) ledgerKeyDoc { return ledgerKeyDoc{k.Month.String(), k.Site} }),
-			WrappedKey: i.WrappedKey,
+			WrappedKey: i.WrappedKey, Lesson: lessonDoc(i.Lesson),
 		},
 	}, nil
 }
@@ -230,7 +240,7 @@ func toIncident(d incidentDoc) (*incident.Incident, error) {
 		Hurt:    detail.Hurt, DaysUnable: detail.DaysUnable, PeopleAffected: detail.PeopleAffected, Employer: detail.Employer,
 		Status:   body.Status,
 		Readings: each(detail.Readings, toReading), Reports: each(body.Reports, toFiledReport), Timeline: each(detail.Timeline, toChange),
-		WrappedKey: detail.WrappedKey,
+		WrappedKey: detail.WrappedKey, Lesson: incident.Lesson(detail.Lesson),
 	}
 	for _, l := range detail.Lines {
 		m, err := incident.ParseMonth(l.Month)

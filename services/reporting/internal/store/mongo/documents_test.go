@@ -38,17 +38,19 @@ func TestStoredDocumentsStay(t *testing.T) {
 		}
 	}
 
-	var doc incidentDoc
-	text := stored("incident", &doc)
-	i, err := toIncident(doc)
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"incident", "incident_lesson"} {
+		var doc incidentDoc
+		text := stored(name, &doc)
+		i, err := toIncident(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: i.FoldedRev < i.Rev}
+		if again.Body, err = toBody(i, doc.Body.Write); err != nil {
+			t.Fatal(err)
+		}
+		same(name, again, text)
 	}
-	again := incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: i.FoldedRev < i.Rev}
-	if again.Body, err = toBody(i, doc.Body.Write); err != nil {
-		t.Fatal(err)
-	}
-	same("incident", again, text)
 
 	// A ledger and a roll-up as version 1 had them, and what becomes of them.
 	var lines linesDoc
@@ -79,7 +81,7 @@ func TestStoredDocumentsStay(t *testing.T) {
 	same("ledger_totals", totalsAgain, totalsText)
 
 	var ofRollup, rollupBefore rollupDoc
-	text = stored("rollup_totals", &ofRollup)
+	text := stored("rollup_totals", &ofRollup)
 	stored("rollup", &rollupBefore)
 	for _, doc := range []rollupDoc{ofRollup, rollupBefore} {
 		r, err := toRollup(doc)

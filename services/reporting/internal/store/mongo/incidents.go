@@ -191,6 +191,48 @@ func (d *db) Unfolded(ctx context.Context, limit int) (ids []string, err error) 
 	return ids, err
 }
 
+// KeepLesson implements store.Incidents. It leaves the revision's write as it is.
+func (d *db) KeepLesson(ctx context.Context, i *incident.Incident) error {
+	lesson := bson.E{Key: "detail.lesson", Value: lessonDoc(i.Lesson)}
+	change := bson.D{{Key: "$set", Value: bson.D{lesson}}, {Key: "$unset", Value: bson.D{{Key: "lesson_due", Value: ""}}}}
+	if i.LessonDue() {
+		change = bson.D{{Key: "$set", Value: bson.D{lesson, {Key: "lesson_due", Value: true}}}}
+	}
+	return d.write(ctx, "keep lesson", func(ctx context.Context) error {
+		result, err := d.collection(incidents).UpdateOne(ctx, ofRev(i.ID, i.Rev), change)
+		if err != nil || result.MatchedCount > 0 {
+			return err
+		}
+		switch last, err := d.lastWrite(ctx, incidents, i.ID); {
+		case err != nil:
+			return err
+		case last.Rev == i.Rev:
+			return errUnsettled
+		}
+		return store.ErrStale
+	})
+}
+
+// LessonsDue implements store.Incidents.
+func (d *db) LessonsDue(ctx context.Context, after string, limit int) ([]string, error) {
+	if limit <= 0 {
+		return nil, ctx.Err()
+	}
+	docs, err := find[struct {
+		ID string `bson:"_id"`
+	}](ctx, d, "lessons due", incidents,
+		bson.D{{Key: "lesson_due", Value: true}, {Key: "_id", Value: bson.D{{Key: "$gt", Value: after}}}},
+		options.Find().SetProjection(byID(1)).SetSort(byID(1)).SetLimit(int64(limit)))
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(docs))
+	for n, doc := range docs {
+		ids[n] = doc.ID
+	}
+	return ids, nil
+}
+
 // EachIncident implements store.Incidents. It reads a page at a time and holds
 // nothing open while it looks at one.
 func (d *db) EachIncident(ctx context.Context, fn func(*incident.Incident) error) error {

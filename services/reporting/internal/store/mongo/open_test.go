@@ -315,6 +315,37 @@ func TestWhatReportersSaidBeforeIsFoundAfterAnUpgrade(t *testing.T) {
 	}
 }
 
+// What was corrected before corrections were published is due after the upgrade.
+func TestCorrectionsFromBeforeAreDue(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			d, ctx := s.open(t), t.Context()
+			for id, action := range map[string]incident.Action{"corrected": incident.ActionCorrected, "noted": incident.ActionNoted} {
+				i := small(id, 1)
+				i.WrappedKey, i.Timeline = []byte{1}, []incident.Change{{Seq: 1, Action: action, To: "corrected"}}
+				if err := d.InsertIncident(ctx, i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// As the release before it left them.
+			if _, err := d.collection(incidents).UpdateMany(ctx, bson.D{}, bson.D{{Key: "$unset", Value: bson.D{{Key: "lesson_due", Value: ""}}}}); err != nil {
+				t.Fatal(err)
+			}
+			if due, err := d.LessonsDue(ctx, "", 10); err != nil || len(due) > 0 {
+				t.Fatalf("due=%q err=%v although nothing is marked", due, err)
+			}
+			for range 2 { // it may be cut off and begun again
+				if err := lessonsFromBefore(ctx, d.conn); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if due, err := d.LessonsDue(ctx, "", 10); err != nil || !slices.Equal(due, []string{"corrected"}) {
+				t.Errorf("due=%q err=%v, want the one that was corrected", due, err)
+			}
+		})
+	}
+}
+
 func TestVersions(t *testing.T) {
 	for name, s := range servers(t) {
 		t.Run(name, func(t *testing.T) {

@@ -117,6 +117,7 @@ func everyQuery(t *testing.T, d *db) {
 		ok(d.CountIncidents(ctx, f, 10))
 	}
 	ok(d.Unfolded(ctx, 5))
+	ok(d.LessonsDue(ctx, "i", 5))
 	must(d.EachIncident(ctx, func(*incident.Incident) error { return nil }))
 	ok(d.Pending(ctx, "r"))
 	must(d.EachPending(ctx, func(store.Pending) error { return nil }))

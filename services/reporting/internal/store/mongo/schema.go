@@ -66,6 +66,7 @@ var indexes = []index{
 	{incidents, "incidents_by_report", ascending("reports.id"), false},
 	{incidents, "incidents_by_receipt", ascending("reports.receipt"), false},
 	{incidents, "incidents_behind", ascending("behind"), false},
+	{incidents, "incidents_lesson_due", ascending("lesson_due", "_id"), false},
 	{pending, "pending_by_report", ascending("report", "seq"), false},
 	{ledgers, "ledgers_by_month", ascending("month", "site"), false},
 	{ledgers, "ledgers_by_site", ascending("site", "month"), false},
@@ -93,6 +94,7 @@ var migrations = []migration{
 	func(context.Context, *conn) error { return nil }, // the first version
 	moveLines,
 	whatReportersSaid,
+	lessonsFromBefore,
 }
 
 // moveLines takes the lines of ledgers out of the documents that figures read.
@@ -143,6 +145,15 @@ func whatReportersSaid(ctx context.Context, c *conn) error {
 		}
 	}
 	return cursor.Err()
+}
+
+// lessonsFromBefore has whoever publishes corrections look at those from before
+// it did.
+func lessonsFromBefore(ctx context.Context, c *conn) error {
+	_, err := c.collection(incidents).UpdateMany(ctx,
+		bson.D{{Key: "detail.timeline.do", Value: incident.ActionCorrected}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "lesson_due", Value: true}}}})
+	return err
 }
 
 // schemaDoc says how far the database is.

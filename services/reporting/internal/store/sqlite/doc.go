@@ -36,6 +36,7 @@
 //	incidents_by_facet            … by any of kind, channel, target, statuses, review, said_nothing
 //	incidents_by_site_facet       … by sites and any of those
 //	incidents_unfolded            Unfolded (partial: only what is behind)
+//	incidents_lesson_due          LessonsDue (partial likewise)
 //	facets_by_values              which facets a filter matches; InsertIncident
 //	site_facets_by_site           which of them occur at its sites; InsertIncident
 //	incident_reports_by_report    IncidentByReport

@@ -36,7 +36,16 @@ type incidentDoc struct {
 	Timeline       []changeDoc                  `json:"line,omitempty"`
 	Lines          []ledgerKeyDoc               `json:"in,omitempty"`
 	WrappedKey     []byte                       `json:"key,omitempty"`
+	Lesson         lessonDoc                    `json:"les,omitzero"`
 }
+
+type lessonDoc struct {
+	Published int    `json:"pub,omitempty"`
+	Features  []byte `json:"feat,omitempty"`
+}
+
+// IsZero has a lesson that says nothing left out.
+func (d lessonDoc) IsZero() bool { return d.Published == 0 && len(d.Features) == 0 }
 
 type ledgerKeyDoc struct {
 	Month incident.Month `json:"m"`
@@ -140,7 +149,7 @@ func encodeIncident(i *incident.Incident) ([]byte, error) {
 		Status:   i.Status,
 		Readings: each(i.Readings, toReadingDoc), Reports: each(i.Reports, toFiledReportDoc), Timeline: each(i.Timeline, toChangeDoc),
 		Lines:      each(i.Lines, func(k incident.LedgerKey) ledgerKeyDoc { return ledgerKeyDoc(k) }),
-		WrappedKey: i.WrappedKey,
+		WrappedKey: i.WrappedKey, Lesson: lessonDoc(i.Lesson),
 	})
 }
 
@@ -159,7 +168,7 @@ func decodeIncident(doc []byte, foldedRev int64) (*incident.Incident, error) {
 		Status:   d.Status,
 		Readings: each(d.Readings, toReading), Reports: each(d.Reports, toFiledReport), Timeline: each(d.Timeline, toChange),
 		Lines:      each(d.Lines, func(k ledgerKeyDoc) incident.LedgerKey { return incident.LedgerKey(k) }),
-		WrappedKey: d.WrappedKey,
+		WrappedKey: d.WrappedKey, Lesson: incident.Lesson(d.Lesson),
 	}, nil
 }
 

@@ -30,9 +30,9 @@ func (d *db) InsertIncident(ctx context.Context, i *incident.Incident) error {
 			return err
 		}
 		var n int64
-		err = s.row(ctx, `INSERT INTO incidents (id, rev, folded_rev, occurred_at, site, facet, site_facet, doc)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING n`,
-			args(i.ID, i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), i.Site, facet, siteFacet, doc), &n)
+		err = s.row(ctx, `INSERT INTO incidents (id, rev, folded_rev, occurred_at, site, facet, site_facet, lesson_due, doc)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING n`,
+			args(i.ID, i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), i.Site, facet, siteFacet, i.LessonDue(), doc), &n)
 		if errors.Is(err, store.ErrNotFound) {
 			return store.ErrExists
 		}
@@ -62,8 +62,8 @@ func (d *db) ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev i
 			return err
 		}
 		_, err = s.exec(ctx, `UPDATE incidents SET rev = ?, folded_rev = max(folded_rev, ?), occurred_at = ?, site = ?,
-			facet = ?, site_facet = ?, doc = ? WHERE n = ?`,
-			i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), i.Site, facet, siteFacet, doc, n)
+			facet = ?, site_facet = ?, lesson_due = ?, doc = ? WHERE n = ?`,
+			i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), i.Site, facet, siteFacet, i.LessonDue(), doc, n)
 		if err != nil {
 			return err
 		}
@@ -227,6 +227,38 @@ func (d *db) Unfolded(ctx context.Context, limit int) (ids []string, err error) 
 		var id string
 		return s.rows(ctx, `SELECT id FROM incidents INDEXED BY incidents_unfolded WHERE rev > folded_rev LIMIT ?`,
 			args(max(limit, 0)), func() error {
+				ids = append(ids, id)
+				return nil
+			}, &id)
+	})
+	return ids, err
+}
+
+// KeepLesson implements store.Incidents.
+func (d *db) KeepLesson(ctx context.Context, i *incident.Incident) error {
+	doc, err := encodeIncident(i)
+	if err != nil {
+		return fmt.Errorf("keep lesson: %w", err)
+	}
+	return d.write(ctx, "keep lesson", func(ctx context.Context, s *statements) error {
+		changed, err := s.exec(ctx, `UPDATE incidents SET lesson_due = ?, doc = ? WHERE id = ? AND rev = ?`, i.LessonDue(), doc, i.ID, i.Rev)
+		if err != nil || changed > 0 {
+			return err
+		}
+		var rev int64
+		if err := s.row(ctx, `SELECT rev FROM incidents WHERE id = ?`, args(i.ID), &rev); err != nil {
+			return err
+		}
+		return store.ErrStale
+	})
+}
+
+// LessonsDue implements store.Incidents.
+func (d *db) LessonsDue(ctx context.Context, after string, limit int) (ids []string, err error) {
+	err = d.read(ctx, "lessons due", func(ctx context.Context, s *statements) error {
+		var id string
+		return s.rows(ctx, `SELECT id FROM incidents INDEXED BY incidents_lesson_due WHERE lesson_due AND id > ? ORDER BY id LIMIT ?`,
+			args(after, max(limit, 0)), func() error {
 				ids = append(ids, id)
 				return nil
 			}, &id)

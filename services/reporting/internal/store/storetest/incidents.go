@@ -204,6 +204,54 @@ func testMarkFolded(t *testing.T, s store.Store) {
 	equal(t, "folded with the edit", unfolded(100), []string{"i0", "i2", "i3"})
 }
 
+func testLessons(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	corrected := func(id string) *incident.Incident {
+		return &incident.Incident{ID: id, Rev: 2, Site: "leeds", OccurredAt: at, WrappedKey: []byte{1}, Reports: []incident.FiledReport{{ID: "report " + id}},
+			Kind:     incident.Opinion[incident.Kind]{Reviewer: incident.KindThreat},
+			Timeline: []incident.Change{{Seq: 1, Action: incident.ActionFiled}, {Seq: 2, Action: incident.ActionCorrected, Field: "kind"}}}
+	}
+	due := func(after string, limit int) []string { return got[[]string](t)(s.LessonsDue(ctx, after, limit)) }
+	errorIs(t, "nothing there", s.KeepLesson(ctx, corrected("nobody")), store.ErrNotFound)
+	equal(t, "none", len(due("", 10)), 0)
+	for n := range 4 {
+		must(t, s.InsertIncident(ctx, corrected(fmt.Sprint("i", n))))
+	}
+	must(t, s.InsertIncident(ctx, &incident.Incident{ID: "other", Rev: 1, Site: "leeds", OccurredAt: at, WrappedKey: []byte{1}}))
+	equal(t, "all", due("", 10), []string{"i0", "i1", "i2", "i3"})
+	equal(t, "two", due("", 2), []string{"i0", "i1"})
+	equal(t, "behind them", due("i1", 10), []string{"i2", "i3"})
+	equal(t, "up to 0", len(due("", 0)), 0)
+
+	half := corrected("i1")
+	half.Lesson.Published = 2
+	must(t, s.KeepLesson(ctx, half))
+	equal(t, "without features", due("", 10), []string{"i0", "i1", "i2", "i3"})
+	whole := corrected("i1")
+	whole.Lesson = incident.Lesson{Published: 2, Features: []byte{1, 2}}
+	for range 2 { // the same again
+		must(t, s.KeepLesson(ctx, whole))
+	}
+	equal(t, "kept", got[*incident.Incident](t)(s.Incident(ctx, "i1")), whole)
+	equal(t, "one is done", due("", 10), []string{"i0", "i2", "i3"})
+	must(t, s.MarkFolded(ctx, "i1", 2))
+	equal(t, "after folding", got[*incident.Incident](t)(s.Incident(ctx, "i1")).Lesson, whole.Lesson)
+
+	// An edit by somebody who had not seen it puts the older one back.
+	edited := corrected("i1")
+	edited.Rev = 3
+	must(t, s.ReplaceIncident(ctx, edited, 2))
+	equal(t, "after such an edit", due("", 10), []string{"i0", "i1", "i2", "i3"})
+	errorIs(t, "of a revision that is gone", s.KeepLesson(ctx, whole), store.ErrStale)
+	equal(t, "nothing was stored", got[*incident.Incident](t)(s.Incident(ctx, "i1")).Lesson, incident.Lesson{})
+	edited.Rev, edited.Lesson = 4, whole.Lesson
+	must(t, s.ReplaceIncident(ctx, edited, 3))
+	equal(t, "stored with an edit", got[*incident.Incident](t)(s.Incident(ctx, "i1")).Lesson, whole.Lesson)
+	edited.Rev, edited.WrappedKey, edited.Lesson = 5, nil, incident.Lesson{}
+	must(t, s.ReplaceIncident(ctx, edited, 4))
+	equal(t, "erased, nothing is due", due("", 10), []string{"i0", "i2", "i3"})
+}
+
 func testEachIncident(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	must(t, s.EachIncident(ctx, func(*incident.Incident) error { return errors.New("called for nothing") }))

@@ -61,6 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, options ...Option) {
 	run("replacing moves reports and receipts", testReplaceReports)
 	racing("one of many writers wins", testConcurrentReplace)
 	run("folded revisions only rise", testMarkFolded)
+	run("lessons are kept beside an incident", testLessons)
 	run("many incidents at once", testBatch)
 	run("every incident in order of id", testEachIncident)
 	run("pending events wait for their report", testPending)
