@@ -45,7 +45,7 @@ var rules = []rule{
 
 	{"services/intake/internal/photo", []string{"pkg/fault", "github.com/VictoriaMetrics/metrics", "golang.org/x/image", "golang.org/x/sync"}},
 
-	{"services/classifier", []string{"pkg/", "services/classifier/"}},
+	{"services/classifier", []string{"pkg/", "services/classifier/", "github.com/spf13/pflag"}},
 	{"services/classifier/classifier", []string{"pkg/bus", "pkg/incident", "pkg/fault", "pkg/seal", "pkg/run", "proto/", "services/classifier/corpus", "services/classifier/internal", "github.com/VictoriaMetrics/metrics", "golang.org/x/sync", "google.golang.org/protobuf"}},
 	{"services/classifier/corpus", nil},
 	{"services/classifier/internal", []string{"pkg/incident", "services/classifier/internal", "golang.org/x/text"}},

@@ -14,7 +14,7 @@ type Again struct {
 }
 
 // Model names the model that the service reads with.
-func (s *Service) Model() string { return s.Reader.Version() }
+func (s *Service) Model() string { return s.Reader().Version() }
 
 // ReadAgain reads reports with the reader in use and publishes what it makes of
 // them, one error for each, nil where the stream has it on disk. A reading
@@ -25,7 +25,7 @@ func (s *Service) ReadAgain(ctx context.Context, reports []Again) []error {
 	var events []bus.Event
 	var of []int // the report of each event
 	for n, a := range reports {
-		r := s.Reader.Read(a.Input)
+		r := s.Reader().Read(a.Input)
 		r.ReportID, r.At = a.ReportID, s.Now().UTC()
 		r.Review = r.Review || sampled(a.ReportID)
 		event, err := classifiedEvent(r, rand.Text(), s.Producer)

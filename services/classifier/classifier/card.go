@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -19,20 +21,41 @@ import (
 // answerCard tells whoever asks about the model that reports are read with,
 // until ctx is done. A reader that is no trained model has nothing to tell.
 func (s *Service) answerCard(ctx context.Context) error {
-	m, ok := s.Reader.(*reading.Model)
-	if !ok {
-		return nil
-	}
-	card, err := cardOf(m)
-	if err != nil {
-		return fmt.Errorf("card of the model %s: %w", m.Version(), err)
-	}
-	answer, err := json.Marshal(card)
-	if err != nil {
-		return err
-	}
-	return s.Bus.Answer(ctx, bus.SubjectModelCard, bus.ConsumerClassifier, func(context.Context, []byte) []byte { return answer })
+	return s.Bus.Answer(ctx, bus.SubjectModelCard, bus.ConsumerClassifier, func(context.Context, []byte) []byte {
+		m, ok := s.Reader().(*reading.Model)
+		if !ok {
+			return nil
+		}
+		card, err := cardOf(m)
+		var answer []byte
+		if err == nil {
+			answer, err = json.Marshal(card)
+		}
+		if err != nil {
+			s.Log.Error("the model's card cannot be made", "model", m.Version(), "error", err)
+			return nil
+		}
+		return answer
+	})
 }
+
+// ModelInUse asks which model the classifiers on a bus read with; where they
+// differ, one of them answers.
+func ModelInUse(ctx context.Context, b *bus.Bus) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, modelPatience)
+	defer cancel()
+	answer, err := b.Request(ctx, bus.SubjectModelCard, nil)
+	if err != nil {
+		return "", err
+	}
+	var card incident.ModelCard
+	if err := json.Unmarshal(answer, &card); err != nil || card.Model == "" {
+		return "", errors.New("the classifier's card cannot be read")
+	}
+	return card.Model, nil
+}
+
+const modelPatience = 5 * time.Second
 
 // cardOf makes the card of a model from what its file holds.
 func cardOf(m *reading.Model) (incident.ModelCard, error) {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -41,18 +43,27 @@ const (
 // sampleOneIn is the share of confident readings that a person checks anyway.
 const sampleOneIn = 20
 
-// Config is what a Service needs. All fields but Reader and Now are required.
+// Config is what a Service needs. All fields but Reader, ModelFile and Now are
+// required.
 type Config struct {
-	Bus      *bus.Bus
-	Keyring  *seal.Keyring
-	Log      *slog.Logger
-	Producer string           // service and version, "classifier/1.2.0"
-	Reader   Reader           // NewReader when nil
-	Now      func() time.Time // time.Now when nil
+	Bus       *bus.Bus
+	Keyring   *seal.Keyring
+	Log       *slog.Logger
+	Producer  string           // service and version, "classifier/1.2.0"
+	Reader    Reader           // NewReader when nil
+	ModelFile string           // of a model that is read with in place of Reader while it is there; "": none
+	Now       func() time.Time // time.Now when nil
 }
 
 // Service consumes report.filed and publishes report.classified.
-type Service struct{ Config }
+type Service struct {
+	Config
+	reader atomic.Pointer[Reader] // in use
+
+	taking   sync.Mutex
+	seen     *modelSeen // of ModelFile; nil before it was looked at
+	unusable string     // why ModelFile could not be used the last time
+}
 
 // New returns a Service, or an error that names everything the configuration lacks.
 func New(c Config) (*Service, error) {
@@ -76,7 +87,10 @@ func New(c Config) (*Service, error) {
 		c.Reader = NewReader()
 	}
 	c.Log = c.Log.With("category", "classifier")
-	return &Service{c}, nil
+	s := &Service{Config: c}
+	s.reader.Store(&c.Reader)
+	s.TakeUpModel()
+	return s, nil
 }
 
 // need is what the classifier uses of the topology.
@@ -98,7 +112,12 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := errors.Join(s.answerCard(ctx), s.answerFeatures(ctx)); err != nil {
 		return err
 	}
-	s.Log.Info("reading reports", "model", s.Reader.Version())
+	s.Log.Info("reading reports", "model", s.Reader().Version())
+	watching, stop := context.WithCancel(ctx)
+	var watched sync.WaitGroup
+	watched.Go(func() { s.watchModel(watching) })
+	defer watched.Wait()
+	defer stop()
 	return s.Bus.Consume(ctx, bus.Consumer{
 		Name:       bus.ConsumerClassifier,
 		Batch:      batchSize,
@@ -135,7 +154,7 @@ func (s *Service) classify(d bus.Delivery) (bus.Event, error) {
 		return bus.Event{}, bus.Poison(err)
 	}
 	started := time.Now()
-	r := s.Reader.Read(filed.input)
+	r := s.Reader().Read(filed.input)
 	readSeconds.UpdateDuration(started)
 	r.ReportID, r.At = filed.reportID, s.Now().UTC()
 	r.Review = r.Review || sampled(filed.reportID)

@@ -265,7 +265,7 @@ func forbidden(t *testing.T, c *cluster) {
 			"$JS.API.CONSUMER.MSG.NEXT.REPORTS.classifier", "$JS.API.CONSUMER.RESET.REPORTS.classifier", "$JS.ACK.REPORTS.classifier.1.1.1.1.1",
 			"$KV.onrecord_follow_ups.x", "_INBOX.intake.x",
 		}, everybody...), []string{">", "onrecord.v1.report.>", "onrecord.v1.follow-up.status", "onrecord.v1.model.card", "onrecord.v1.model.features", "_INBOX.intake.>", "$KV.>"}},
-		{"admin", []string{"onrecord.v1.follow-up.status", "onrecord.v1.model.card", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
+		{"admin", []string{"onrecord.v1.follow-up.status", "onrecord.v1.model.features", "$KV.onrecord_directory.sites", "_INBOX.intake.x"},
 			[]string{">", "onrecord.v1.report.>", "_INBOX.intake.>"}},
 	} {
 		t.Run(u.user, func(t *testing.T) {

@@ -3,6 +3,7 @@ package faults
 // cases are the rows of the table, in its order.
 var cases = []faultCase{
 	{name: "R1", what: "kill -9 at every named place, twice", short: 1, run: everywhere},
+	{name: "R1+", what: "kill -9 between a correction, its event and what is kept of it", short: 1, run: corrected},
 	{name: "R2", what: "kill -9 at random", short: 2, run: anywhere},
 	{name: "R3", what: "each service, and R8 a NATS server of three, killed apart", short: 0, alone: true, run: apart},
 	{name: "R4", what: "power cut", short: 2, needs: []string{"mkfs.xfs", "mkfs.ext4", "losetup"}, root: true, run: powerCuts},

@@ -27,7 +27,7 @@ func (a *apart) addTo(s *shared, cmd *cobra.Command) {
 	s.checks[cmd] = func() error {
 		err := a.nats.Check()
 		if a.database == "" {
-			err = errors.Join(err, errors.New("database: give the address of the services’ MongoDB, mongodb://…"))
+			err = errors.Join(err, errNoDatabase)
 		}
 		return err
 	}

@@ -235,12 +235,13 @@ func newTrain(s *shared) *cobra.Command {
 		Long: `Trains the reader of reports and writes its model. The same corpus, corrections and
 program make the same file.
 
-Without --out the model becomes that of the data directory, which the server reads
-with from its next start; the one before it is kept beside it, and --rollback brings
-it back. A model that reads the texts kept from training worse than the one in use, by
+Without --out the model becomes that of the data directory, which a running server
+reads with some seconds later; the one before it is kept beside it, and --rollback
+brings it back. Classifiers that run apart are given the file with --model, and take
+it up whenever it changes. A model that reads the texts kept from training worse than the one in use, by
 a point in any field or by five in any value and more than one text, is refused. Who
-changed the model, when, and how the new one compares is written beside it, and
---history prints it.
+changed the model or had it read again, when, and how the new one compares is written
+beside it, and --history prints it.
 
 Corrections are features and labels, one JSON object a line. They hold no words,
 but whoever has them can try which words were likely in a report: keep them as you
@@ -315,7 +316,7 @@ func (s *shared) train(dir, out, corrections string) error {
 	if err != nil {
 		return err
 	}
-	return s.say("Written to %s.", out)
+	return s.say("Written to %s. Whoever reads with that file takes it up in some seconds; “onrecord reread” has it read what nobody decided.", out)
 }
 
 // modelInUse returns the reader whose place a model at path takes: the model
@@ -359,22 +360,30 @@ func (s *shared) sayTrained(t classifier.Trained) error {
 // previousModel is where the model before the one at path is kept.
 func previousModel(path string) string { return path + ".previous" }
 
-// replaceModel writes a model and keeps the one before it.
+// replaceModel writes a model and keeps the one before it. At no moment is there
+// none or a part of one.
 func replaceModel(path string, file []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".model-*")
+	before, err := os.ReadFile(path)
+	if err == nil {
+		err = replaceFile(previousModel(path), before)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return replaceFile(path, file)
+}
+
+// replaceFile writes a file such that whoever reads it meanwhile reads all of it
+// or all of the one before.
+func replaceFile(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".model-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.Write(file)
+	_, err = f.Write(content)
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
-	}
-	if _, err := os.Stat(path); err == nil {
-		if err := os.Rename(path, previousModel(path)); err != nil {
-			return err
-		}
 	}
 	return os.Rename(f.Name(), path)
 }
@@ -392,7 +401,7 @@ func (s *shared) rollBack(path string) error {
 		if err := noting(path, change, func() error { return os.Rename(path, previousModel(path)) }); err != nil {
 			return err
 		}
-		return s.say("The model in this program is in use again from the next start.")
+		return s.say("The model in this program is in use again in some seconds.")
 	}
 	if err != nil {
 		return err
@@ -404,7 +413,7 @@ func (s *shared) rollBack(path string) error {
 	if err := noting(path, change, func() error { return replaceModel(path, before) }); err != nil {
 		return err
 	}
-	return s.say("The model before is back, from the next start. The other is kept as %s.", previousModel(path))
+	return s.say("The model before is back, and in use in some seconds. The other is kept as %s.", previousModel(path))
 }
 
 // versionOf returns the version of a model's file; "unreadable" where it is of

@@ -121,7 +121,7 @@ func TestTrainKeepsTheModelBeforeAndBringsItBack(t *testing.T) {
 		t.Error("the log holds words")
 	}
 	fails(t, run.ExitMistake, "--history changes nothing", "", "train", "--rollback", "--history")
-	if out := must(t, "", "train", "--history", "--data-dir", t.TempDir()); !strings.Contains(out, "the one in this program is in use") {
+	if out := must(t, "", "train", "--history", "--data-dir", t.TempDir()); !strings.Contains(out, "the model in this program is in use") {
 		t.Errorf("without a model of one's own: %q", out)
 	}
 	if got := must(t, `{"text":"swore at me down the phone"}`, "classify", "--model", model); !strings.Contains(got, `"channel":"phone"`) {

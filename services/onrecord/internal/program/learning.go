@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/services/classifier/classifier"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
@@ -57,10 +58,21 @@ func corrections(ctx context.Context, from decisions, send func(string)) (int, e
 // reread reads every undecided report with the model in use, where it has not
 // yet. Its readings go through the stream like any other.
 func (p *Program) reread(ctx context.Context, _ struct{}, progress func(string)) (any, error) {
-	done := Reread{Model: p.classifier.Model()}
+	p.classifier.TakeUpModel()
+	return reread(ctx, p.reporting, p.classifier, progress)
+}
+
+// questions are a reporting service's, or its database's.
+type questions interface {
+	EachUndecided(ctx context.Context, model string, fn func(reporting.Undecided) error) error
+}
+
+// reread says what it did also when it ends with an error.
+func reread(ctx context.Context, from questions, by *classifier.Service, progress func(string)) (Reread, error) {
+	done := Reread{Model: by.Model()}
 	var batch []classifier.Again
 	flush := func() error {
-		if err := errors.Join(p.classifier.ReadAgain(ctx, batch)...); err != nil {
+		if err := errors.Join(by.ReadAgain(ctx, batch)...); err != nil {
 			return err
 		}
 		done.Reports += len(batch)
@@ -68,11 +80,11 @@ func (p *Program) reread(ctx context.Context, _ struct{}, progress func(string))
 		progress(fmt.Sprintf("read %d reports again", done.Reports))
 		return nil
 	}
-	err := p.reporting.EachUndecided(ctx, done.Model, func(u reporting.Undecided) error {
+	err := from.EachUndecided(ctx, done.Model, func(u reporting.Undecided) error {
 		batch = append(batch, classifier.Again{ReportID: u.ReportID, Input: classifier.Input{
 			Narrative: u.Words, Kind: u.Said.Kind, Channel: u.Said.Channel, Target: u.Said.Target}})
 		if len(batch) < rereadBatch {
-			return nil
+			return ctx.Err()
 		}
 		return flush()
 	})
@@ -80,4 +92,29 @@ func (p *Program) reread(ctx context.Context, _ struct{}, progress func(string))
 		err = flush()
 	}
 	return done, err
+}
+
+// Corrections sends what reps decided, as on one machine, out of the services'
+// database and beside them.
+func (a Apart) Corrections(ctx context.Context, send func(string)) (int, error) {
+	return corrections(ctx, a.Database, send)
+}
+
+// Reread reads every undecided report with a model and publishes what it makes
+// of them as the classifiers would, beside the running services. It is refused
+// when these read with another one: the next report would be read by that.
+func (a Apart) Reread(ctx context.Context, reader classifier.Reader, progress func(string)) (Reread, error) {
+	done := Reread{Model: reader.Version()}
+	inUse, err := classifier.ModelInUse(ctx, a.Bus)
+	if err != nil {
+		return done, fmt.Errorf("no classifier says which model it reads with; start one, or look at its log: %w", err)
+	}
+	if inUse != done.Model {
+		return done, fmt.Errorf("the classifiers read with the model %s, and this one is %s: give it to them first (--model of the classifier), or name theirs with --model here", inUse, done.Model)
+	}
+	by, err := classifier.New(classifier.Config{Bus: a.Bus, Keyring: a.Database.Keyring, Log: a.Database.Log, Producer: "onrecord/" + run.Version, Reader: reader})
+	if err != nil {
+		return done, err
+	}
+	return reread(ctx, a.Database, by, progress)
 }

@@ -1,11 +1,15 @@
 package program_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -58,19 +62,7 @@ func TestWhatRepsDecideTeachesTheMachine(t *testing.T) {
 		t.Fatalf("%d %s", res.StatusCode, res.Body)
 	}
 
-	k.eventually(func() error {
-		var events []string
-		if err := k.Operations().Call(t.Context(), program.OpEventsTail, program.Tail{}, nil, func(l string) { events = append(events, l) }); err != nil {
-			return err
-		}
-		all := strings.Join(events, "\n")
-		for _, want := range []string{`"field":"kind","from":"abuse","to":"threat"`, `"field":"channel","from":"phone","to":"letter"`, `"field":"target"`} {
-			if !strings.Contains(strings.ReplaceAll(all, `": `, `":`), want) {
-				return fmt.Errorf("no event says %s: %s", want, all)
-			}
-		}
-		return nil
-	})
+	k.awaitEvents(`"field":"kind","from":"abuse","to":"threat"`, `"field":"channel","from":"phone","to":"letter"`, `"field":"target"`)
 	var lines []string
 	var n int
 	if err := k.Operations().Call(t.Context(), program.OpCorrections, struct{}{}, &n, func(l string) { lines = append(lines, l) }); err != nil {
@@ -87,15 +79,7 @@ func TestWhatRepsDecideTeachesTheMachine(t *testing.T) {
 	}
 	end()
 
-	var seeds strings.Builder
-	for i := range 40 {
-		fmt.Fprintf(&seeds, "kind=abuse channel=phone target=named_person voice=a%d\tcaller number %d swore at me down the phone\n", i%4, i)
-		fmt.Fprintf(&seeds, "kind=abuse channel=in_person target=named_person voice=b%d\tman number %d swore at me across the desk\n", i%4, i)
-	}
-	trained, err := classifier.Train(classifier.TrainConfig{
-		Corpus:      fstest.MapFS{"seeds/learn.txt": {Data: []byte(seeds.String())}},
-		Corrections: strings.NewReader(strings.Join(lines, "\n")),
-	})
+	trained, err := classifier.Train(classifier.TrainConfig{Corpus: smallCorpus(), Corrections: strings.NewReader(strings.Join(lines, "\n"))})
 	if err != nil || trained.Corrections != 1 {
 		t.Fatalf("corrections=%d err=%v, want the model to have learned from the one", trained.Corrections, err)
 	}
@@ -105,7 +89,7 @@ func TestWhatRepsDecideTeachesTheMachine(t *testing.T) {
 
 	k, end = begin()
 	defer end()
-	k.do(program.OpReread, struct{}{}, &again)
+	k.do(program.OpReread, struct{}{}, &again) // it looks for another model first
 	if again.Reports != 1 || again.Model != trained.Version {
 		t.Fatalf("%+v, want the undecided report read again by %s", again, trained.Version)
 	}
@@ -124,5 +108,117 @@ func TestWhatRepsDecideTeachesTheMachine(t *testing.T) {
 	k.do(program.OpReread, struct{}{}, &again)
 	if again.Reports != 0 {
 		t.Errorf("%d reports read once more, want 0", again.Reports)
+	}
+}
+
+// smallCorpus is one that trains in a moment.
+func smallCorpus() fstest.MapFS {
+	var seeds strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&seeds, "kind=abuse channel=phone target=named_person voice=a%d\tcaller number %d swore at me down the phone\n", i%4, i)
+		fmt.Fprintf(&seeds, "kind=abuse channel=in_person target=named_person voice=b%d\tman number %d swore at me across the desk\n", i%4, i)
+	}
+	return fstest.MapFS{"seeds/learn.txt": {Data: []byte(seeds.String())}}
+}
+
+// A person decides while the machine reads everything again: whoever was
+// first, what the person said stands and counts, and every history verifies.
+func TestWhatAPersonDecidesWhileTheMachineReadsAgainStands(t *testing.T) {
+	dir := t.TempDir()
+	p, err := program.Open(t.Context(), program.Config{DataDir: dir, MaxStore: 256 << 20, Threshold: 5, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kit{p, t}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	k.run()
+	k.importSites()
+	rep := k.token("rep")
+	const reports = 60
+	for range reports {
+		if res := k.call(http.MethodPost, "/api/v1/reports", report(map[string]any{"narrative": "it happened again", "kind": absent, "channel": absent, "target": absent}),
+			"Content-Type", "application/json"); res.StatusCode != http.StatusCreated {
+			t.Fatalf("%d %s", res.StatusCode, res.Body)
+		}
+	}
+	all := k.classified(rep, reports)
+	trained, err := classifier.Train(classifier.TrainConfig{Corpus: smallCorpus()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(datadir.Model(dir), trained.File, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	reread := func() {
+		var again program.Reread
+		if err := k.Operations().Call(t.Context(), program.OpReread, struct{}{}, &again, func(string) {}); err != nil || again.Model != trained.Version {
+			t.Errorf("%+v %v, want it read by %s", again, err, trained.Version)
+		}
+	}
+	for n, i := range all {
+		if n == reports/4 {
+			reading.Go(reread)
+		}
+		k.eventually(func() error { // the machine may be quicker, and the rep looks again
+			var now listedIncident
+			body := k.call(http.MethodGet, "/api/v1/incidents/"+i.ID, "", rep...).Body
+			if err := json.Unmarshal([]byte(body), &now); err != nil {
+				return err
+			}
+			res := k.call(http.MethodPost, "/api/v1/incidents/"+i.ID+"/classify", `{"kind":"threat","channel":"letter","target":"any_staff"}`,
+				append(rep, "Content-Type", "application/json", "If-Match", fmt.Sprintf(`"%d"`, now.Rev))...)
+			if res.StatusCode != http.StatusOK {
+				return fmt.Errorf("%d %s", res.StatusCode, res.Body)
+			}
+			return nil
+		})
+	}
+	reading.Wait()
+	k.do(program.OpExport, struct{}{}, nil) // it waits until everything that was published is in the store
+	both := 0
+	for _, i := range all {
+		body := k.call(http.MethodGet, "/api/v1/incidents/"+i.ID, "", rep...).Body
+		if strings.Contains(body, trained.Version) {
+			both++
+		}
+		for _, want := range []string{`"reviewer":"threat"`, `"reviewer":"letter"`, `"reviewer":"any_staff"`} {
+			if !strings.Contains(body, want) {
+				t.Errorf("what the rep said is not there any more: %s", body)
+			}
+		}
+	}
+	if both == 0 || both > reports-reports/4 {
+		t.Errorf("the machine read %d of %d again, want none that was decided before it began, and some of the others", both, reports)
+	}
+	if res := k.call(http.MethodGet, "/api/v1/incidents?channel=letter&kind=threat&limit=200", "", rep...); strings.Count(res.Body, `"reviewer":"threat"`) != reports {
+		t.Errorf("not every incident counts as the rep said: %s", res.Body)
+	}
+	var verified struct{ Differences []string }
+	k.do(program.OpVerify, struct{}{}, &verified)
+	if len(verified.Differences) > 0 {
+		t.Errorf("the figures differ: %q", verified.Differences)
+	}
+}
+
+// awaitEvents returns once events of the stream hold each of some texts.
+func (k *kit) awaitEvents(want ...string) {
+	k.tb.Helper()
+	ctx, cancel := context.WithTimeout(k.tb.Context(), 20*time.Second)
+	defer cancel()
+	left := slices.Clone(want)
+	err := k.Operations().Call(ctx, program.OpEventsTail, program.Tail{Follow: true}, nil, func(line string) {
+		line = strings.NewReplacer(`": `, `":`, `, "`, `,"`).Replace(line) // protojson puts spaces at random
+		left = slices.DeleteFunc(left, func(text string) bool { return strings.Contains(line, text) })
+		if len(left) == 0 {
+			cancel()
+		}
+	})
+	if err != nil || len(left) > 0 {
+		k.tb.Fatalf("no event says %q (%v)", left, err)
 	}
 }

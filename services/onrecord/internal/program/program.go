@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -129,7 +128,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 		return nil, unusable(err)
 	}
 	failpoint.Hit(failpoint.BootStore)
-	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, Reader: p.reader()})
+	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, ModelFile: datadir.Model(p.cfg.DataDir)})
 	if err != nil {
 		return nil, err
 	}
@@ -145,23 +144,6 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	p.app.Mount(p.reporting.Routes())
 	p.app.Mount(p.routes())
 	return p, nil
-}
-
-// reader returns the reader of reports: the installation's own model, or that
-// of the program where there is none or it fits another version.
-func (p *Program) reader() classifier.Reader {
-	file, err := os.ReadFile(datadir.Model(p.cfg.DataDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return classifier.NewReader()
-	}
-	if err == nil {
-		var r classifier.Reader
-		if r, err = classifier.OpenReader(file); err == nil {
-			return r
-		}
-	}
-	p.cfg.Log.Warn("the installation's own model cannot be used; reports are read with the program's. Train it again", "error", err)
-	return classifier.NewReader()
 }
 
 // Close ends what Open began, the store before the stream it reads from.

@@ -282,15 +282,12 @@ func TestTheBusIsCutAndMended(t *testing.T) {
 	}
 	link.Set(runtest.Whole)
 	d.bus = near
-	for deadline := time.Now().Add(time.Minute); ; {
-		if d.kept(id) == "of words of one" {
-			break
+	runtest.Eventually(t, time.Minute, func() error {
+		if kept := d.kept(id); kept != "of words of one" {
+			return fmt.Errorf("kept %q: the correction was not carried on after the bus was mended", kept)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the correction was not carried on after the bus was mended")
-		}
-		time.Sleep(10 * time.Millisecond) // between looks
-	}
+		return nil
+	})
 	if got := values(d.published()); !slices.Equal(got, []string{"kind abuse→threat", "kind threat→abuse"}) {
 		t.Errorf("published %q", got)
 	}

@@ -1,0 +1,90 @@
+package classifier
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// modelEvery is how often a model's file is looked at.
+const modelEvery = 2 * time.Second
+
+// Reader returns the reader in use.
+func (s *Service) Reader() Reader { return *s.reader.Load() }
+
+// modelSeen is by what a model's file is known to have changed.
+type modelSeen struct {
+	at   time.Time
+	size int64
+}
+
+// TakeUpModel reads with the model in the file that the service was given, if it
+// changed since it was looked at last; where there is no file any more, with
+// the model of the program. One that cannot be used is told in the log, and
+// what was read with before stays.
+func (s *Service) TakeUpModel() {
+	if s.ModelFile == "" {
+		return
+	}
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	seen, err := lookAtModel(s.ModelFile)
+	if s.seen != nil && *s.seen == seen && err == nil {
+		return
+	}
+	next := s.Config.Reader
+	if err == nil && seen != (modelSeen{}) {
+		var file []byte
+		if file, err = os.ReadFile(s.ModelFile); err == nil {
+			next, err = OpenReader(file)
+		}
+	}
+	s.seen = &seen
+	if err != nil {
+		if err.Error() != s.unusable {
+			s.Log.Error("the model cannot be used: reports are read with the one before it. Train it again with this version", "file", s.ModelFile, "error", err, "model", s.Reader().Version())
+		}
+		s.unusable = err.Error()
+		modelUnusable.Set(1)
+		return
+	}
+	s.unusable = ""
+	modelUnusable.Set(0)
+	if before := s.Reader().Version(); before != next.Version() {
+		s.Log.Info("reading with another model from now on", "model", next.Version(), "before", before)
+	}
+	s.reader.Store(&next)
+}
+
+var modelUnusable = metrics.GetOrCreateGauge(`onrecord_classifier_model_unusable`, nil)
+
+// lookAtModel returns by what a file is known to have changed, the zero value
+// when there is none.
+func lookAtModel(path string) (modelSeen, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return modelSeen{}, nil
+	}
+	if err != nil {
+		return modelSeen{}, err
+	}
+	return modelSeen{info.ModTime(), info.Size()}, nil
+}
+
+// watchModel takes up the model whenever its file changes, until ctx is done.
+func (s *Service) watchModel(ctx context.Context) {
+	tick := time.NewTicker(modelEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.TakeUpModel()
+		}
+	}
+}

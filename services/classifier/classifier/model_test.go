@@ -1,0 +1,71 @@
+package classifier
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/bus/bustest"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
+	"github.com/onrecord/onrecord/pkg/seal"
+)
+
+// A model is taken up when its file comes, changes or goes; one that cannot be
+// used leaves the one before it in use, and is told once.
+func TestAModelIsTakenUpWhenItsFileChanges(t *testing.T) {
+	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trained, err := Train(TrainConfig{Corpus: small()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log runtest.Output
+	path := filepath.Join(t.TempDir(), "model.bin")
+	s, err := New(Config{Bus: bustest.New(t), Keyring: keys, Log: slog.New(slog.NewTextHandler(&log, nil)), Producer: "test", ModelFile: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := NewReader().Version()
+	write := func(content []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		name  string
+		do    func()
+		model string
+		told  int // in all, that it cannot be used
+	}{
+		{"without a file", func() {}, own, 0},
+		{"the file comes", func() { write(trained.File) }, trained.Version, 0},
+		{"nothing changes", func() {}, trained.Version, 0},
+		{"half of it is there", func() { write(trained.File[:len(trained.File)/2]) }, trained.Version, 1},
+		{"still", func() {}, trained.Version, 1},
+		{"it is whole again", func() { write(trained.File) }, trained.Version, 1},
+		{"it goes", func() { _ = os.Remove(path) }, own, 1},
+		{"something else is there", func() { _ = os.Mkdir(path, 0o700) }, own, 2},
+	} {
+		step.do()
+		s.TakeUpModel()
+		if got := s.Model(); got != step.model {
+			t.Errorf("%s: reading with %s, want %s", step.name, got, step.model)
+		}
+		if told := strings.Count(log.String(), "the model cannot be used"); told != step.told {
+			t.Errorf("%s: told %d times that it cannot be used, want %d", step.name, told, step.told)
+		}
+	}
+	if strings.Count(log.String(), "reading with another model") != 2 {
+		t.Errorf("the log says:\n%s", log.String())
+	}
+	again, err := New(s.Config)
+	if err != nil || again.Model() != own {
+		t.Errorf("a start beside a file that is none: %v, reading with %s", err, again.Model())
+	}
+}
