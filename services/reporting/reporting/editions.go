@@ -71,8 +71,12 @@ func (s *Service) listEditions(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	next, err := s.figures.Next(c.UserContext())
+	if err != nil {
+		return err
+	}
 	rep := asker(c).Role == web.RoleRep
-	page := editionsPage{Notice: s.takeNotice(c), Next: s.nextDue()}
+	page := editionsPage{Notice: s.takeNotice(c), Next: next}
 	for _, e := range all {
 		row := editionRow{Month: e.Month.Name(), Href: editionHref(e.Month, e.Number), Label: fmt.Sprintf("edition %d", e.Number),
 			Day: day(e.PublishedAt), ISO: iso(e.PublishedAt), Total: number(e.Figures.Total.N), Hidden: e.Figures.Total.Hidden, Why: reasonOf(e.Edition), Old: !e.Newest}
@@ -86,17 +90,6 @@ func (s *Service) listEditions(c *fiber.Ctx) error {
 	}
 	return s.pages.Render(c, http.StatusOK, "editions", web.Page{Title: "Published months", Section: figuresPath, Wide: true,
 		Back: web.Link{Href: figuresPath, Text: "Figures"}, Data: page})
-}
-
-// nextDue says when the next month is published.
-func (s *Service) nextDue() string {
-	running := incident.MonthOf(s.now())
-	for _, m := range []incident.Month{running.Add(-1), running} {
-		if due := s.editions.Due(m); due.After(s.now()) {
-			return m.Name() + " is published on " + day(due) + "."
-		}
-	}
-	return "A safety rep of every site publishes a month when it is over."
 }
 
 func editionHref(m incident.Month, number int) string {

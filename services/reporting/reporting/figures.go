@@ -132,7 +132,11 @@ func noteOf(page figures.Page, who web.Principal) (n editionNote) {
 	switch e := page.Edition; {
 	case page.Since != nil:
 		e := page.Since.Edition
-		n.Words = fmt.Sprintf("Edition %d, published on %s: %s. Now %s: %s", e.Number, day(e.PublishedAt), page.Since.Then, page.Since.Now, lowered(page.Since.Words))
+		where := ""
+		if sitesOf(who) != nil {
+			where = " at your sites"
+		}
+		n.Words = fmt.Sprintf("Edition %d, published on %s: %s%s. Now %s: %s", e.Number, day(e.PublishedAt), page.Since.Then, where, page.Since.Now, lowered(page.Since.Words))
 		n.Changes, n.Head, n.Heads = page.Since.Changes, fmt.Sprintf("What has changed since edition %d", e.Number), [2]string{fmt.Sprintf("Edition %d", e.Number), "Now"}
 		n.Frozen = web.Link{Href: editionHref(page.Month, e.Number), Text: "What managers read"}
 		n.Publish.Text = fmt.Sprintf("Publish edition %d", e.Number+1)

@@ -16,13 +16,26 @@ const dueEvery = time.Minute
 // beginFact is the first month that is published without anybody.
 const beginFact = "editions_begin"
 
-// Due implements figures.Archive: the beginning of the day in London.
+// Due returns when a month is published without anybody, the beginning of a
+// day in London; zero where somebody publishes.
 func (s *Service) Due(m incident.Month) time.Time {
 	if s.day == 0 {
 		return time.Time{}
 	}
 	next := m.Add(1)
 	return time.Date(next.Year, next.Month, s.day, 0, 0, 0, 0, incident.London)
+}
+
+// Expected implements figures.Archive.
+func (s *Service) Expected(ctx context.Context, m incident.Month) (time.Time, error) {
+	if s.day == 0 {
+		return time.Time{}, nil
+	}
+	first, _, err := s.begin(ctx)
+	if err != nil || m.Before(first) {
+		return time.Time{}, err
+	}
+	return s.Due(m), nil
 }
 
 // Run publishes every month that is due, at once and every minute, until ctx
@@ -51,7 +64,10 @@ func (s *Service) PublishDue(ctx context.Context) (n int, err error) {
 	if s.day == 0 {
 		return 0, nil
 	}
-	m, err := s.begin(ctx)
+	m, isNew, err := s.begin(ctx)
+	if err == nil && isNew {
+		err = s.store.SetMeta(ctx, beginFact, []byte(m.String()))
+	}
 	for ; err == nil && !s.now().Before(s.Due(m)); m = m.Add(1) {
 		switch _, err = s.Publish(ctx, Request{Month: m, Number: 1}); {
 		case err == nil:
@@ -64,33 +80,35 @@ func (s *Service) PublishDue(ctx context.Context) (n int, err error) {
 }
 
 // begin returns the month after the newest that is published. While none is,
-// it is the first with incidents when this was first asked, or the month then
-// running, so that nobody reads of a time in which nothing could be recorded.
-func (s *Service) begin(ctx context.Context) (incident.Month, error) {
+// it is the first with incidents when months were first to be published, or the
+// month then running, so that nobody reads of a time in which nothing could be
+// recorded; isNew says that this was not noted before.
+func (s *Service) begin(ctx context.Context) (m incident.Month, isNew bool, err error) {
 	running := incident.MonthOf(s.now())
 	published, err := s.store.ListEditions(ctx, running.Add(-figures.MaxMonths), running)
 	if err != nil {
-		return running, err
+		return running, false, err
 	}
 	if len(published) > 0 {
-		return published[len(published)-1].Month.Add(1), nil
+		return published[len(published)-1].Month.Add(1), false, nil
 	}
 	known, err := s.store.Meta(ctx, beginFact)
 	if err == nil {
-		return incident.ParseMonth(string(known))
+		m, err = incident.ParseMonth(string(known))
+		return m, false, err
 	}
 	if !errors.Is(err, store.ErrNotFound) {
-		return running, err
+		return running, false, err
 	}
 	counted, err := s.store.RollupCells(ctx, running.Add(1-figures.MaxMonths), running)
 	if err != nil {
-		return running, err
+		return running, false, err
 	}
-	begin := running
-	for m := range counted {
-		if m.Before(begin) {
-			begin = m
+	m = running
+	for c := range counted {
+		if c.Before(m) {
+			m = c
 		}
 	}
-	return begin, s.store.SetMeta(ctx, beginFact, []byte(begin.String()))
+	return m, true, nil
 }

@@ -189,6 +189,7 @@ func (s *Service) next(ctx context.Context, r Request, earlier []figures.Earlier
 	}
 	rollup, err := s.store.Rollup(ctx, r.Month)
 	if err == nil {
+		rollup.Total() // of what is kept beside it, so that both are one
 		err = s.worthwhile(ctx, r, rollup, earlier)
 	}
 	if err != nil {

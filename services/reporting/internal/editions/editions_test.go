@@ -310,6 +310,11 @@ func TestMonthsThatAreDuePublishThemselves(t *testing.T) {
 		due(p)
 		p.now = p.Due(november)
 		due(p, "2026-11/1") // no incidents, while it could have had some
+		for m, want := range map[incident.Month]bool{october: false, november: false, november.Add(1): true} {
+			if at, err := p.Expected(t.Context(), m); err != nil || at.IsZero() == want {
+				t.Errorf("%s is expected %v, %v: want a time %v", m, at, err, want)
+			}
+		}
 	})
 	t.Run("after somebody published by hand", func(t *testing.T) {
 		p := newPress(t, projectortest.New(t), 28)

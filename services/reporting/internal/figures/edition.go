@@ -76,9 +76,9 @@ type Archive interface {
 	// Exact returns the totals an edition was made from, by site. Only those who
 	// may open the incidents of these sites may see them.
 	Exact(ctx context.Context, m incident.Month, number int) ([]store.SiteMonth, error)
-	// Due returns when a month is published without anybody: after it is over.
-	// It is zero where somebody has to publish it.
-	Due(m incident.Month) time.Time
+	// Expected returns when a month that is not published will be, without
+	// anybody. It is zero where somebody has to publish it.
+	Expected(ctx context.Context, m incident.Month) (time.Time, error)
 }
 
 // Earlier is an edition with the exact totals it was made from.

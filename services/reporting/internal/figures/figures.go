@@ -186,7 +186,9 @@ func (s *Service) frozen(ctx context.Context, q Query, f *Figures) error {
 		m := &f.Months[i]
 		e, ok := editions[m.Month]
 		if !ok {
-			m.unpublished(s.expected(m.Month))
+			if err := s.unpublished(ctx, m); err != nil {
+				return err
+			}
 			continue
 		}
 		totals, err := s.archive.Exact(ctx, e.Month, e.Number)

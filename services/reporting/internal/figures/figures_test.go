@@ -64,7 +64,9 @@ func (a instant) Exact(ctx context.Context, m incident.Month, _ int) ([]store.Si
 	return a.LedgerCells(ctx, nil, m, m)
 }
 
-func (a instant) Due(m incident.Month) time.Time { return m.Add(1).Start().AddDate(0, 0, 9) }
+func (a instant) Expected(_ context.Context, m incident.Month) (time.Time, error) {
+	return m.Add(1).Start().AddDate(0, 0, 9), nil
+}
 
 // unpublished is an archive with nothing in it.
 type unpublished struct{}
@@ -77,7 +79,9 @@ func (unpublished) Exact(context.Context, incident.Month, int) ([]store.SiteMont
 	return nil, fault.New(fault.NotFound, "not_found", "none")
 }
 
-func (unpublished) Due(incident.Month) time.Time { return time.Time{} }
+func (unpublished) Expected(context.Context, incident.Month) (time.Time, error) {
+	return time.Time{}, nil
+}
 
 // live and published are services on totals and what is published of them.
 func live(l Totals) *Service      { return New(l, unpublished{}, now) }

@@ -146,8 +146,8 @@ func (s *Service) ExactPage(ctx context.Context, q PageQuery) (Page, error) {
 	page := s.page(q, months)
 	page.Exact = true
 	page.Since, err = s.since(ctx, page.Month, page.Unit, q.Sites, at(months, page.Month))
-	if page.Since == nil {
-		page.Missing = s.expected(page.Month)
+	if err == nil && page.Since == nil {
+		page.Missing, err = s.expected(ctx, page.Month)
 	}
 	return page, err
 }
@@ -162,7 +162,8 @@ func (s *Service) PublishedPage(ctx context.Context, q PageQuery) (Page, error) 
 	if err != nil {
 		return Page{}, err
 	}
-	if q.Month.IsZero() {
+	byDefault := q.Month.IsZero()
+	if byDefault {
 		q.Month = newestOf(editions, span)
 	}
 	newest := editions[q.Month].Number
@@ -201,12 +202,17 @@ func (s *Service) PublishedPage(ctx context.Context, q PageQuery) (Page, error) 
 		return page, nil
 	}
 	page.Heading = q.Month.Name() + " is not published"
-	page.Missing = s.expected(q.Month)
-	if q.Edition > 0 && newest > 0 {
+	switch {
+	case q.Edition > 0 && newest > 0:
 		page.Heading, page.Missing = fmt.Sprintf("%s has no edition %d", q.Month.Name(), q.Edition), fmt.Sprintf("Its newest is edition %d.", newest)
+	case len(editions) == 0 && byDefault:
+		page.Heading = "No month is published yet"
+		page.Missing, err = s.Next(ctx)
+	default:
+		page.Missing, err = s.expected(ctx, q.Month)
 	}
 	page.Change, page.Undecided, page.Notes, page.Total, page.Rows, page.Kinds, page.Beside = "", "", nil, Row{}, nil, nil, nil
-	return page, nil
+	return page, err
 }
 
 // PreviewPage returns the page of an edition that is not published yet, as

@@ -31,7 +31,9 @@ func (s *Service) Published(ctx context.Context, q Query) (Figures, error) {
 		m := f.Months[i].Month
 		e, ok := editions[m]
 		if !ok {
-			f.Months[i].unpublished(s.expected(m))
+			if err := s.unpublished(ctx, &f.Months[i]); err != nil {
+				return Figures{}, err
+			}
 			continue
 		}
 		f.Months[i] = e.Figures
@@ -54,23 +56,43 @@ func (s *Service) published(ctx context.Context, q Query) (map[incident.Month]Ed
 }
 
 // unpublished says in a month that there is nothing to read, and why.
-func (m *Month) unpublished(note string) {
+func (s *Service) unpublished(ctx context.Context, m *Month) error {
+	note, err := s.expected(ctx, m.Month)
 	*m = Month{Month: m.Month, Total: Number{Hidden: true}, Undecided: Number{Hidden: true}, Unpublished: true, Cells: []Cell{}, Notes: []string{note}}
+	return err
 }
 
 // expected says when a month may be expected that is not published.
-func (s *Service) expected(m incident.Month) string {
-	due := s.archive.Due(m)
-	switch {
-	case !m.Before(incident.MonthOf(s.now())):
-		if due.IsZero() {
-			return "This month is not over. It is published some time after its end."
-		}
-		return "This month is not over. It is published on " + day(due) + "."
-	case !due.IsZero() && s.now().Before(due):
-		return "Not published yet. Expected on " + day(due) + "."
+func (s *Service) expected(ctx context.Context, m incident.Month) (string, error) {
+	at, err := s.archive.Expected(ctx, m)
+	switch running := incident.MonthOf(s.now()); {
+	case err != nil:
+		return "", err
+	case running.Before(m):
+		return "This month has not begun.", nil
+	case m == running && at.IsZero():
+		return "This month is not over. A safety rep of every site publishes it when it is.", nil
+	case m == running:
+		return "This month is not over. It is published on " + day(at) + ".", nil
+	case at.After(s.now()):
+		return "Not published yet. Expected on " + day(at) + ".", nil
 	}
-	return "Not published. A safety rep of every site can publish it."
+	return "Not published. A safety rep of every site can publish it.", nil
+}
+
+// Next says which month is published next, and when.
+func (s *Service) Next(ctx context.Context) (string, error) {
+	running := incident.MonthOf(s.now())
+	for _, m := range []incident.Month{running.Add(-1), running} {
+		at, err := s.archive.Expected(ctx, m)
+		if err != nil {
+			return "", err
+		}
+		if at.After(s.now()) {
+			return "Next is " + m.Name() + ", on " + day(at) + ".", nil
+		}
+	}
+	return "A safety rep of every site publishes a month when it is over.", nil
 }
 
 // day returns a date in London, "Tue 10 Nov 2026".
