@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -141,6 +142,21 @@ func fullStream(t *trial) {
 	t.check(again, token, received, received, expectations{})
 }
 
+// noticed is how long a failing disk may go unnoticed. It is long because strace
+// counts for each thread, and lets the first two syncs of each pass.
+const noticed = 20 * time.Second
+
+// unwell returns nil when the process has ended, or says that it is not ready.
+func (p *process) unwell() error {
+	if closed(p.exited) || p.url == "" {
+		return nil
+	}
+	if a, err := call(http.MethodGet, p.url+"/readyz", ""); err == nil && a.status == http.StatusOK {
+		return errors.New("it says that it is ready")
+	}
+	return nil
+}
+
 // failingDisk has syncs fail as a failing disk does: of the stream's files and
 // of the database's, once and for good.
 func failingDisk(t *trial) {
@@ -173,13 +189,8 @@ func failingDisk(t *trial) {
 		}
 		t.broke(1)
 		t.wait(t.between(3*time.Second, 5*time.Second))
-		noticed := closed(p.exited)
-		if !noticed && p.url != "" {
-			a, err := call(http.MethodGet, p.url+"/readyz", "")
-			noticed = err != nil || a.status != http.StatusOK
-		}
-		if !noticed && strings.Contains(c.what, "for good") {
-			t.wrong("syncs of %s fail for good, and the program says it is ready", c.what)
+		if strings.Contains(c.what, "for good") && runtest.Poll(t.Context(), noticed, p.unwell) != nil {
+			t.wrong("syncs of %s fail, and the program says it is ready", c.what)
 		}
 		phones.to("")
 		p.kill()
