@@ -20,6 +20,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
 	"github.com/onrecord/onrecord/pkg/bus/embedded"
 	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
 func event(id, data string) bus.Event {
@@ -411,6 +412,50 @@ func TestAnOutagePutsNothingOff(t *testing.T) {
 		if n > 2 {
 			t.Errorf("%s was handed out %d times", subject, n)
 		}
+	}
+}
+
+// Servers that do not answer when a consumer begins are asked again: whoever
+// takes over while the network is broken must not end for that.
+func TestAConsumerThatDoesNotAnswerIsAskedAgain(t *testing.T) {
+	link := runtest.NewLink(t, strings.TrimPrefix(bustest.Listen(t), "nats://"))
+	nc := bustest.Dial(t, "nats://"+link.Addr, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	var log runtest.Output
+	b, err := bus.New(nc, slog.New(slog.NewTextHandler(&log, nil)))
+	if err == nil {
+		err = b.Apply(t.Context(), settings)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, "r1", "x")
+	link.Set(runtest.Silent)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	handled, ended := make(chan bool, 8), make(chan error, 1)
+	go func() {
+		ended <- b.Consume(ctx, bus.Consumer{Name: bus.ConsumerReporting, Batch: 8, Handle: func(context.Context, []bus.Delivery) []error {
+			handled <- true
+			return nil
+		}})
+	}()
+	runtest.Eventually(t, time.Minute, func() error {
+		if !strings.Contains(log.String(), "asked again") {
+			return errors.New("it was not asked again")
+		}
+		return nil
+	})
+	link.Set(runtest.Whole)
+	select {
+	case <-handled:
+	case err := <-ended:
+		t.Fatalf("it ended with %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("nothing was handled once the network was whole")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
@@ -81,7 +82,7 @@ func IsPoison(err error) bool {
 // gets it at once, and returns nil. Waiting costs nothing; a lone event is
 // handled at once and a backlog in batches.
 func (b *Bus) Consume(ctx context.Context, c Consumer) error {
-	cons, err := b.js.Consumer(ctx, StreamReports, c.Name)
+	cons, err := b.consumer(ctx, c.Name)
 	if ctx.Err() != nil {
 		return nil // stopped before it began
 	}
@@ -108,6 +109,29 @@ func (b *Bus) Consume(ctx context.Context, c Consumer) error {
 			return err
 		}
 		b.awaitReady(ctx, c)
+	}
+}
+
+// consumer returns a consumer of the stream, or an error that asking again does
+// not mend. While the servers do not answer, or have no leader, it asks again.
+func (b *Bus) consumer(ctx context.Context, name string) (jetstream.Consumer, error) {
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for said := false; ; {
+		cons, err := b.js.Consumer(ctx, StreamReports, name)
+		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) ||
+			errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return cons, err
+		}
+		if !said {
+			said = true
+			b.log.Warn("the consumer does not answer, and is asked again", "consumer", name, "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }
 
