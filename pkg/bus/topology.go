@@ -128,7 +128,7 @@ func remake(ctx context.Context, stream jetstream.Stream, want jetstream.Consume
 // acknowledged. Whoever becomes the only one to consume calls it first: what
 // the one before it had in hand would otherwise wait for ackWait.
 func (b *Bus) HandOutAgain(ctx context.Context, consumer string) error {
-	c, err := b.js.Consumer(ctx, StreamReports, consumer)
+	c, err := b.consumer(ctx, consumer)
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", consumer, err)
 	}
