@@ -38,3 +38,25 @@ func TestTheFirstCopyIsToldToWhoKnowsItsID(t *testing.T) {
 		}
 	}
 }
+
+// One question must not end the process, and with it intake and the stream.
+func TestAnAnswerThatPanicsLeavesTheOthersAnswered(t *testing.T) {
+	b := bustest.New(t)
+	err := b.Answer(t.Context(), "test.answer", "test", func(_ context.Context, data []byte) []byte {
+		if string(data) == "bad" {
+			panic("bad")
+		}
+		return data
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := b.Request(ctx, "test.answer", []byte("bad")); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("err=%v, want Unavailable", err)
+	}
+	if told, err := b.Request(t.Context(), "test.answer", []byte("good")); err != nil || string(told) != "good" {
+		t.Errorf("told %q, err=%v", told, err)
+	}
+}

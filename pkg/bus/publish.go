@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -89,10 +90,16 @@ func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte,
 
 // Answer serves requests on a subject, shared between all instances of a
 // service, until ctx is done. A nil answer is not sent: the asker times out.
+// Nor is there an answer when answer panics, which takes nothing else down.
 func (b *Bus) Answer(ctx context.Context, subject, service string, answer func(ctx context.Context, data []byte) []byte) error {
 	sub, err := b.nc.QueueSubscribe(subject, service, func(m *nats.Msg) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
+		defer func() {
+			if p := recover(); p != nil { // the value may quote what was asked, so only its type is logged
+				b.log.Error("an answer panicked", "subject", subject, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			}
+		}()
 		if reply := answer(ctx, m.Data); reply != nil {
 			if err := m.Respond(reply); err != nil {
 				b.log.Warn("answer not sent", "subject", subject, "error", err)

@@ -199,7 +199,7 @@ func TestTheServicesApartLearn(t *testing.T) {
 	}
 	classifier.Await(regexp.MustCompile(`reading with another model from now on.* model=(` + version[1] + `)`))
 
-	if out, err := c.onrecord("admin", "reread", "--database", database); err == nil || !strings.Contains(out, "the classifiers read with the model "+version[1]) {
+	if out, err := c.onrecord("admin", "reread", "--database", database, "--log", filepath.Join(t.TempDir(), "refused.log")); err == nil || !strings.Contains(out, "the classifiers read with the model "+version[1]) {
 		t.Errorf("with another model than theirs: %v\n%s", err, out)
 	}
 	if out, err := c.onrecord("admin", "reread", "--model", model, "--database", database); err != nil || !strings.Contains(out, "1 reports read again by model "+version[1]) {
