@@ -12,7 +12,8 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
-// crowded returns a kit with n incidents over two years at both sites.
+// crowded returns a kit with n incidents over two years at both sites, and every
+// month that is over published.
 func crowded(b *testing.B, n int) *kit {
 	b.Helper()
 	k := newKit(b)
@@ -30,6 +31,10 @@ func crowded(b *testing.B, n int) *kit {
 			events = append(events, k.Filed(report), k.Classified(report.ID, "demo-1", report.Kind, report.Channel, report.Target))
 		}
 		k.apply(events...)
+	}
+	running := incident.MonthOf(k.At)
+	for m := running.Add(-22); m.Before(running); m = m.Add(1) {
+		k.close(m)
 	}
 	return k
 }
