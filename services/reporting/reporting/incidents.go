@@ -12,6 +12,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/reporting/internal/floods"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -38,6 +39,7 @@ func statusesThat(is func(incident.Status) bool) []incident.Status {
 // incidentsPage is the reps' list.
 type incidentsPage struct {
 	Notice    string
+	Floods    []floodCard // that wait for a rep
 	Filters   []selectField
 	More      []selectField
 	MoreOpen  bool
@@ -55,7 +57,7 @@ type incidentsPage struct {
 
 type incidentRow struct {
 	Href, Title, Ref     string
-	Hurt, Review         bool
+	Hurt, Review, Flood  bool
 	Words                string
 	Site, How            string
 	When, ISO            string
@@ -101,8 +103,17 @@ func (s *Service) listIncidents(c *fiber.Ctx) error {
 	if status == "review" {
 		data.Begin, data.Further = "Back to the first", "More incidents"
 	}
+	cards, waiting, err := s.floodCards(ctx, sitesOf(who), false)
+	if err != nil {
+		return err
+	}
+	if q.Get("cursor") == "" {
+		data.Floods = cards
+	}
 	for _, i := range found {
-		data.Rows = append(data.Rows, s.row(i, sites))
+		row := s.row(i, sites)
+		row.Flood = i.Status.IsOpen() && slices.ContainsFunc(waiting, func(f floods.Flood) bool { return f.Holds(i) })
+		data.Rows = append(data.Rows, row)
 	}
 	q.Set("status", status)
 	q.Del("review")

@@ -29,6 +29,7 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/casework"
 	"github.com/onrecord/onrecord/services/reporting/internal/editions"
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
+	"github.com/onrecord/onrecord/services/reporting/internal/floods"
 	"github.com/onrecord/onrecord/services/reporting/internal/fold"
 	"github.com/onrecord/onrecord/services/reporting/internal/followup"
 	"github.com/onrecord/onrecord/services/reporting/internal/lessons"
@@ -76,6 +77,7 @@ type Service struct {
 	projector *projector.Projector
 	cases     *casework.Service
 	lessons   *lessons.Keeper
+	floods    *floods.Service
 	figures   *figures.Service
 	editions  *editions.Service
 	follow    *followup.Service
@@ -148,6 +150,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	s.editions = editions.New(editions.Config{Store: st, Keyring: cfg.Keyring, Threshold: cfg.Threshold, Day: cfg.PublishDay, Settled: s.awaitCounted, Log: cfg.Log, Now: cfg.Now})
 	s.figures = figures.New(st, s.editions, cfg.Now)
 	s.lessons = lessons.New(lessons.Config{Store: st, Bus: cfg.Bus, Keyring: cfg.Keyring, Words: s.cases.Narrative, Log: cfg.Log, Producer: "reporting/" + run.Version})
+	s.floods = floods.New(floods.Config{Store: st, Folder: folder, Keyring: cfg.Keyring, Words: s.firstWords, Log: cfg.Log, Now: cfg.Now})
 	s.follow = followup.New(st, cfg.Keyring, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
 	s.people = people.New(people.Config{Store: st, Now: cfg.Now, Log: cfg.Log, Key: cfg.Keyring.Derive("sign-in limits"),
@@ -215,6 +218,7 @@ func (s *Service) takeOver(ctx context.Context) error {
 func (s *Service) lead(ctx context.Context) error {
 	return run.Parts(ctx, s.log,
 		run.Part{Name: "projector", Run: s.projector.Run},
+		run.Part{Name: "what is done to many together", Run: s.floods.Run},
 		run.Part{Name: "publishing of sites", Run: s.publishDirectory},
 		run.Part{Name: "corrections", Run: s.lessons.Run},
 		run.Part{Name: "audit", Run: func(ctx context.Context) error {

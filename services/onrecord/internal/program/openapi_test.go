@@ -196,11 +196,13 @@ func TestTheDocumentAndTheRoutesAreTheSame(t *testing.T) {
 
 // Answers that no request of this test can bring about.
 var unseen = map[string]string{
-	"POST /api/v1/incidents/{id}/note 409":       "only after the words were erased",
-	"POST /api/v1/incidents/{id}/message 409":    "only after the words were erased",
-	"POST /api/v1/incidents/{id}/classify 409":   "only after the words were erased, or the report was withdrawn",
-	"GET /api/v1/editions 403":                   "only to an administrator’s session: a token is a rep’s or a manager’s",
-	"GET /api/v1/editions/{month}/{edition} 403": "only to an administrator’s session: a token is a rep’s or a manager’s",
+	"POST /api/v1/incidents/{id}/note 409":             "only after the words were erased",
+	"POST /api/v1/incidents/{id}/message 409":          "only after the words were erased",
+	"POST /api/v1/incidents/{id}/classify 409":         "only after the words were erased, or the report was withdrawn",
+	"POST /api/v1/incidents/floods/{id}/set-aside 202": "only while it takes longer than five seconds",
+	"POST /api/v1/incidents/floods/{id}/take-back 202": "only while it takes longer than five seconds",
+	"GET /api/v1/editions 403":                         "only to an administrator’s session: a token is a rep’s or a manager’s",
+	"GET /api/v1/editions/{month}/{edition} 403":       "only to an administrator’s session: a token is a rep’s or a manager’s",
 }
 
 // Every answer the document promises is brought about and held against it.
@@ -216,7 +218,12 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 			t.Errorf("%s %s %.200s: status=%d, want %d: %s", method, path, body, res.StatusCode, want, res.Body)
 		}
 		pattern, _, _ := strings.Cut(path, "?")
-		if parts := strings.Split(pattern, "/"); len(parts) > 4 && parts[3] == "incidents" {
+		if parts := strings.Split(pattern, "/"); len(parts) > 4 && parts[4] == "floods" {
+			if len(parts) > 5 {
+				parts[5] = "{id}"
+			}
+			pattern = strings.Join(parts, "/")
+		} else if len(parts) > 4 && parts[3] == "incidents" {
 			parts[4] = "{id}"
 			if len(parts) > 6 {
 				parts[6] = "{n}"
@@ -297,10 +304,12 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	ask("GET", list, "", 403, manager...)
 	ask("GET", list+"?limit=0&status=lost&colour=red", "", 422, rep...)
 	ask("GET", list+"?month=%zz", "", 400, rep...)
-	id := ""
+	id, without := "", "" // one that a photo was added to, and one without
 	for _, i := range all {
 		if res := k.call("GET", list+"/"+i.ID, "", rep...); strings.Contains(res.Body, "Demo Reporter") {
 			id = i.ID
+		} else {
+			without = i.ID
 		}
 		ask("GET", list+"/"+i.ID, "", 200, rep...)
 	}
@@ -333,7 +342,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	ask("GET", photo, "", 200, rep...)
 	ask("GET", photo, "", 401)
 	ask("GET", photo, "", 403, manager...)
-	ask("GET", one+"/photos/1", "", 404, rep...)
+	ask("GET", list+"/"+without+"/photos/1", "", 404, rep...)
 	ask("POST", photo+"/original", why, 200, rep...)
 	ask("POST", photo+"/original", `{"reason":""}`, 422, rep...)
 	ask("POST", photo+"/original", `{"`, 400, rep...)
@@ -447,6 +456,57 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	ask("GET", figures+"?by=site", "", 403, manager...)
 	ask("GET", figures+"?from=2026-13&unit=tears", "", 422, rep...)
 	ask("GET", figures+"?from=%zz", "", 400, rep...)
+
+	// A flood, looked at, set aside together and taken back.
+	for range 100 { // two hours may share them
+		ask("POST", reports, report(map[string]any{"site": "demo-south", "narrative": "Demo: the same words each time."}), 201)
+	}
+	const floods = list + "/floods"
+	var found struct {
+		Floods []struct {
+			ID    string
+			Until time.Time
+		}
+	}
+	k.eventually(func() error {
+		if err := json.Unmarshal([]byte(k.call("GET", floods, "", south...).Body), &found); err != nil || len(found.Floods) == 0 {
+			return fmt.Errorf("no flood, %v", err)
+		}
+		return nil
+	})
+	ask("GET", floods, "", 200, south...)
+	ask("GET", floods, "", 401)
+	ask("GET", floods, "", 403, manager...)
+	flood := floods + "/" + found.Floods[0].ID
+	north := k.token("rep", "demo-north")
+	ask("GET", flood, "", 200, south...)
+	ask("GET", flood+"?unlike=true", "", 200, south...)
+	ask("GET", flood+"?after="+id, "", 422, south...)
+	ask("GET", flood+"?after=%zz", "", 400, south...)
+	ask("GET", flood, "", 401)
+	ask("GET", flood, "", 403, manager...)
+	ask("GET", flood, "", 404, north...)
+	aside := asJSON(map[string]any{"which": "alike", "until": found.Floods[0].Until, "reason": "Demo: one text."})
+	var joint struct{ ID string }
+	together := func(action, body, invalid string) {
+		t.Helper()
+		path := flood + "/" + action
+		ask("POST", path, body, 401)
+		ask("POST", path, body, 403, manager...)
+		ask("POST", path, body, 404, north...)
+		ask("POST", path, body, 415, append([]string{"Content-Type", "text/plain"}, south...)...)
+		ask("POST", path, `{"`, 400, south...)
+		ask("POST", path, invalid, 422, south...)
+		if res := ask("POST", path, body, 200, south...); action == "set-aside" {
+			if err := json.Unmarshal([]byte(res.Body), &joint); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ask("POST", path, body, 409, south...)
+		ask("GET", flood, "", 200, south...)
+	}
+	together("set-aside", aside, `{"which":"alike"}`)
+	together("take-back", asJSON(map[string]any{"change": joint.ID, "reason": "Demo: they were real."}), `{"change":"none","reason":"Demo."}`)
 
 	for _, answer := range d.promised() {
 		if reason := unseen[answer]; (reason == "") != d.seen[answer] {

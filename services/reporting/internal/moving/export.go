@@ -89,6 +89,15 @@ func eachBeside(ctx context.Context, st store.Store, fn func(record) error) erro
 	if err := eachEdition(ctx, st, func(e *store.Edition) error { return fn(record{Edition: e}) }); err != nil {
 		return err
 	}
+	changes, err := st.JointChanges(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if err := fn(record{JointChange: c}); err != nil {
+			return err
+		}
+	}
 	return st.EachPending(ctx, func(p store.Pending) error { return fn(record{Pending: &p}) })
 }
 

@@ -5,7 +5,7 @@
 // It is text, a JSON value a line, each with one member that says what it is:
 //
 //	Export       the first line: format, id, key check, and how many incidents to expect
-//	Site, User, Token, Quarantined, Edition, Pending   one each, as the store port has them
+//	Site, User, Token, Quarantined, Edition, JointChange, Pending   one each, as the store port has them
 //	Incident     with its timeline, newest occurrence first, so months stand together
 //	Photo        after its incident
 //	Month        after the last incident of a month: its totals by site
@@ -64,7 +64,7 @@ type header struct {
 // Totals are how many of each thing there are.
 type Totals struct {
 	Incidents, Photos, Sites, Users, Tokens, Quarantined, Pending int
-	Editions                                                      int `json:",omitempty"` // files from before there were any do not name it
+	Editions, JointChanges                                        int `json:",omitempty"` // files from before there were any do not name them
 }
 
 func (t *Totals) count(rec *record) {
@@ -79,6 +79,8 @@ func (t *Totals) count(rec *record) {
 		t.Quarantined++
 	case rec.Edition != nil:
 		t.Editions++
+	case rec.JointChange != nil:
+		t.JointChanges++
 	case rec.Pending != nil:
 		t.Pending++
 	case rec.Incident != nil:
@@ -96,6 +98,7 @@ type record struct {
 	Token       *store.Token       `json:",omitempty"`
 	Quarantined *store.Quarantined `json:",omitempty"`
 	Edition     *store.Edition     `json:",omitempty"`
+	JointChange *store.JointChange `json:",omitempty"`
 	Pending     *store.Pending     `json:",omitempty"`
 	Incident    *incident.Incident `json:",omitempty"`
 	Photo       *store.Photo       `json:",omitempty"`
@@ -106,7 +109,7 @@ type record struct {
 // members returns how many members are set.
 func (r *record) members() (n int) {
 	for _, set := range []bool{r.Export != nil, r.Site != nil, r.User != nil, r.Token != nil, r.Quarantined != nil,
-		r.Edition != nil, r.Pending != nil, r.Incident != nil, r.Photo != nil, r.Month != nil, r.End != nil} {
+		r.Edition != nil, r.JointChange != nil, r.Pending != nil, r.Incident != nil, r.Photo != nil, r.Month != nil, r.End != nil} {
 		if set {
 			n++
 		}

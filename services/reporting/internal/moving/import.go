@@ -257,6 +257,8 @@ func put(ctx context.Context, tx store.Store, rec *record, made []*incident.Ledg
 		return tx.PutQuarantined(ctx, rec.Quarantined)
 	case rec.Edition != nil:
 		return unlessThere(tx.PutEdition(ctx, rec.Edition))
+	case rec.JointChange != nil:
+		return unlessThere(tx.InsertJointChange(ctx, rec.JointChange))
 	case rec.Pending != nil:
 		return tx.KeepPending(ctx, *rec.Pending)
 	case rec.Photo != nil:

@@ -72,6 +72,8 @@ func busy(t *testing.T) *projectortest.Kit {
 		_, err := press.Publish(ctx, editions.Request{Month: m, Number: 1, By: editions.Publisher{ID: "u1", Name: "Demo Rep"}})
 		must(t, err)
 	}
+	joint := storetest.Filled[store.JointChange](t)
+	must(t, k.Store.InsertJointChange(ctx, &joint))
 	user, token := storetest.Filled[store.User](t), storetest.Filled[store.Token](t)
 	must(t, k.Store.InsertUser(ctx, &user))
 	must(t, k.Store.InsertToken(ctx, &token))
@@ -200,7 +202,7 @@ func testEverythingMoves(t *testing.T, target store.Store) {
 	if len(exported.Differences) > 0 {
 		t.Fatalf("differences in a sound store: %q", exported.Differences)
 	}
-	want := Totals{Incidents: 27, Photos: 1, Sites: 2, Users: 1, Tokens: 1, Quarantined: 1, Pending: 1, Editions: 2}
+	want := Totals{Incidents: 27, Photos: 1, Sites: 2, Users: 1, Tokens: 1, Quarantined: 1, Pending: 1, Editions: 2, JointChanges: 1}
 	if exported.Totals != want {
 		t.Errorf("exported %+v, want %+v", exported.Totals, want)
 	}
@@ -536,7 +538,7 @@ func (f *forgetful) InsertIncident(ctx context.Context, i *incident.Incident) er
 // installation moves.
 func TestEveryPartOfThePortMovesOrIsSaidNotTo(t *testing.T) {
 	moves := map[string]string{
-		"InsertIncident": "moves", "PutPhoto": "moves with its incident", "KeepPending": "moves", "InsertUser": "moves", "InsertToken": "moves", "PutSites": "moves", "PutQuarantined": "moves", "PutEdition": "moves",
+		"InsertIncident": "moves", "PutPhoto": "moves with its incident", "KeepPending": "moves", "InsertUser": "moves", "InsertToken": "moves", "PutSites": "moves", "PutQuarantined": "moves", "PutEdition": "moves", "InsertJointChange": "moves", "ReplaceJointChange": "a change of what moves",
 		"PutLedger": "made anew from the incidents", "PutRollup": "made anew from the ledgers",
 		"PutSession": "people sign in again", "SetMeta": "the key check is made anew, the setup link is not for an installation with people",
 		"ReplaceIncident": "a change of what moves", "MarkFolded": "a change of what moves", "KeepLesson": "a change of what moves", "DropPending": "a change of what moves",
@@ -544,7 +546,7 @@ func TestEveryPartOfThePortMovesOrIsSaidNotTo(t *testing.T) {
 		"DeleteSession": "deletes", "DeletePhoto": "deletes", "DeletePhotos": "deletes", "DeleteSessions": "deletes",
 	}
 	reads := []string{"Incident", "IncidentByReport", "IncidentByReceipt", "ListIncidents", "CountIncidents", "Unfolded", "LessonsDue", "EachIncident", "Pending", "EachPending",
-		"Edition", "ListEditions", "Ledger", "LedgerCells", "EachLedger", "Rollup", "RollupCells", "User", "UserByName", "Users", "TokenByHash", "Tokens", "Session", "ListSites",
+		"Edition", "ListEditions", "CountArrivals", "ListReceived", "JointChanges", "UnfinishedJointChanges", "Ledger", "LedgerCells", "EachLedger", "Rollup", "RollupCells", "User", "UserByName", "Users", "TokenByHash", "Tokens", "Session", "ListSites",
 		"Quarantined", "ListQuarantined", "Photo", "PhotosOfIncident", "PhotosOfReport", "Group", "Snapshot", "Meta", "Check", "Close"}
 	port := reflect.TypeFor[store.Store]()
 	for n := range port.NumMethod() {

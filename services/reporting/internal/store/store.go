@@ -70,6 +70,7 @@ type Store interface {
 	Quarantine
 	Photos
 	Editions
+	Floods
 
 	// Group runs fn with a Store whose operations an adapter may commit
 	// together. When fn returns an error, an adapter with transactions undoes

@@ -33,6 +33,7 @@
 //	photo_bytes.files   photo/write         GridFS: sealed bytes
 //	photo_bytes.chunks                      GridFS
 //	editions            "YYYY-MM/number"    published months, written once
+//	joint_changes       id                  what a person does to many incidents at once
 //	meta                name                facts about the store
 //	checks              "write"             what Check writes
 //	schema              "onrecord"          the version
@@ -90,6 +91,7 @@
 //	incidents_by_target        … by target
 //	incidents_by_review        … by need of a person
 //	incidents_by_nothing       … by what a reporter said
+//	incidents_by_arrival       CountArrivals, ListReceived
 //	incidents_by_month         Recount
 //	incidents_by_report        IncidentByReport
 //	incidents_by_receipt       IncidentByReceipt
@@ -103,6 +105,7 @@
 //	tokens_by_age              Tokens
 //	sessions_by_user, …_seen   DeleteSessions
 //	quarantine_by_age          ListQuarantined
+//	joint_changes_by_flood, …_by_age, …_open  JointChanges, UnfinishedJointChanges
 //	photos_by_incident, …_report  PhotosOfIncident, PhotosOfReport, DeletePhotos
 //	files_id_1_n_1 (unique)    the bytes of photos; the driver’s own name
 //

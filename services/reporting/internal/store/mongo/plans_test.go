@@ -145,6 +145,14 @@ func everyQuery(t *testing.T, d *db) {
 	must(d.DeletePhotos(ctx, "i"))
 	ok(d.Edition(ctx, november, 1))
 	ok(d.ListEditions(ctx, november, november))
+	ok(d.CountArrivals(ctx, nil, november.Start()))
+	ok(d.CountArrivals(ctx, []string{"leeds"}, november.Start()))
+	ok(d.ListReceived(ctx, store.Received{Site: "leeds", From: november.Start(), To: november.Add(1).Start(), Limit: 2}))
+	must(d.InsertJointChange(ctx, &store.JointChange{ID: "j", Rev: 1, Flood: "f", Incidents: []string{"i1"}}))
+	must(d.ReplaceJointChange(ctx, &store.JointChange{ID: "j", Rev: 2, Flood: "f", Incidents: []string{"i1"}}, 1))
+	ok(d.JointChanges(ctx, "f"))
+	ok(d.JointChanges(ctx, ""))
+	ok(d.UnfinishedJointChanges(ctx))
 	ok(d.Meta(ctx, "name"))
 }
 

@@ -16,22 +16,23 @@ import (
 
 // The collections; package documentation has their keys.
 const (
-	incidents   = "incidents"
-	pending     = "pending"
-	ledgers     = "ledgers"
-	ledgerLines = "ledger_lines"
-	rollups     = "rollups"
-	users       = "users"
-	tokens      = "tokens"
-	sessions    = "sessions"
-	directory   = "directory"
-	quarantine  = "quarantine"
-	photos      = "photos"
-	photoBytes  = "photo_bytes" // GridFS: .files and .chunks
-	editions    = "editions"
-	meta        = "meta"
-	checks      = "checks"
-	schema      = "schema"
+	incidents    = "incidents"
+	pending      = "pending"
+	ledgers      = "ledgers"
+	ledgerLines  = "ledger_lines"
+	rollups      = "rollups"
+	users        = "users"
+	tokens       = "tokens"
+	sessions     = "sessions"
+	directory    = "directory"
+	quarantine   = "quarantine"
+	photos       = "photos"
+	photoBytes   = "photo_bytes" // GridFS: .files and .chunks
+	editions     = "editions"
+	jointChanges = "joint_changes"
+	meta         = "meta"
+	checks       = "checks"
+	schema       = "schema"
 )
 
 // plain are the collections that need no index but that of their key.
@@ -62,6 +63,10 @@ var indexes = []index{
 	{incidents, "incidents_by_target", byTime("by.target"), false},
 	{incidents, "incidents_by_review", byTime("review"), false},
 	{incidents, "incidents_by_nothing", byTime("by.nothing"), false},
+	{incidents, "incidents_by_arrival", ascending("detail.received", "by.site", "_id"), false},
+	{jointChanges, "joint_changes_by_flood", ascending("flood", "at", "_id"), false},
+	{jointChanges, "joint_changes_by_age", ascending("at", "_id"), false},
+	{jointChanges, "joint_changes_open", ascending("open", "at", "_id"), false},
 	{incidents, "incidents_by_month", ascending("by.month", "counted"), false},
 	{incidents, "incidents_by_report", ascending("reports.id"), false},
 	{incidents, "incidents_by_receipt", ascending("reports.receipt"), false},

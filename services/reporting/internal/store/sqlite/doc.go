@@ -26,6 +26,7 @@
 //	rollups           rollup; month       revision and sums over every site
 //	rollup_sites      rollup              the sites’ totals the sums come from
 //	photos            id                  what a photo is, and its sealed bytes
+//	joint_changes     id                  what a person does to many incidents at once
 //	users, tokens, sessions, sites, quarantine, meta, checks
 //
 // # Indexes and the queries that use them
@@ -35,6 +36,7 @@
 //	incidents_by_site             … by sites
 //	incidents_by_facet            … by any of kind, channel, target, statuses, review, said_nothing
 //	incidents_by_site_facet       … by sites and any of those
+//	incidents_by_arrival          CountArrivals, ListReceived
 //	incidents_unfolded            Unfolded (partial: only what is behind)
 //	incidents_lesson_due          LessonsDue (partial likewise)
 //	facets_by_values              which facets a filter matches; InsertIncident
@@ -54,6 +56,7 @@
 //	sessions_by_hash, …_user, …_seen  Session, DeleteSessions
 //	sites_by_id, sites_by_name    PutSites, ListSites
 //	quarantine_by_subject, …_age  Quarantined, ListQuarantined
+//	joint_changes_by_id, …_flood, …_age, …_open  JointChanges, UnfinishedJointChanges, ReplaceJointChange
 //	meta_by_name                  Meta
 //
 // A list never scans or sorts incidents: see selection.

@@ -30,9 +30,9 @@ func (d *db) InsertIncident(ctx context.Context, i *incident.Incident) error {
 			return err
 		}
 		var n int64
-		err = s.row(ctx, `INSERT INTO incidents (id, rev, folded_rev, occurred_at, site, facet, site_facet, lesson_due, doc)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING n`,
-			args(i.ID, i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), i.Site, facet, siteFacet, i.LessonDue(), doc), &n)
+		err = s.row(ctx, `INSERT INTO incidents (id, rev, folded_rev, occurred_at, received_at, site, facet, site_facet, lesson_due, doc)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING n`,
+			args(i.ID, i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), max(i.ReceivedAt.UnixMilli(), 0), i.Site, facet, siteFacet, i.LessonDue(), doc), &n)
 		if errors.Is(err, store.ErrNotFound) {
 			return store.ErrExists
 		}
@@ -61,9 +61,9 @@ func (d *db) ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev i
 		if err != nil {
 			return err
 		}
-		_, err = s.exec(ctx, `UPDATE incidents SET rev = ?, folded_rev = max(folded_rev, ?), occurred_at = ?, site = ?,
+		_, err = s.exec(ctx, `UPDATE incidents SET rev = ?, folded_rev = max(folded_rev, ?), occurred_at = ?, received_at = ?, site = ?,
 			facet = ?, site_facet = ?, lesson_due = ?, doc = ? WHERE n = ?`,
-			i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), i.Site, facet, siteFacet, i.LessonDue(), doc, n)
+			i.Rev, i.FoldedRev, i.OccurredAt.UnixMilli(), max(i.ReceivedAt.UnixMilli(), 0), i.Site, facet, siteFacet, i.LessonDue(), doc, n)
 		if err != nil {
 			return err
 		}

@@ -97,6 +97,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, options ...Option) {
 	run("photos of 10 MiB", testLargePhoto)
 	racing("an edition is published once and stays", testEditions)
 	run("editions by month", testListEditions)
+	run("incidents by when they were received", testArrivals)
+	racing("a joint change is carried on by one", testJointChanges)
 	run("meta", testMeta)
 	run("check", testCheck)
 
