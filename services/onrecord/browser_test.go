@@ -314,6 +314,10 @@ func TestFromTheFirstStartToTheFigure(t *testing.T) {
 	// A member of staff files on a phone: first with nothing filled in.
 	b.open(p.url + "/report/")
 	b.look("report")
+	if low := js[string](b, `[...document.querySelectorAll('.app-tile, main .govuk-button')].filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 52)
+		.map(e => e.textContent.trim() + ' ' + e.getBoundingClientRect().height).join(', ')`); low != "" {
+		t.Errorf("lower than a thumb, 52 pixels: %s", low)
+	}
 	b.do("send nothing", cdp.Click(css(".app-send")), cdp.WaitVisible(css(".govuk-error-summary")))
 	if focus := js[string](b, `document.activeElement.className`); !strings.Contains(focus, "govuk-error-summary") {
 		t.Errorf("after an error the focus is on %q", focus)

@@ -2,6 +2,7 @@ package program_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -135,5 +136,42 @@ func TestFilingWithAnAccount(t *testing.T) {
 	}
 	if res := k.call("POST", "/api/v1/follow-up", `{"receipt":"0000-0000-0000-0000"}`, "Content-Type", "application/json"); res.StatusCode != 404 {
 		t.Errorf("following up needs no account: %d", res.StatusCode)
+	}
+}
+
+// A phone whose clock is wrong says so itself by when it sends: what it files
+// stands at the right time, and is not refused.
+func TestAPhoneWhoseClockIsWrong(t *testing.T) {
+	k := open(t)
+	k.run()
+	k.importSites()
+	rep := k.token("rep")
+	const hour, year = time.Hour, 365 * 24 * time.Hour
+	wrong := []time.Duration{-year, -hour, hour, year}
+	happened := time.Now().Add(-10 * time.Minute)
+	for _, by := range wrong {
+		id := uuid.Must(uuid.NewV7()) // made by the same clock
+		for n, ms := 5, time.Now().Add(by).UnixMilli(); n >= 0; n, ms = n-1, ms>>8 {
+			id[n] = byte(ms)
+		}
+		at := func(moment time.Time) string { return moment.Add(by).UTC().Format(time.RFC3339Nano) }
+		body := report(map[string]any{"id": id, "occurred_at": at(happened), "pressed_at": at(happened), "sent_at": at(time.Now())})
+		if res := k.call("POST", "/api/v1/reports", body, "Content-Type", "application/json"); res.StatusCode != 201 {
+			t.Errorf("a clock wrong by %v: %d %s", by, res.StatusCode, res.Body)
+		}
+	}
+	k.classified(rep, len(wrong))
+	var list struct {
+		Incidents []struct {
+			OccurredAt time.Time `json:"occurred_at"`
+		}
+	}
+	if err := json.Unmarshal([]byte(k.call("GET", "/api/v1/incidents", "", rep...).Body), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range list.Incidents {
+		if off := i.OccurredAt.Sub(happened).Abs(); off > time.Minute {
+			t.Errorf("it stands at %v, %v from when it happened", i.OccurredAt, off)
+		}
 	}
 }
