@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -58,11 +57,16 @@ func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("photo: %w", err)
 	}
-	sealed, err := io.ReadAll(object)
+	info, err := object.Info()
+	if err != nil {
+		return nil, fmt.Errorf("photo: %w", errors.Join(err, object.Close()))
+	}
+	sealed := bytes.NewBuffer(make([]byte, 0, info.Size+bytes.MinRead)) // to its end: only then its digest was compared
+	_, err = sealed.ReadFrom(object)
 	if err = errors.Join(err, object.Close()); err != nil {
 		return nil, fmt.Errorf("photo: %w", err)
 	}
-	return sealed, nil
+	return sealed.Bytes(), nil
 }
 
 // DropPhoto removes a photo and every trace of it. One that is gone is no error.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"image"
 	"image/jpeg"
+	"sync"
 )
 
 // transcode writes a JPEG anew without decoding its picture: each symbol of it
@@ -19,8 +20,9 @@ func transcode(raw []byte) (out []byte, width, height int, ok bool) {
 		return nil, 0, 0, false
 	}
 	out, ok = b.header(len(raw)), true
-	w := bitWriter{out: make([]byte, 0, len(raw)/8*9)}
-	interval := make([]byte, 0, len(scan)+8)
+	used := desks.Get().(*desk)
+	defer desks.Put(used)
+	w, interval := &used.w, used.interval
 	mcus := b.mcus()
 	per := b.restart
 	if per == 0 {
@@ -34,7 +36,7 @@ func transcode(raw []byte) (out []byte, width, height int, ok bool) {
 			out = append(out, 0xff, restart0+(n-1)%8)
 		}
 		w.reset()
-		ok = b.translate(interval, min(per, mcus-done), &w)
+		ok = b.translate(interval, min(per, mcus-done), w)
 		out = appendStuffed(out, w.bytes())
 		var marker byte
 		marker, scan = nextMarker(scan)
@@ -42,8 +44,17 @@ func transcode(raw []byte) (out []byte, width, height int, ok bool) {
 			ok = false
 		}
 	}
+	used.interval = interval
 	return append(out, 0xff, endOfImage), b.width, b.height, ok
 }
+
+// desk is what transcoding writes on, and needs no longer afterwards.
+type desk struct {
+	interval []byte
+	w        bitWriter
+}
+
+var desks = sync.Pool{New: func() any { return new(desk) }}
 
 // Markers of T.81, table B.1.
 const (
