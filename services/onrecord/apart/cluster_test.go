@@ -39,7 +39,7 @@ const (
 	worstWait = 10 * time.Second // for a receipt, with a server of NATS gone
 )
 
-var inTime = flag.Bool("in-time", false, "fail when a phone waits too long for a receipt, which needs a machine with little else to do")
+var inTime = flag.Bool("in-time", false, "fail when a phone waits too long for a receipt, or a backlog for the database, which needs a machine with little else to do")
 
 // phones file reports at any instance of intake, again and again until each is
 // received, as phones do.

@@ -28,7 +28,7 @@ const (
 	drained           = 5 * time.Minute                  // until everything is written, by a server that writes a few in a second
 	unhurried         = 3 * pause                        // of each phone, where so much breaks that the server would not come after
 	backlog           = 100                              // events, by which the rate of draining can be told
-	leastRate         = 10                               // events a second of it: the stand-in for MongoDB writes a few dozen on a busy machine
+	leastRate         = 50                               // events a second of it
 	moreThings        = 25                               // goroutines and descriptors that may come and go
 )
 
@@ -258,7 +258,7 @@ func drains(t *testing.T, c *cluster) {
 	took := time.Since(began)
 	rate := float64(first) / took.Seconds()
 	t.Logf("%d events waited in the stream, and none after %v: %.0f a second", first, took.Round(100*time.Millisecond), rate)
-	if first >= backlog && rate < leastRate {
+	if *inTime && first >= backlog && rate < leastRate {
 		t.Errorf("a backlog of %d events drained by %.0f a second, want at least %d", first, rate, leastRate)
 	}
 }

@@ -20,7 +20,7 @@ func parted(t *trial) {
 
 // withoutDatabase takes the database from the services apart.
 func withoutDatabase(t *trial) {
-	t.besides("TestNetworksThatPart", "-part", "R10", "-part-seed", fmt.Sprint(t.seed))
+	t.besides("TestNetworksThatPart", "-part", "R10", "-part-seed", fmt.Sprint(t.seed), "-in-time")
 }
 
 // besides runs a test of the services apart, and takes from what it says how
