@@ -33,7 +33,7 @@ const (
 	maxSide   = 12_000   // pixels
 	keptSide  = 2048     // the longer side as it is kept, in pixels
 
-	inHand    = 64e6             // pixels being decoded at once
+	inHand    = 256e6            // bytes that decoding takes at once
 	patience  = 10 * time.Second // for all photos of one report
 	quality   = 85               // of JPEG; less where it takes less to stay under maxStored
 	leastGood = 40
@@ -112,6 +112,7 @@ const (
 	notAPicture = refusal(fault.Text("Photo %d is not a JPEG, PNG or WebP picture. Choose another, or take a picture of it."))
 	isHEIC      = refusal(fault.Text("Photo %d is in Apple’s HEIC form, which cannot be read here. Take it with the page’s own button, or save it as JPEG."))
 	tooLarge    = refusal(fault.Text("Photo %d has too many pixels: 50 million are the most. Send a smaller one."))
+	tooHeavy    = refusal(fault.Text("Photo %d is of a kind that takes too much memory to open. Save it as an ordinary JPEG, or send a smaller one."))
 	damaged     = refusal(fault.Text("Photo %d is damaged or was cut off. Choose it again, or another."))
 )
 
@@ -161,11 +162,14 @@ func one(ctx context.Context, raw []byte) (Photo, Original, error) {
 	if p, ok := asItStands(ctx, raw, config); ok {
 		return p, Original{f.contentType, p.Width, p.Height}, nil
 	}
-	weight := int64(config.Width * config.Height)
-	if err := room.Acquire(ctx, weight); err != nil {
+	needs := weight(raw, f.contentType, config)
+	if needs > inHand {
+		return Photo{}, Original{}, tooHeavy
+	}
+	if err := room.Acquire(ctx, needs); err != nil {
 		return Photo{}, Original{}, err
 	}
-	defer room.Release(weight)
+	defer room.Release(needs)
 	decoded, err := f.decode(&untilDone{ctx, bytes.NewReader(raw)})
 	if err != nil {
 		return Photo{}, Original{}, damaged
