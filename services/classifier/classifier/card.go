@@ -120,6 +120,11 @@ func measured(name, about string, r evaluation.Result) incident.Measured {
 	also("Acts of somebody read as such", r.AbuseFound)
 	also("Hazards wrongly read as acts of somebody (less is better)", r.HazardAsAbuse)
 	also("Aimed at the organisation, found", r.Organisation)
+	for _, mark := range r.Marks {
+		name := strings.ToUpper(mark.Name[:1]) + mark.Name[1:]
+		add(name+": found, where there is one", "", "", mark.Found)
+		add(name+": right, where it was marked", "", "", mark.Right)
+	}
 	add("Sent to a person", "", "", r.Review)
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -29,6 +30,11 @@ type Line struct {
 	GoldKind    string          `json:"gold_kind"`
 	GoldChannel string          `json:"gold_channel"`
 	GoldTarget  string          `json:"gold_target"`
+
+	GoldSecondChannel *string   `json:"gold_second_channel"` // "" for none
+	GoldSeriousThreat *bool     `json:"gold_serious_threat"`
+	GoldWeapon        *bool     `json:"gold_weapon"`
+	GoldBasis         *[]string `json:"gold_basis"`
 }
 
 // ReadLine is what Classify writes for a Line.
@@ -159,7 +165,7 @@ func Evaluate(r Reader, in io.Reader, wordsOnly bool, bad func(line int, err err
 		if id == "" || id == "null" {
 			id = fmt.Sprintf("line %d", n)
 		}
-		set.Add(id, evaluation.Gold{Kind: line.GoldKind, Channel: line.GoldChannel, Target: line.GoldTarget}, r.Read(input), func(why incident.Reason) string {
+		set.Add(id, line.gold(), r.Read(input), func(why incident.Reason) string {
 			return fmt.Sprintf("%s (%s) → %s", quoted(input.Narrative[why.Start:why.End]), why.Class, why.For)
 		})
 	}
@@ -170,6 +176,11 @@ func quoted(words string) string {
 		return "no word"
 	}
 	return "“" + words + "”"
+}
+
+func (l *Line) gold() evaluation.Gold {
+	return evaluation.Gold{Kind: l.GoldKind, Channel: l.GoldChannel, Target: l.GoldTarget,
+		SecondChannel: l.GoldSecondChannel, SeriousThreat: l.GoldSeriousThreat, Weapon: l.GoldWeapon, Basis: l.GoldBasis}
 }
 
 func (l *Line) input() Input {
@@ -205,6 +216,10 @@ func (l *Line) checkGold() error {
 		return lineError("“gold_channel” is none of %s", values(incident.Channels))
 	case l.GoldTarget != "" && !incident.Target(l.GoldTarget).Valid():
 		return lineError("“gold_target” is none of %s", values(incident.Targets))
+	case l.GoldSecondChannel != nil && *l.GoldSecondChannel != "" && !incident.Channel(*l.GoldSecondChannel).Valid():
+		return lineError("“gold_second_channel” is none of %s, and not empty", values(incident.Channels))
+	case l.GoldBasis != nil && slices.ContainsFunc(*l.GoldBasis, func(b string) bool { return !incident.Basis(b).Valid() }):
+		return lineError("“gold_basis” has what is none of %s", values(incident.Bases))
 	}
 	return nil
 }
@@ -264,11 +279,21 @@ func whatIsWrong(err error) string {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind):
-		return fmt.Sprintf("“%s” must be a text", kind.Field)
+		return fmt.Sprintf("“%s” must be %s", kind.Field, typeWords(kind.Type))
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("it breaks off, or goes wrong, at byte %d", syntax.Offset)
 	}
 	return "it cannot be decoded"
+}
+
+func typeWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	}
+	return "a text"
 }
 
 func (l *lines) text() ([]byte, error) {

@@ -124,8 +124,38 @@ func TestEvaluateToleratesMissingGold(t *testing.T) {
 	}
 }
 
+func TestEvaluateMeasuresWhatIsReadBesides(t *testing.T) {
+	in := `{"text":"he said at my desk that he will come back with a knife and kill me","gold_serious_threat":true,"gold_weapon":true,"gold_basis":[]}
+{"text":"filmed me at the desk and then posted the video on Facebook","gold_second_channel":"public_online"}
+{"text":"no guard on the door","gold_second_channel":"","gold_serious_threat":false,"gold_weapon":false}
+{"text":"x","gold_second_channel":"pigeon"}
+{"text":"x","gold_weapon":"yes"}
+{"text":"x","gold_basis":["silly"]}
+{"text":"x","gold_basis":"racist"}
+`
+	bad := map[int]string{}
+	r, wrong, err := Evaluate(NewReader(), strings.NewReader(in), true, func(n int, err error) { bad[n] = err.Error() })
+	if err != nil || wrong != 4 || r.Texts != 3 {
+		t.Fatalf("wrong=%d texts=%d err=%v", wrong, r.Texts, err)
+	}
+	for n, want := range map[int]string{4: "“gold_second_channel” is none of", 5: "“gold_weapon” must be true or false", 6: "“gold_basis” has what", 7: "“gold_basis” must be a list"} {
+		if !strings.Contains(bad[n], want) {
+			t.Errorf("line %d: %q, want %q", n, bad[n], want)
+		}
+	}
+	for _, m := range r.Marks {
+		if want := map[string]int{"second channel": 1, "serious threat": 1, "weapon": 1}[m.Name]; m.Found.N != want || m.Found.Of != want || m.Right.Of != want {
+			t.Errorf("%s: %+v, want %d found of as many", m.Name, m, want)
+		}
+	}
+	if len(r.Marks) != 4 {
+		t.Errorf("%d marks, want four", len(r.Marks))
+	}
+}
+
 func FuzzClassify(f *testing.F) {
 	f.Add(`{"id":1,"text":"swore at me","channel":"phone"}` + "\n{\n")
+	f.Add(`{"text":"swore at me","gold_weapon":true,"gold_basis":["age"],"gold_second_channel":""}` + "\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		var out strings.Builder
 		if _, err := Classify(NewReader(), strings.NewReader(in), &out, func(int, error) {}); err != nil {
@@ -135,6 +165,9 @@ func FuzzClassify(f *testing.F) {
 			if !json.Valid([]byte(line)) {
 				t.Fatalf("%q is no JSON", line)
 			}
+		}
+		if _, _, err := Evaluate(NewReader(), strings.NewReader(in), false, func(int, error) {}); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -30,15 +30,19 @@ func TestTheModelIsWhatTrainingMakes(t *testing.T) {
 	for name, set := range map[string]struct {
 		Evaluation
 		floor [3]float64 // kind, channel, target
+		off   float64    // the most that probabilities may be from what came true
 	}{
-		"held out":     {*trained.HeldOut, [3]float64{0.86, 0.88, 0.84}},
-		"other voices": {trained.OtherVoices, [3]float64{0.81, 0.84, 0.85}},
+		"held out":     {*trained.HeldOut, [3]float64{0.88, 0.89, 0.88}, 0.035},
+		"other voices": {trained.OtherVoices, [3]float64{0.81, 0.84, 0.85}, 0.07}, // the temperatures are not made for these
 	} {
 		for i, f := range set.Fields {
 			t.Logf("%s: %d texts, %s %.3f (%.3f–%.3f), macro-F1 %.3f, calibration error %.3f, of the surest 80 %% %.3f", name, f.Right.Of,
 				f.Name, f.Right.Share, f.Right.Low, f.Right.High, f.MacroF1, f.ECE, f.Coverage[7].Right.Share)
 			if f.Right.Share < set.floor[i] {
 				t.Errorf("%s: %s right=%.3f, want at least %.2f", name, f.Name, f.Right.Share, set.floor[i])
+			}
+			if f.ECE > set.off {
+				t.Errorf("%s: %s has a calibration error of %.3f, want at most %.3f", name, f.Name, f.ECE, set.off)
 			}
 		}
 	}

@@ -11,8 +11,14 @@ import (
 	"github.com/onrecord/onrecord/pkg/incident"
 )
 
-// Gold is what is right for one text; an empty field is not judged.
-type Gold struct{ Kind, Channel, Target string }
+// Gold is what is right for one text; an empty or nil field is not judged.
+type Gold struct {
+	Kind, Channel, Target string
+
+	SecondChannel         *string // "" for none
+	SeriousThreat, Weapon *bool
+	Basis                 *[]string
+}
 
 // Result is everything measured of a set of texts.
 type Result struct {
@@ -27,7 +33,18 @@ type Result struct {
 	HazardAsAbuse    *Share `json:"hazards_read_as_acts,omitempty"`
 	Organisation     *Share `json:"organisation_found,omitempty"`
 
+	Marks []Mark `json:"marks,omitempty"` // what is read besides, as far as it had right answers
+
 	Worst []Mistake `json:"worst"` // the most confident mistakes
+}
+
+// Mark is how something was read that most texts do not have: a second channel,
+// a serious threat, a weapon, a basis of abuse. A text may have several bases,
+// and each counts.
+type Mark struct {
+	Name  string `json:"name"`
+	Found Share  `json:"found"` // of those that are there
+	Right Share  `json:"right"` // of those that were marked
 }
 
 // Share is a number of some, with the interval in which the true share lies
@@ -114,8 +131,12 @@ type Set struct {
 	texts, review int
 	fields        [3]tally
 	pairs         [6]struct{ n, of int }
+	marks         [4]struct{ judged, there, marked, both int }
 	worst         []Mistake
 }
+
+// What is read besides the three fields.
+var markNames = [4]string{"second channel", "serious threat", "weapon", "basis of abuse"}
 
 const (
 	pairMerged = iota
@@ -153,6 +174,48 @@ func (s *Set) Add(id string, g Gold, r incident.Reading, words func(incident.Rea
 		}
 	}
 	s.addPairs(g, r)
+	s.addMarks(g, r)
+}
+
+func (s *Set) addMarks(g Gold, r incident.Reading) {
+	count := func(mark int, there, marked []string) {
+		m := &s.marks[mark]
+		m.judged++
+		m.there, m.marked = m.there+len(there), m.marked+len(marked)
+		for _, v := range there {
+			if slices.Contains(marked, v) {
+				m.both++
+			}
+		}
+	}
+	one := func(value string) []string {
+		if value == "" || value == string(incident.FlagNo) {
+			return nil
+		}
+		return []string{value}
+	}
+	yes := func(is bool) []string {
+		if !is {
+			return nil
+		}
+		return []string{string(incident.FlagYes)}
+	}
+	if g.SecondChannel != nil {
+		count(0, one(*g.SecondChannel), one(r.SecondChannel.Value))
+	}
+	if g.SeriousThreat != nil {
+		count(1, yes(*g.SeriousThreat), one(r.SeriousThreat.Value))
+	}
+	if g.Weapon != nil {
+		count(2, yes(*g.Weapon), one(r.Weapon.Value))
+	}
+	if g.Basis != nil {
+		var marked []string
+		for _, b := range r.Basis {
+			marked = append(marked, b.Value)
+		}
+		count(3, *g.Basis, marked)
+	}
 }
 
 // mistake keeps the most confident ones.
@@ -222,6 +285,11 @@ func (s *Set) Result() Result {
 	for i := range s.fields {
 		if len(s.fields[i].answers) > 0 {
 			r.Fields = append(r.Fields, s.fields[i].result(fieldNames[i]))
+		}
+	}
+	for i, m := range s.marks {
+		if m.judged > 0 {
+			r.Marks = append(r.Marks, Mark{markNames[i], ShareOf(m.both, m.there), ShareOf(m.both, m.marked)})
 		}
 	}
 	for pair, to := range map[int]**Share{pairMerged: &r.KindMerged, pairTop2: &r.KindTop2, pairSide: &r.InPersonOrOnline,

@@ -3,6 +3,7 @@ package evaluation
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -70,5 +71,26 @@ func TestTheWorstMistakesComeFirstAndAreTwenty(t *testing.T) {
 	worst := s.Result().Worst
 	if len(worst) != mostMistakes || worst[0].ID != "49" || worst[19].ID != "30" {
 		t.Errorf("%d mistakes, from %s to %s", len(worst), worst[0].ID, worst[len(worst)-1].ID)
+	}
+}
+
+func TestWhatIsReadBesides(t *testing.T) {
+	var s Set
+	yes, no := true, false
+	none, phone := "", "phone"
+	flag := func(v incident.Flag) incident.Judgement { return incident.Judgement{Value: string(v)} }
+	add := func(g Gold, r incident.Reading) { s.Add("", g, r, func(incident.Reason) string { return "" }) }
+	add(Gold{SecondChannel: &phone, SeriousThreat: &yes, Basis: &[]string{"racist", "sex"}},
+		incident.Reading{SecondChannel: judged("phone", 0.9), SeriousThreat: flag(incident.FlagYes), Weapon: flag(incident.FlagYes), Basis: []incident.Judgement{judged("sex", 0.9), judged("age", 0.6)}})
+	add(Gold{SecondChannel: &phone, SeriousThreat: &no, Basis: &[]string{}},
+		incident.Reading{SecondChannel: judged("letter", 0.9), SeriousThreat: flag(incident.FlagYes), Basis: []incident.Judgement{judged("other", 0.6)}})
+	add(Gold{SecondChannel: &none}, incident.Reading{})
+	want := []Mark{
+		{"second channel", ShareOf(1, 2), ShareOf(1, 2)},
+		{"serious threat", ShareOf(1, 1), ShareOf(1, 2)},
+		{"basis of abuse", ShareOf(1, 2), ShareOf(1, 3)},
+	}
+	if got := s.Result().Marks; !slices.Equal(got, want) {
+		t.Errorf("marks=%+v, want %+v", got, want)
 	}
 }

@@ -28,18 +28,19 @@ type settings struct {
 	epochs        int
 	rate          float64 // of a step
 	dense         float64 // how strongly a class is held to what the lexicon says
+	flags         float64 // … for what is read besides kind, channel and target
 	pairs         float64 // … a pair of classes to nothing
 	letters       float64 // … a piece of a word to nothing
 	lettersL1     float64
 	prior         float64 // how much of the lexicon's odds is believed before training
 	dropLetters   float64 // how often an example is learned without its words' features
-	dropClasses   float64 // how often a class is not seen
+	dropClasses   float64 // how often a class is not seen by the heads
 	support       int     // origins that a hashed feature must have
 	letterSupport int
 }
 
 var standard = settings{
-	epochs: 12, rate: 0.1, dense: 5, pairs: 40, letters: 25, lettersL1: 0.15,
+	epochs: 12, rate: 0.1, dense: 5, flags: 5, pairs: 40, letters: 25, lettersL1: 0.15,
 	prior: 0.8, dropLetters: 0.2, dropClasses: 0.3, support: 2, letterSupport: 3,
 }
 
@@ -179,7 +180,8 @@ func softmax(scores, into []float64) {
 	}
 }
 
-// fit learns from examples. Flags are learned from classes alone.
+// fit learns from examples. Flags are learned from classes alone, and from all of
+// them: few examples have any.
 func fit(examples []*example, s settings, seed uint64) *weights {
 	ix := newIndex(examples, s)
 	f := newFitter(ix, s)
@@ -208,16 +210,18 @@ func fit(examples []*example, s settings, seed uint64) *weights {
 			}
 			share := reading.LetteredShare(e.Lettered)
 			clear(scores)
-			f.add(scores, classes, f.columns, 1)
-			f.add(scores, pairs, heads, 1)
-			f.add(scores, letters, heads, share)
+			f.add(scores[:heads], classes, 0, 1)
+			f.add(scores[heads:], rows[i][0], heads, 1)
+			f.add(scores[:heads], pairs, 0, 1)
+			f.add(scores[:heads], letters, 0, share)
 			gradients(e, scores, g)
 			for c := range g {
 				g[c] *= e.weight
 			}
-			f.learn(classes, g, 0, s.dense, 1)
-			f.learn(pairs, g[:heads], 0.05, s.pairs, 1)
-			f.learn(letters, g[:heads], s.lettersL1, s.letters, share)
+			f.learn(classes, g[:heads], 0, 0, s.dense, 1)
+			f.learn(rows[i][0], g[heads:], heads, 0, s.flags, 1)
+			f.learn(pairs, g[:heads], 0, 0.05, s.pairs, 1)
+			f.learn(letters, g[:heads], 0, s.lettersL1, s.letters, share)
 		}
 	}
 	w := &weights{index: ix, columns: f.columns, w: f.w}
@@ -225,20 +229,22 @@ func fit(examples []*example, s settings, seed uint64) *weights {
 	return w
 }
 
-func (f *fitter) add(scores []float64, rows []int32, columns int, share float64) {
+// add adds to scores, of columns from one on, the weights of rows.
+func (f *fitter) add(scores []float64, rows []int32, from int, share float64) {
 	for _, row := range rows {
-		w := f.w[int(row)*f.columns:][:columns]
+		w := f.w[int(row)*f.columns+from:][:len(scores)]
 		for c := range w {
 			scores[c] += float64(share * w[c])
 		}
 	}
 }
 
-func (f *fitter) learn(rows []int32, g []float64, l1, l2, share float64) {
+// learn moves the weights of rows, of columns from one on, by their gradients.
+func (f *fitter) learn(rows []int32, g []float64, from int, l1, l2, share float64) {
 	for _, row := range rows {
 		for c, gc := range g {
 			if gc > 1e-3 || gc < -1e-3 {
-				f.step(int(row)*f.columns+c, float64(gc*share), l1, l2)
+				f.step(int(row)*f.columns+from+c, float64(gc*share), l1, l2)
 			}
 		}
 	}
@@ -256,9 +262,10 @@ func (w *weights) scores(s reading.Sample) []float64 {
 	f := fitter{columns: w.columns, w: w.w}
 	scores := make([]float64, w.columns)
 	rows := w.index.of(s)
-	f.add(scores, rows[0], w.columns, 1)
-	f.add(scores, rows[1], reading.HeadColumns(), 1)
-	f.add(scores, rows[2], reading.HeadColumns(), reading.LetteredShare(s.Lettered))
+	heads := scores[:reading.HeadColumns()]
+	f.add(scores, rows[0], 0, 1)
+	f.add(heads, rows[1], 0, 1)
+	f.add(heads, rows[2], 0, reading.LetteredShare(s.Lettered))
 	return scores
 }
 

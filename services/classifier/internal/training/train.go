@@ -112,7 +112,12 @@ func Measure(r reading.Reader, examples []corpus.Example) evaluation.Result {
 }
 
 func goldOf(e corpus.Example) evaluation.Gold {
-	return evaluation.Gold{Kind: string(e.Kind), Channel: string(e.Channel), Target: string(e.Target)}
+	also, basis := string(e.Also), []string{}
+	for _, b := range e.Basis {
+		basis = append(basis, string(b))
+	}
+	return evaluation.Gold{Kind: string(e.Kind), Channel: string(e.Channel), Target: string(e.Target),
+		SecondChannel: &also, SeriousThreat: &e.Serious, Weapon: &e.Weapon, Basis: &basis}
 }
 
 func toExamples(texts []corpus.Example) []*example {

@@ -114,14 +114,17 @@ func newEval(s *shared) *cobra.Command {
 		Use:   "eval FILE",
 		Short: "Measure the machine's readings against texts whose answers are known",
 		Long: `Reads texts from FILE ("-" is standard input) and compares the readings with
-"gold_kind", "gold_channel" and "gold_target"; a line may have any of them.
+"gold_kind", "gold_channel" and "gold_target"; a line may have any of them, and of
+"gold_second_channel" (empty for none), "gold_serious_threat" and "gold_weapon" (true or
+false), and "gold_basis" (a list).
 ` + linesHelp + `
 
 Prints for each field how many were right, with the interval in which the true share
 lies in 95 of 100 such files (Wilson), macro-F1, what was taken for what, what the
 probabilities promised against what came true, how often the most confident part was
-right, and the twenty most confident mistakes with their reasons. The mistakes quote
-words of the texts: treat the output as you treat the texts.`,
+right, how often a second channel, a serious threat, a weapon and a basis of abuse were
+found and rightly marked, and the twenty most confident mistakes with their reasons. The
+mistakes quote words of the texts: treat the output as you treat the texts.`,
 		Example: `  onrecord eval reviewed.jsonl
   onrecord eval --json --words-only reviewed.jsonl`,
 		Args: cobra.ExactArgs(1),
@@ -167,8 +170,8 @@ func (s *shared) printJSON(v any) error {
 func printEvaluation(out io.Writer, model string, r classifier.Evaluation) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "model %s: %d texts, a person asked about %s\n", model, r.Texts, percent(r.Review.Share))
-	if len(r.Fields) == 0 {
-		fmt.Fprintln(w, "no line has gold_kind, gold_channel or gold_target: nothing to compare with")
+	if len(r.Fields) == 0 && len(r.Marks) == 0 {
+		fmt.Fprintln(w, "no line has gold_kind, gold_channel, gold_target or another gold field: nothing to compare with")
 	}
 	for _, f := range r.Fields {
 		fmt.Fprintf(w, "\n%s\tright\t%s\n", strings.ToUpper(f.Name), ofAll(f.Right))
@@ -199,6 +202,12 @@ func printEvaluation(out io.Writer, model string, r classifier.Evaluation) error
 		if p.share != nil {
 			fmt.Fprintf(w, "\n%s\t%s", p.name, ofAll(*p.share))
 		}
+	}
+	if len(r.Marks) > 0 {
+		fmt.Fprint(w, "\n\nBESIDES\tfound, of those there\tright, of those marked\n")
+	}
+	for _, m := range r.Marks {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", m.Name, ofAll(m.Found), ofAll(m.Right))
 	}
 	if len(r.Worst) > 0 {
 		fmt.Fprint(w, "\n\nTHE MOST CONFIDENT MISTAKES\n")

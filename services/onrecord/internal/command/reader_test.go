@@ -31,13 +31,13 @@ func TestClassifyNeedsNoDataDirectory(t *testing.T) {
 func TestEvalPrintsForPeopleAndForPrograms(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gold.jsonl")
 	lines := `{"id":"a","text":"swore at me down the phone","gold_channel":"phone","gold_kind":"abuse"}
-{"id":"b","text":"kicked me under the desk","gold_kind":"threat","gold_target":"named_person"}
+{"id":"b","text":"kicked me under the desk","gold_kind":"threat","gold_target":"named_person","gold_weapon":false,"gold_basis":["age"]}
 `
 	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out := must(t, "", "eval", file)
-	for _, want := range []string{"KIND", "CHANNEL", "TARGET", "0.500 (0.095–0.905), 1 of 2", "macro-F1", "calibration error", "most confident", "threat, read as assault", "“kicked"} {
+	for _, want := range []string{"KIND", "CHANNEL", "TARGET", "0.500 (0.095–0.905), 1 of 2", "macro-F1", "calibration error", "most confident", "threat, read as assault", "“kicked", "BESIDES", "basis of abuse", "0.000 (0.000–0.793), 0 of 1"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("there is no %q in:\n%s", want, out)
 		}
