@@ -45,7 +45,7 @@ func TestAPhotoIsAddedByReceipt(t *testing.T) {
 	}
 	signal(true)
 	eventually(t, func() error { // a second tap so soon after the first is taken for one
-		if sent := js[bool](b, `document.querySelector('.govuk-notification-banner') ? true : (document.querySelector('#add button').click(), false)`); !sent {
+		if sent := js[bool](b, `document.querySelector('.govuk-notification-banner') ? true : (document.querySelector('#add button')?.click(), false)`); !sent {
 			return errors.New("it was not sent")
 		}
 		return nil

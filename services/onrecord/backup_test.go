@@ -217,7 +217,7 @@ func smallCorpus(t *testing.T) string {
 func otherKey(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "other")
-	mustOnrecord(t, "", "user", "list", "--data-dir", dir)
+	mustOnrecord(t, "", "token", "create", "--role", "rep", "--data-dir", dir)
 	return filepath.Join(dir, "master.key")
 }
 
