@@ -34,7 +34,7 @@ var (
 // disk. The same addition again is received again; another under the same id is
 // fault.Conflict and the first stays. a is valid.
 func (s *Service) add(ctx context.Context, reportID string, a *filing.Addition) (added, error) {
-	leave, err := s.enter()
+	leave, err := s.enter("")
 	if err != nil {
 		return added{}, err
 	}

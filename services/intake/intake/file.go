@@ -43,7 +43,7 @@ var (
 // fault.Conflict and the first stays. Errors: fault.Invalid naming every field,
 // fault.Unavailable when nothing was promised.
 func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) {
-	leave, err := s.enter()
+	leave, err := s.enter(f.Site)
 	if err != nil {
 		return received{}, err
 	}
@@ -66,15 +66,14 @@ func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) 
 	return r, err
 }
 
-// enter takes a place among those who wait for the stream, or returns
-// fault.Unavailable. Whoever has one calls leave in the end.
-func (s *Service) enter() (leave func(), err error) {
-	select {
-	case s.inFlight <- struct{}{}:
-		return func() { <-s.inFlight }, nil
-	default:
+// enter takes a place among those who wait for the stream, for a report about a
+// site ("" for none), or returns fault.Unavailable. Whoever has one calls leave in
+// the end. It turns nobody away for good: what is refused comes again.
+func (s *Service) enter(site string) (leave func(), err error) {
+	if !s.inFlight.take(site) {
 		return nil, errBusy.Retry(2 * time.Second)
 	}
+	return func() { s.inFlight.leave(site) }, nil
 }
 
 func (s *Service) publish(ctx context.Context, f *filing.Filing) (received, error) {

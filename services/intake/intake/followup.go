@@ -268,7 +268,7 @@ var statusTexts = map[incident.Status]fault.Text{
 	incident.StatusClosedNotFixed:     "Closed, but not put right.",
 	incident.StatusDuplicate:          "It is handled together with another report of the same incident.",
 	incident.StatusWithdrawn:          "Withdrawn. It stays on record and is not counted.",
-	incident.StatusSetAside:           "Set aside. Many reports came at once, and the safety reps take this one to be made up. It stays on record and is not counted.",
+	incident.StatusSetAside:           "Set aside: the safety reps take it to be made up. It stays on record and is not counted.",
 }
 
 func statusText(st incident.Status) fault.Text {

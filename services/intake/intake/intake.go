@@ -23,6 +23,7 @@ import (
 // Limits on what intake does at once.
 const (
 	maxInFlight        = 512              // filings waiting for the stream
+	maxInFlightOfSite  = 448              // of these, about one site: a flood about it leaves room for the others
 	publishTimeout     = 5 * time.Second  // for the stream to have a report on disk
 	photoTimeout       = 14 * time.Second // and for its photos to be looked at and stored before
 	followUpTimeout    = 3 * time.Second  // for reporting to answer
@@ -82,7 +83,7 @@ type Service struct {
 	assets    *web.Assets
 	pages     *web.Pages
 	directory atomic.Pointer[directory]
-	inFlight  chan struct{}
+	inFlight  *places
 	followUps *followUpLimiter
 }
 
@@ -103,7 +104,7 @@ func New(cfg Config) (*Service, error) {
 		bus: cfg.Bus, keys: cfg.Keyring, log: cfg.Log.With("category", "intake"), now: cfg.Now, producer: cfg.Producer, secure: cfg.Secure, filing: cmp.Or(cfg.Filing, FilingOpen), promise: cmp.Or(cfg.Promise, DefaultPromise),
 		assets:    cfg.Assets,
 		pages:     pages,
-		inFlight:  make(chan struct{}, maxInFlight),
+		inFlight:  newPlaces(maxInFlight, maxInFlightOfSite),
 		followUps: newFollowUpLimiter(cfg.Bus, cfg.Keyring, cfg.Log.With("category", "intake")),
 	}, nil
 }

@@ -122,3 +122,43 @@ func (l *limiter) allow(client string, now time.Time) time.Duration {
 	l.clients[client]++
 	return 0
 }
+
+// places are those of whoever waits for the stream, in all and for one site.
+type places struct {
+	inAll, ofSite int
+
+	mu     sync.Mutex
+	taken  int
+	bySite map[string]int // only sites of which some are taken
+}
+
+func newPlaces(inAll, ofSite int) *places {
+	return &places{inAll: inAll, ofSite: ofSite, bySite: make(map[string]int)}
+}
+
+// take takes one for a report about a site, or about none, and reports whether
+// there was one.
+func (p *places) take(site string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken >= p.inAll || site != "" && p.bySite[site] >= p.ofSite {
+		return false
+	}
+	p.taken++
+	if site != "" {
+		p.bySite[site]++
+	}
+	return true
+}
+
+func (p *places) leave(site string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken--
+	if site == "" {
+		return
+	}
+	if p.bySite[site]--; p.bySite[site] == 0 {
+		delete(p.bySite, site)
+	}
+}

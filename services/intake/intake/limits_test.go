@@ -78,14 +78,36 @@ func TestFollowUpsAreCountedOverEveryInstance(t *testing.T) {
 }
 
 func TestAFloodIsToldToComeBack(t *testing.T) {
-	s := &Service{inFlight: make(chan struct{}, 1)}
-	s.inFlight <- struct{}{}
+	s := &Service{inFlight: newPlaces(1, 1)}
+	s.inFlight.take("")
 	_, err := s.file(t.Context(), &filing.Filing{})
 	if f := fault.As(err); f.Kind != fault.Unavailable || f.Code != web.CodeBusy || f.RetryAfter < time.Second {
 		t.Fatalf("err=%v after %v", err, f.RetryAfter)
 	}
-	if len(s.inFlight) != 1 {
-		t.Errorf("in flight=%d, want 1", len(s.inFlight))
+	if s.inFlight.taken != 1 {
+		t.Errorf("in flight=%d, want 1", s.inFlight.taken)
+	}
+}
+
+func TestAFloodAboutOneSiteLeavesRoomForTheOthers(t *testing.T) {
+	p := newPlaces(5, 3)
+	for n := range 4 {
+		if got := p.take("leeds"); got != (n < 3) {
+			t.Errorf("place %d for leeds: %t", n+1, got)
+		}
+	}
+	if !p.take("york") || !p.take("") || p.take("york") || p.take("") {
+		t.Error("there were two places for others, no more")
+	}
+	p.leave("leeds")
+	if !p.take("york") {
+		t.Error("who left leaves no room")
+	}
+	for _, site := range []string{"leeds", "leeds", "york", "york", ""} {
+		p.leave(site)
+	}
+	if p.taken != 0 || len(p.bySite) != 0 {
+		t.Errorf("%d taken by %v, want none", p.taken, p.bySite)
 	}
 }
 

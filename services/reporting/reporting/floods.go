@@ -35,18 +35,17 @@ type floodCard struct {
 }
 
 // floodCards returns the floods at somebody's sites, the newest first; only those
-// that still wait for a rep, unless all are asked for.
-func (s *Service) floodCards(ctx context.Context, own []string, all bool) ([]floodCard, []floods.Flood, error) {
+// that still wait for a rep, unless all are asked for. Waiting are those that do;
+// some says whether there is any.
+func (s *Service) floodCards(ctx context.Context, own []string, all bool) (cards []floodCard, waiting []floods.Flood, some bool, err error) {
 	found, err := s.floods.List(ctx, own)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	var cards []floodCard
-	var waiting []floods.Flood
 	for _, f := range found {
 		v, err := s.floods.Glance(ctx, f)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		if v.Open >= floodMatters {
 			waiting = append(waiting, f)
@@ -55,11 +54,11 @@ func (s *Service) floodCards(ctx context.Context, own []string, all bool) ([]flo
 		}
 		sample, err := s.sampleOf(ctx, v)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		cards = append(cards, floodCard{Href: floodPath(v.ID), Title: s.floodTitle(v), When: floodWhen(v), Trait: floodTrait(v), Sample: sample, State: floodState(v)})
 	}
-	return cards, waiting, nil
+	return cards, waiting, len(found) > 0, nil
 }
 
 func floodPath(id string) string { return floodsPath + url.PathEscape(id) }
@@ -83,6 +82,9 @@ func (s *Service) floodTitle(v floods.View) string {
 // floodWhen says from when to when they were received.
 func floodWhen(v floods.View) string {
 	from, to := v.First.In(incident.London), v.Last.In(incident.London)
+	if clock(from) == clock(to) {
+		return "Received on " + clock(from) + "."
+	}
 	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
 		return fmt.Sprintf("Received on %s, from %s to %s.", day(from), from.Format("3:04pm"), to.Format("3:04pm"))
 	}
@@ -107,12 +109,14 @@ func floodTrait(v floods.View) string {
 // floodState says what became of them so far.
 func floodState(v floods.View) string {
 	switch {
+	case v.SetAside == 0 && v.Counted == v.Incidents:
+		return "All of them are in the figures."
 	case v.SetAside == 0:
-		return fmt.Sprintf("All of them are in the list, %s in the figures; none was set aside.", number(v.Counted))
+		return count(v.Counted, "is", "are") + " in the figures; none was set aside."
 	case v.Counted == 0:
-		return number(v.SetAside) + " are set aside; none is in the figures."
+		return count(v.SetAside, "is", "are") + " set aside; none is in the figures."
 	}
-	return fmt.Sprintf("%s are set aside, %s are in the figures.", number(v.SetAside), number(v.Counted))
+	return count(v.SetAside, "is", "are") + " set aside, " + count(v.Counted, "is", "are") + " in the figures."
 }
 
 // floodList is the page of all floods.
@@ -124,7 +128,7 @@ type floodList struct {
 
 // listFloods shows GET /incidents/floods/.
 func (s *Service) listFloods(c *fiber.Ctx) error {
-	cards, _, err := s.floodCards(c.UserContext(), sitesOf(asker(c)), true)
+	cards, _, _, err := s.floodCards(c.UserContext(), sitesOf(asker(c)), true)
 	if err != nil {
 		return err
 	}
@@ -248,7 +252,10 @@ func whichOf(v floods.View, selected string) []option {
 	}
 	all := option{ID: "which-all", Value: floods.WhichAll, Text: "All " + number(v.Counted) + ", also those that are not alike", Selected: selected == floods.WhichAll}
 	if len(options) == 0 {
-		all.ID, all.Text = "which", "All "+number(v.Counted)
+		all.ID, all.Text = "which", "All "+number(v.Counted)+" that are in the figures"
+		if v.Counted == 1 {
+			all.Text = "The one that is in the figures"
+		}
 	}
 	return append(options, all)
 }

@@ -40,6 +40,7 @@ func statusesThat(is func(incident.Status) bool) []incident.Status {
 type incidentsPage struct {
 	Notice    string
 	Floods    []floodCard // that wait for a rep
+	AnyFlood  bool        // there is one, perhaps all set aside
 	Filters   []selectField
 	More      []selectField
 	MoreOpen  bool
@@ -103,10 +104,11 @@ func (s *Service) listIncidents(c *fiber.Ctx) error {
 	if status == "review" {
 		data.Begin, data.Further = "Back to the first", "More incidents"
 	}
-	cards, waiting, err := s.floodCards(ctx, sitesOf(who), false)
+	cards, waiting, some, err := s.floodCards(ctx, sitesOf(who), false)
 	if err != nil {
 		return err
 	}
+	data.AnyFlood = some
 	if q.Get("cursor") == "" {
 		data.Floods = cards
 	}

@@ -565,7 +565,9 @@ func TestTheGoldenExportsAreStillRead(t *testing.T) {
 	first := Totals{Incidents: 27, Photos: 1, Sites: 2, Users: 1, Tokens: 1, Quarantined: 1, Pending: 1}
 	withEditions := first
 	withEditions.Editions = 2
-	for name, want := range map[string]Totals{"export-1.jsonl": first, "export-1-editions.jsonl": withEditions} {
+	withFloods := withEditions
+	withFloods.JointChanges = 1
+	for name, want := range map[string]Totals{"export-1.jsonl": first, "export-1-editions.jsonl": withEditions, "export-2.jsonl": withFloods} {
 		t.Run(name, func(t *testing.T) { testGolden(t, filepath.Join("testdata", name), want) })
 	}
 }
@@ -590,6 +592,22 @@ func testGolden(t *testing.T, path string, want Totals) {
 	for name := range fieldNames(t, file) {
 		if !today[name] {
 			t.Errorf("%s stood in the golden export and is written no more", name)
+		}
+	}
+}
+
+// Totals of format 1 say nothing of what was not counted then: what the incidents
+// say of it is no difference.
+func TestTotalsOfFormat1AreComparedByWhatTheySay(t *testing.T) {
+	dims := incident.Dims{Kind: incident.KindAbuse, Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff}
+	other := incident.Dims{Kind: incident.KindThreat, Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff}
+	cells := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 3, People: 4, NothingHappened: 2, SetAside: 1}, {Dims: other, SetAside: 5}}
+	if got, want := (&monthTotals{format: 1}).told(cells), []incident.Cell{{Dims: dims, Incidents: 3, Reports: 3, People: 4}}; !slices.Equal(got, want) {
+		t.Errorf("format 1 tells %+v, want %+v", got, want)
+	}
+	for _, format := range []int{0, 2} {
+		if got := (&monthTotals{format: format}).told(cells); !slices.Equal(got, cells) {
+			t.Errorf("format %d tells %+v, want all", format, got)
 		}
 	}
 }
