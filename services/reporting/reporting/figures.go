@@ -144,7 +144,7 @@ func noteOf(page figures.Page, who web.Principal) (n editionNote) {
 			return n
 		}
 	case page.Exact:
-		n.Words = page.Missing + " Managers see nothing of it until then."
+		n.Words = strings.TrimPrefix(page.Missing, "This month is not over. ") + " Managers see nothing of it until then."
 		n.Publish.Text = "Publish " + page.Month.Name()
 	case e == nil:
 		n.Words = page.Missing

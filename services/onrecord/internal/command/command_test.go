@@ -201,6 +201,8 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"bench", "--url", "http://localhost"}, "--token"},
 		{[]string{"serve", "--read-within", "0"}, "read-within"},
 		{[]string{"serve", "--news-within", "91"}, "news-within"},
+		{[]string{"serve", "--publish-day", "29"}, "publish-day"},
+		{[]string{"demo", "--publish-day", "-1"}, "publish-day"},
 		{[]string{"soak", "--url", "http://localhost"}, "--token"},
 		{[]string{"serve", "--tls-cert", "cert.pem"}, "tls-key"},
 		{[]string{"serve", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--trusted-proxy", "proxy.example", "--threshold", "-1"}, "none.pem"},

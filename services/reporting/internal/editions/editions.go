@@ -257,7 +257,7 @@ func (s *Service) worthwhile(ctx context.Context, r Request, rollup *incident.Ro
 	case len(earlier) > 0 || len(rollup.All) > 0 || r.By == Publisher{}:
 		return nil
 	}
-	before, err := s.store.RollupCells(ctx, incident.Month{Year: 1, Month: time.January}, rollup.Month)
+	before, err := s.store.RollupCells(ctx, store.FirstMonth, rollup.Month)
 	if err == nil && len(before) == 0 {
 		return errNothing
 	}
@@ -352,7 +352,7 @@ type Listed struct {
 
 // List returns every edition, the newest month first, and its newest edition first.
 func (s *Service) List(ctx context.Context) ([]Listed, error) {
-	stored, err := s.store.ListEditions(ctx, incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December})
+	stored, err := s.store.ListEditions(ctx, store.FirstMonth, store.LastMonth)
 	if err != nil {
 		return nil, err
 	}
@@ -383,7 +383,7 @@ func (s *Service) Public(ctx context.Context, m incident.Month, number int) ([]b
 // Check returns how many editions there are, and a line for each that is not
 // as it was published.
 func Check(ctx context.Context, st store.Store, k *seal.Keyring) (n int, wrong []string, err error) {
-	listed, err := st.ListEditions(ctx, incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December})
+	listed, err := st.ListEditions(ctx, store.FirstMonth, store.LastMonth)
 	if err != nil {
 		return 0, nil, err
 	}

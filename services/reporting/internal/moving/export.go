@@ -72,9 +72,6 @@ func (e *Exporter) export(ctx context.Context, st store.Store, w *writer) (r Res
 	return r, w.end()
 }
 
-// firstMonth and lastMonth hold every month between them.
-var firstMonth, lastMonth = incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December}
-
 // eachBeside calls fn with everything that moves beside the incidents.
 func eachBeside(ctx context.Context, st store.Store, fn func(record) error) error {
 	few, err := fewOf(ctx, st)
@@ -103,7 +100,7 @@ func eachBeside(ctx context.Context, st store.Store, fn func(record) error) erro
 
 // eachEdition calls fn with every published month, one in memory at a time.
 func eachEdition(ctx context.Context, st store.Store, fn func(*store.Edition) error) error {
-	all, err := st.ListEditions(ctx, firstMonth, lastMonth)
+	all, err := st.ListEditions(ctx, store.FirstMonth, store.LastMonth)
 	if err != nil {
 		return err
 	}
@@ -248,7 +245,7 @@ func compareMonth(ctx context.Context, st store.Store, m *monthTotals, stored, c
 
 // compareOthers names the figures of months in which nothing was counted.
 func compareOthers(ctx context.Context, st store.Store, months map[incident.Month]bool, stored, counted string) ([]string, error) {
-	rolled, err := st.RollupCells(ctx, firstMonth, lastMonth)
+	rolled, err := st.RollupCells(ctx, store.FirstMonth, store.LastMonth)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ const (
 	MaxEditionBytes = 12 << 20
 )
 
+// FirstMonth and LastMonth have every month between them.
+var FirstMonth, LastMonth = incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December}
+
 // Editions keeps published months. None is ever changed or removed.
 type Editions interface {
 	// PutEdition stores an edition, or returns ErrExists when its month has one
