@@ -87,6 +87,7 @@ func TestABackupBringsEverythingBack(t *testing.T) {
 	mustOnrecord(t, "", "user", "add", "Demo Rep", "--role", "rep", "--generate-password", "--data-dir", dir)
 	receipts := fileMany(t, p, "before", 12)
 	awaitCount(t, p, token, 12)
+	decide(t, p, token)
 	release := lockDatabase(t, filepath.Join(dir, "onrecord.db"))
 	inStream := fileMany(t, p, "in the stream only", 5)
 	release()
@@ -145,9 +146,39 @@ func TestABackupBringsEverythingBack(t *testing.T) {
 	if out := mustOnrecord(t, "", "user", "list", "--data-dir", into); !strings.Contains(out, "Demo Rep") {
 		t.Errorf("the accounts are not there: %s", out)
 	}
+	taught := filepath.Join(t.TempDir(), "corrections.jsonl")
+	if out := mustOnrecord(t, "", "corrections", taught, "--data-dir", into, "--master-key-file", key); !strings.Contains(out, "1 corrections written") {
+		t.Errorf("what a rep decided is not there to learn from: %s", out)
+	}
+	if out := mustOnrecord(t, "", "events", "tail", "-n", "0", "--data-dir", into, "--master-key-file", key); strings.Count(out, `"onrecord.v1.report.corrected"`) != 2 {
+		t.Errorf("the events of what a rep decided are not there, once each: %s", out)
+	}
 	if out, ok := doctor(t, into); !ok {
 		t.Errorf("after the restore: %s", out)
 	}
+}
+
+// decide has the rep decide two things about an incident, and waits until both
+// were published.
+func decide(t *testing.T, p *process, token string) {
+	t.Helper()
+	id := incidents(t, p.url, token, "").Incidents[0].ID
+	eventually(t, func() error { // the machine with its reading may be quicker
+		a := mustCall(t, "GET", p.url+"/api/v1/incidents/"+id, "", "Authorization", "Bearer "+token)
+		a = mustCall(t, "POST", p.url+"/api/v1/incidents/"+id+"/classify", `{"kind":"threat","channel":"letter"}`,
+			"Authorization", "Bearer "+token, "Content-Type", "application/json", "If-Match", a.header.Get("ETag"))
+		if a.status != http.StatusOK {
+			return fmt.Errorf("%d %s", a.status, a.body)
+		}
+		return nil
+	})
+	eventually(t, func() error {
+		a := mustCall(t, "GET", p.url+"/metrics", "")
+		if !strings.Contains(a.body, "onrecord_corrections_published_total 2\n") || !strings.Contains(a.body, "onrecord_corrections_waiting 0\n") {
+			return errors.New("what the rep decided is not published yet")
+		}
+		return nil
+	})
 }
 
 // A model of the installation's own comes back with a backup, the one before it

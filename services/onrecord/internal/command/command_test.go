@@ -281,6 +281,16 @@ func TestWhatAnOperatorDoes(t *testing.T) {
 			t.Errorf("dead letters: %s", out)
 		}
 		fails(t, run.ExitFailed, "no", "", at("dead-letters", "replay", "onrecord.v1.report.filed.none")...)
+		if out := must(t, "", at("corrections", filepath.Join(dir, "corrections.jsonl"))...); !strings.Contains(out, "No rep has decided") {
+			t.Errorf("corrections: %s", out)
+		}
+		before := strings.Count(must(t, "", at("train", "--history")...), "read again")
+		if out := must(t, "", at("reread")...); !strings.Contains(out, "nothing to read again") {
+			t.Errorf("reread: %s", out)
+		}
+		if after := strings.Count(must(t, "", at("train", "--history")...), "read again"); after <= before {
+			t.Errorf("the history names reading again %d times, before %d", after, before)
+		}
 		if out := must(t, "", at("verify")...); !strings.Contains(out, "Every figure agrees") {
 			t.Errorf("verify: %s", out)
 		}

@@ -109,6 +109,21 @@ func TestWhatRepsDecideTeachesTheMachine(t *testing.T) {
 	if again.Reports != 0 {
 		t.Errorf("%d reports read once more, want 0", again.Reports)
 	}
+
+	// Erased, the report teaches nothing more, and nothing of it is left on the
+	// stream.
+	k.do(program.OpErase, decided.ID, nil)
+	if k.do(program.OpCorrections, struct{}{}, &n); n != 0 {
+		t.Errorf("%d corrections after erasing, want none", n)
+	}
+	err = k.Operations().Call(t.Context(), program.OpEventsTail, program.Tail{}, nil, func(line string) {
+		if strings.Contains(line, "report.corrected") {
+			t.Errorf("after erasing the stream holds %s", line)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // smallCorpus is one that trains in a moment.

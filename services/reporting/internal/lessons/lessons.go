@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	sweepEvery = time.Second
+	sweepEvery = 2 * time.Second
 	sweepSize  = 64
 	tiredMost  = 10 * time.Second // between two sweeps of which the first failed
 	askTimeout = 3 * time.Second
@@ -54,8 +54,8 @@ func New(c Config) *Keeper {
 	return &Keeper{c}
 }
 
-// Run does what is due at once and every second, and less often while it fails,
-// until ctx is done.
+// Run does what is due at once and every two seconds, and less often while it
+// fails, until ctx is done.
 func (k *Keeper) Run(ctx context.Context) error {
 	wait, said := sweepEvery, ""
 	for {
