@@ -75,7 +75,7 @@ func Classify(r Reader, in io.Reader, out io.Writer, bad func(line int, err erro
 	lines := newLines(in)
 	for {
 		line, n, err := lines.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return wrong, w.Flush()
 		}
 		if err != nil && !errors.Is(err, errLine) {
@@ -129,11 +129,11 @@ func (l *ReadLine) because(field string, j incident.Judgement, text string) {
 // Evaluation is how well a reader read texts whose right answers are known.
 type Evaluation = evaluation.Result
 
-// Share and Confusion are parts of an Evaluation.
-type (
-	Share     = evaluation.Share
-	Confusion = evaluation.Confusion
-)
+// Share is a part of an Evaluation.
+type Share = evaluation.Share
+
+// Confusion is a part of an Evaluation.
+type Confusion = evaluation.Confusion
 
 // Evaluate reads one text a line and measures the readings against the gold
 // fields; a line may have any of them. The reporter's answers are not shown to
@@ -143,7 +143,7 @@ func Evaluate(r Reader, in io.Reader, wordsOnly bool, bad func(line int, err err
 	lines := newLines(in)
 	for {
 		line, n, err := lines.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return set.Result(), wrong, nil
 		}
 		if err != nil && !errors.Is(err, errLine) {
@@ -306,11 +306,11 @@ func (l *lines) text() ([]byte, error) {
 			l.line = append(l.line, part...)
 		}
 		switch {
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case tooLong:
 			return nil, lineError("longer than %d MiB", maxLine>>20)
-		case err == io.EOF && len(l.line) == 0:
+		case errors.Is(err, io.EOF) && len(l.line) == 0:
 			return nil, io.EOF
 		case err != nil && err != io.EOF:
 			return nil, err

@@ -115,7 +115,6 @@ const mostMistakes = 20
 
 // tally is what one field's texts add up to.
 type tally struct {
-	values    []string
 	confusion map[[2]string]int
 	answers   []answer
 }

@@ -241,7 +241,7 @@ func (fs *features) ofWords(r *report, letters []byte) {
 	before := uint64(0)
 	for n, t := range r.tokens {
 		word := letters[t.from:t.to]
-		h := uint64(seedWord)
+		h := seedWord
 		for _, c := range word {
 			h = mix(h, uint64(c))
 		}
@@ -271,7 +271,7 @@ func (fs *features) pieces(word []byte, at int32) {
 		return uint64(word[i])
 	}
 	for start := -1; start <= len(word)-shortestPiece+1; start++ {
-		h := uint64(seedPiece)
+		h := seedPiece
 		for n := 0; n < longestPiece && start+n <= len(word); n++ {
 			h = mix(h, letter(start+n))
 			if n+1 >= shortestPiece {

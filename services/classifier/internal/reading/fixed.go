@@ -63,7 +63,7 @@ func normalise(p []int64, sum int64) {
 	for i := range p {
 		p[i] = p[i] * probOne / sum
 		left -= p[i]
-		if p[i] > p[best] {
+		if p[i] > p[best] { //nolint:gosec // best is one of the indexes before
 			best = i
 		}
 	}

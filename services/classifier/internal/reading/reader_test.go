@@ -153,7 +153,7 @@ func TestScore(t *testing.T) {
 			set.file, len(all), s.share(HeadKind), s.share(HeadChannel), s.share(HeadTarget), s.calibrationError(), float64(s.review)/float64(len(all)))
 		for h := range Head(Heads) {
 			if got := s.share(h); got < set.floor[h] {
-				t.Errorf("%s: %s right=%.3f, want at least %.2f", set.file, Head(h), got, set.floor[h])
+				t.Errorf("%s: %s right=%.3f, want at least %.2f", set.file, h, got, set.floor[h])
 			}
 		}
 	}

@@ -80,7 +80,7 @@ func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
 		card.Temperature = temperatures(learn, scores)
 	}
 	var m Measures
-	if m.OtherVoices, err = measureScores(card, learn, texts, scores); err != nil {
+	if m.OtherVoices, err = measureScores(card, texts, scores); err != nil {
 		return nil, err
 	}
 	if len(held) > 0 {
@@ -353,7 +353,7 @@ func temperatures(examples []*example, scores [][]float64) (t [reading.Heads + 1
 }
 
 // measureScores measures what temperatures make of scores.
-func measureScores(card reading.Card, learn []*example, texts []corpus.Example, scores [][]float64) (evaluation.Result, error) {
+func measureScores(card reading.Card, texts []corpus.Example, scores [][]float64) (evaluation.Result, error) {
 	judge, err := reading.Judging(card)
 	if err != nil {
 		return evaluation.Result{}, err

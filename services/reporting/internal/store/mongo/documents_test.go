@@ -63,6 +63,9 @@ func TestStoredDocumentsStay(t *testing.T) {
 		t.Errorf("lines moved: %+v, want %+v", before.ownLines(), lines)
 	}
 	m, cells, err := totals.cells()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if old, was, err := before.cells(); err != nil || old != m || len(was) == 0 || !reflect.DeepEqual(was, cells) {
 		t.Errorf("totals before %v %+v, %v, want %v %+v", old, was, err, m, cells)
 	}

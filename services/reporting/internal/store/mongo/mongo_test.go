@@ -26,8 +26,8 @@ type server struct {
 func servers(t *testing.T) map[string]server {
 	t.Helper()
 	all := map[string]server{"compatible server": {uri: mongotest.Start(t)}}
-	if real := mongotest.Real(); real != "" {
-		all["MongoDB"] = server{real, true}
+	if uri := mongotest.Real(); uri != "" {
+		all["MongoDB"] = server{uri, true}
 	} else {
 		t.Logf("NOT RUN on a real MongoDB: %s names none", mongotest.RealURI)
 	}

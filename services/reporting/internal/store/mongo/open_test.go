@@ -117,7 +117,7 @@ func TestServersThatAreNotFit(t *testing.T) {
 			}
 			return answer
 		}, "readWrite"},
-		"an old server": {func(c command, answer bson.D) bson.D {
+		"an old server": {func(_ command, answer bson.D) bson.D {
 			for n := range answer {
 				if answer[n].Key == "maxWireVersion" {
 					answer[n].Value = int32(17)
@@ -125,7 +125,7 @@ func TestServersThatAreNotFit(t *testing.T) {
 			}
 			return answer
 		}, "older than MongoDB 7.0"},
-		"a very old server": {func(c command, answer bson.D) bson.D {
+		"a very old server": {func(_ command, answer bson.D) bson.D {
 			for n := range answer {
 				if answer[n].Key == "maxWireVersion" {
 					answer[n].Value = int32(3)
@@ -133,7 +133,7 @@ func TestServersThatAreNotFit(t *testing.T) {
 			}
 			return answer
 		}, "older than MongoDB 7.0"},
-		"a secondary by itself": {func(c command, answer bson.D) bson.D {
+		"a secondary by itself": {func(_ command, answer bson.D) bson.D {
 			for n := range answer {
 				if answer[n].Key == "isWritablePrimary" || answer[n].Key == "ismaster" {
 					answer[n].Value = false
