@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -48,7 +49,7 @@ const (
 	batchSize    = 100 // incidents of one commit
 	carryEvery   = time.Second
 	readAtOnce   = store.MaxPage
-	rememberLook = 10 * time.Second // while nothing new was received
+	rememberLook = 10 * time.Second // for the list, which is opened often
 )
 
 // Config is what a Service needs. Every field is required.
@@ -73,20 +74,21 @@ type Service struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	mu     sync.Mutex
-	looked map[string]looked // what was seen last of each flood
+	looking singleflight.Group // by the flood's id
+	mu      sync.Mutex
+	looked  map[string]looked // what was seen last of each flood
 }
 
 // looked is what was seen of a flood: no words.
 type looked struct {
-	incidents int
-	at        time.Time
+	at time.Time
 	View
 }
 
 // New returns a Service.
 func New(c Config) *Service {
-	return &Service{c.Store, c.Folder, c.Keyring, timeline.NewKeeper(c.Keyring), c.Words, c.Log.With("category", "floods"), c.Now, sync.Mutex{}, make(map[string]looked)}
+	return &Service{store: c.Store, folder: c.Folder, keyring: c.Keyring, timeline: timeline.NewKeeper(c.Keyring), words: c.Words,
+		log: c.Log.With("category", "floods"), now: c.Now, looked: make(map[string]looked)}
 }
 
 // Flood is reports about one site that came at once.
@@ -169,11 +171,17 @@ func (s *Service) Glance(ctx context.Context, f Flood) (View, error) {
 	s.mu.Lock()
 	last, ok := s.looked[f.ID]
 	s.mu.Unlock()
-	if ok && last.incidents == f.Incidents && s.now().Sub(last.at) < rememberLook {
+	if ok && s.now().Sub(last.at) < rememberLook {
 		return last.View, nil
 	}
-	v, _, err := s.look(ctx, f)
-	return v, err
+	v, err, _ := s.looking.Do(f.ID, func() (any, error) {
+		v, _, err := s.look(context.WithoutCancel(ctx), f)
+		return v, err
+	})
+	if err != nil {
+		return View{}, err
+	}
+	return v.(View), nil
 }
 
 // Look returns what is seen of the flood with an id, and what was done to it,
@@ -297,7 +305,7 @@ func (s *Service) look(ctx context.Context, f Flood) (View, []member, error) {
 	if len(s.looked) > 100 {
 		clear(s.looked)
 	}
-	s.looked[f.ID] = looked{f.Incidents, s.now(), v}
+	s.looked[f.ID] = looked{s.now(), v}
 	return v, members, nil
 }
 
