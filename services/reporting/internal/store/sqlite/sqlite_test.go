@@ -229,11 +229,9 @@ func TestReopen(t *testing.T) {
 	holdsAll(t, openAt(t, path), ids)
 }
 
-// A database from before corrections were published is brought up to date: what
-// was corrected there is due.
+// What was corrected before corrections were published is due after the migration.
 func TestCorrectionsFromBeforeAreDue(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "onrecord.db")
-	d := openAt(t, path)
+	d := openTemp(t).(*db)
 	for id, action := range map[string]incident.Action{"corrected": incident.ActionCorrected, "noted": incident.ActionNoted} {
 		err := d.InsertIncident(t.Context(), &incident.Incident{ID: id, Rev: 1, Site: "leeds", OccurredAt: time.Now(), WrappedKey: []byte{1},
 			Timeline: []incident.Change{{Seq: 1, Action: action, To: "corrected"}}})
@@ -241,13 +239,15 @@ func TestCorrectionsFromBeforeAreDue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := d.conn.ExecContext(t.Context(), `DROP INDEX incidents_lesson_due; ALTER TABLE incidents DROP COLUMN lesson_due; PRAGMA user_version = 4`); err != nil {
+	script, err := migrationFiles.ReadFile("migrations/0005_lessons.sql")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Close(); err != nil {
+	before := `DROP INDEX incidents_lesson_due; ALTER TABLE incidents DROP COLUMN lesson_due;`
+	if _, err := d.conn.ExecContext(t.Context(), before+string(script)); err != nil {
 		t.Fatal(err)
 	}
-	if due, err := openAt(t, path).LessonsDue(t.Context(), "", 10); err != nil || !slices.Equal(due, []string{"corrected"}) {
+	if due, err := d.LessonsDue(t.Context(), "", 10); err != nil || !slices.Equal(due, []string{"corrected"}) {
 		t.Errorf("due=%q err=%v, want the one that was corrected", due, err)
 	}
 }
