@@ -3,6 +3,7 @@ package reading
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -124,18 +125,24 @@ func TestPossibleHarmIsNeverHiddenBehindAnotherKind(t *testing.T) {
 	}
 }
 
+// FuzzDecode spoils what a file says of itself, under a checksum that fits.
 func FuzzDecode(f *testing.F) {
 	file, err := Encode(Embedded().Card, make([]float64, DenseRows()*Columns()), []Feature{hashedBit | 1}, make([]float64, HeadColumns()))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(file)
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		if len(b) > 32 {
-			b = signed(b) // get past the checksum
-		}
-		if m, err := Decode(b); err == nil {
-			m.Read(Input{Narrative: "threw a chair at me", Channel: "phone"})
+	head := len(modelMagic) + 4
+	n := int(binary.LittleEndian.Uint32(file[len(modelMagic):]))
+	card, weights := file[head:head+n], file[head+n:]
+	f.Add(card, uint32(n), uint16(0))
+	f.Add([]byte("{}"), uint32(2), uint16(1))
+	f.Add(card[:40], uint32(1<<31), uint16(9))
+	f.Fuzz(func(t *testing.T, card []byte, said uint32, cut uint16) {
+		b := binary.LittleEndian.AppendUint32(bytes.Clone(modelMagic), said)
+		b = append(append(b, card...), weights[min(int(cut), len(weights)):]...)
+		if m, err := Decode(signed(append(b, make([]byte, sha256.Size)...))); err == nil {
+			in := Input{Narrative: "threw a chair at me", Channel: "phone"}
+			check(t, in, m.Read(in))
 		}
 	})
 }
