@@ -58,7 +58,8 @@ func newAdminReread(s *shared) *cobra.Command {
 		Long: rereadHelp + `
 
 This command reads them itself, beside the running services. It must have the same
-model as the classifiers, and is refused when theirs is another.`,
+model as the classifiers, and is refused when theirs is another. What is written down
+is printed by “onrecord train --history --out model.bin”.`,
 		Example: `  onrecord admin reread --model model.bin --database mongodb://… --master-key-file master.key --nats-url nats://nats-1:4222 --nats-user admin …`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -81,7 +81,8 @@ func newReread(s *shared) *cobra.Command {
 		Short: "Have the model in use read what nobody has decided yet",
 		Long: rereadHelp + `
 
-The model is the one that the server uses. For services that run apart there is
+The model is the one that the server uses, and “onrecord train --history” prints what
+is written down. For services that run apart there is
 “onrecord admin reread”.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -100,8 +101,8 @@ The model is the one that the server uses. For services that run apart there is
 const rereadHelp = `Reads every report again whose channel or target is not known or at which a person
 should look, unless the model has read it already. Its reading stands beside those
 before it. What a person decided is never changed by it. Stopped halfway, it goes on
-from there the next time. Who had it done, when, and how many it were is written
-down: “onrecord train --history” prints it.`
+from there the next time. Who had it done, when, and how many they were is written
+down beside the model.`
 
 func (s *shared) sayReread(r program.Reread) error {
 	if r.Reports == 0 {
