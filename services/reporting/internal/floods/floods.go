@@ -483,25 +483,35 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// CarryOn carries out everything that is not finished.
+// CarryOn carries out everything that is not finished. One change that cannot
+// go on keeps no other from it.
 func (s *Service) CarryOn(ctx context.Context) error {
 	open, err := s.store.UnfinishedJointChanges(ctx)
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, c := range open {
-		reason, err := s.Reason(c)
-		if err != nil {
-			return fmt.Errorf("change %s: %w", c.ID, err)
+		if err := s.carryOut(ctx, c); err != nil {
+			failed = append(failed, fmt.Errorf("change %s: %w", c.ID, err))
 		}
-		for !c.Finished() {
-			if c, err = s.carry(ctx, c, reason); err != nil {
-				return fmt.Errorf("change %s: %w", c.ID, err)
-			}
-		}
-		s.forget(c.Flood)
-		s.log.Info("changed together", "change", c.ID, "action", c.Action, "incidents", len(c.Incidents), "by", c.By.ID)
 	}
+	return errors.Join(failed...)
+}
+
+// carryOut carries out the rest of one change.
+func (s *Service) carryOut(ctx context.Context, c *store.JointChange) error {
+	reason, err := s.Reason(c)
+	if err != nil {
+		return err
+	}
+	for !c.Finished() {
+		if c, err = s.carry(ctx, c, reason); err != nil {
+			return err
+		}
+	}
+	s.forget(c.Flood)
+	s.log.Info("changed together", "change", c.ID, "action", c.Action, "incidents", len(c.Incidents), "by", c.By.ID)
 	return nil
 }
 

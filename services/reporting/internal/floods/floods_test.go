@@ -297,6 +297,27 @@ func (o *office) carryOn() {
 	}
 }
 
+// A reason that cannot be opened keeps its own change waiting, and no other.
+func TestAChangeThatCannotGoOnHoldsUpNoOther(t *testing.T) {
+	o := open(t, projectortest.New(t))
+	o.file("leeds", repeat(60, same)...)
+	f := o.only()
+	broken := &store.JointChange{ID: "00000000-0000-7000-8000-000000000000", Rev: 1, Flood: "1-york", Action: incident.ActionSetAside, Incidents: []string{"x"},
+		By: rep, At: o.At, WrappedKey: []byte("no key"), SealedReason: []byte("no reason")}
+	if err := o.Store.InsertJointChange(t.Context(), broken); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.SetAside(t.Context(), f.ID, nil, rep, floods.Ask{Which: floods.WhichAll, Until: o.At, Reason: "One text."}); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.CarryOn(t.Context()); err == nil || !strings.Contains(err.Error(), broken.ID) {
+		t.Errorf("err=%v, want one that names %s", err, broken.ID)
+	}
+	if got := o.statuses()[incident.StatusSetAside]; got != 60 {
+		t.Errorf("%d set aside, want 60", got)
+	}
+}
+
 // byWords returns incident n of the only flood.
 func (o *office) byWords(t *testing.T, n int) *incident.Incident {
 	t.Helper()
