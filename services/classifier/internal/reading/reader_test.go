@@ -247,6 +247,21 @@ func TestAFewWordsAskForAPerson(t *testing.T) {
 	}
 }
 
+// Where the words tell no way, none is made up: the answer is that they do not
+// say, or is not sure, and a person is asked.
+func TestNoWayIsMadeUp(t *testing.T) {
+	for _, text := range []string{
+		"customer threatened to kill me", "abusive and threatening behaviour again today", "I was verbally abused by a member of the public",
+		"Claimant became very angry and made threats against my family.", "was called every name under the sun for doing my job",
+		"bu'n gas iawn wrtha i eto heddiw",
+	} {
+		r := Embedded().Read(Input{Narrative: text})
+		if c := r.Channel; c.Value != "unknown" && c.P[c.Value] > 0.5 || !r.Review {
+			t.Errorf("%q: channel=%s (%.2f) review=%v, want none that is likely, and a person asked", text, c.Value, c.P[c.Value], r.Review)
+		}
+	}
+}
+
 // check holds what is true of every reading of any input.
 func check(tb testing.TB, in Input, r incident.Reading) {
 	tb.Helper()
