@@ -1,0 +1,83 @@
+package filing
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+func TestPhotosOfAnAdditionComeInParts(t *testing.T) {
+	question := `{"receipt":"0123-4567-89AB-CDEZ","addition":{"id":"` + testID + `","what":"words","keep_originals":true}}`
+	q, err := FollowUpFromMultipart(parts(t, "follow_up", question, "photo", "one", "photo", strings.Repeat("two", 10_000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := q.Addition
+	if len(a.Photos) != 2 || string(a.Photos[0]) != "one" || len(a.Photos[1]) != 30_000 || !a.KeepOriginals {
+		t.Errorf("%d photos, keep %v", len(a.Photos), a.KeepOriginals)
+	}
+	if err := a.Validate(); err != nil {
+		t.Errorf("photos without words: %v", err)
+	}
+	for _, c := range []struct {
+		parts []string
+		want  string // the field that is named
+	}{
+		{[]string{"photo", "one"}, "follow_up"},
+		{[]string{"follow_up", `{"receipt":"x"}`, "photo", "one"}, "addition"},
+		{[]string{"follow_up", question, "follow_up", question}, "follow_up"},
+		{[]string{"follow_up", question, "colour", "red"}, "colour"},
+		{[]string{"follow_up", strings.Replace(question, `"words"`, `"withdraw"`, 1), "photo", "one"}, "photo"},
+		{[]string{"follow_up", strings.Replace(question, `"keep_originals":true`, `"keep_originals":"x"`, 1)}, "keep_originals"},
+	} {
+		q, err := FollowUpFromMultipart(parts(t, c.parts...))
+		if err == nil {
+			err = q.Addition.Validate()
+		}
+		f := fault.As(err)
+		if f.Kind != fault.Invalid || !slices.ContainsFunc(f.Fields, func(field fault.Field) bool { return field.Name == c.want }) {
+			t.Errorf("%.100q: %v %v, want a field %s", c.parts, err, f.Fields, c.want)
+		}
+	}
+}
+
+func FuzzMultipart(f *testing.F) {
+	for _, example := range [][]string{{"report", least(""), "photo", "abc"}, {"follow_up", `{"receipt":"x","addition":{"id":"1","what":"words"}}`, "photo", "abc"}} {
+		body, boundary := parts(f, example...)
+		f.Add(body, boundary)
+	}
+	f.Add([]byte("--x\r\n\r\n"), "x")
+	f.Add([]byte(nil), "")
+	f.Fuzz(func(t *testing.T, body []byte, boundary string) {
+		allowed := func(err error) {
+			if k := fault.KindOf(err); err != nil && k != fault.Malformed && k != fault.Invalid && k != fault.TooLarge {
+				t.Fatalf("kind=%v of %v", k, err)
+			}
+		}
+		whole := func(photos [][]byte) {
+			for _, p := range photos {
+				if !bytes.Contains(body, p) {
+					t.Fatalf("a photo of %d bytes is not what was sent", len(p))
+				}
+			}
+		}
+		if r, err := FromMultipart(body, boundary); err == nil {
+			whole(r.Photos)
+		} else {
+			allowed(err)
+		}
+		if q, err := FollowUpFromMultipart(body, boundary); err == nil && q.Addition != nil {
+			whole(q.Addition.Photos)
+			allowed(q.Addition.Validate())
+		} else {
+			allowed(err)
+		}
+		_, err := ReadMultipartForm(body, boundary)
+		allowed(err)
+		_, err = FollowUpFromMultipartForm(body, boundary)
+		allowed(err)
+	})
+}
