@@ -303,7 +303,7 @@ func (s *Service) Examine(ctx context.Context, progress func(line string)) ([]ch
 	if len(v.Differences) > 0 {
 		found = append(found, check.Alarmf("figures_differ",
 			"“onrecord verify” names each. Publish nothing from these months until it is clear why.",
-			"%d figures or timelines are not those of the incidents.", len(v.Differences)))
+			"%d figures, timelines or published months are not what they should be.", len(v.Differences)))
 	}
 	return found, nil
 }
