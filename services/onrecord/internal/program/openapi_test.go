@@ -469,8 +469,11 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		}
 	}
 	k.eventually(func() error {
-		if err := json.Unmarshal([]byte(k.call("GET", floods, "", south...).Body), &found); err != nil || len(found.Floods) == 0 {
-			return fmt.Errorf("no flood, %v", err)
+		if err := json.Unmarshal([]byte(k.call("GET", floods, "", south...).Body), &found); err != nil {
+			return err
+		}
+		if len(found.Floods) == 0 {
+			return errors.New("no flood")
 		}
 		return nil
 	})

@@ -28,8 +28,11 @@ const (
 	MaxEditionBytes = 12 << 20
 )
 
-// FirstMonth and LastMonth have every month between them.
-var FirstMonth, LastMonth = incident.Month{Year: 1, Month: time.January}, incident.Month{Year: 9999, Month: time.December}
+// FirstMonth is before every month that anything is of.
+var FirstMonth = incident.Month{Year: 1, Month: time.January}
+
+// LastMonth is after every month that anything is of.
+var LastMonth = incident.Month{Year: 9999, Month: time.December}
 
 // Editions keeps published months. None is ever changed or removed.
 type Editions interface {

@@ -130,7 +130,7 @@ func whatReportersSaid(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
-	defer cursor.Close(ctx)
+	defer func() { _ = cursor.Close(ctx) }()
 	for cursor.Next(ctx) {
 		var doc incidentDoc
 		if err := cursor.Decode(&doc); err != nil {
