@@ -43,8 +43,8 @@ const (
 
 // From which probability something is marked that few reports have: early,
 // since a person sees the mark beside its probability, and nobody sees one that
-// is not there. Of what was marked so in voices it had not learned from, three
-// in five or more were right.
+// is not there. Of what was marked so in voices it had not learned from, more
+// than half was right.
 const (
 	markSerious = probOne * 30 / 100
 	markWeapon  = probOne * 35 / 100
