@@ -4,26 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// eraseTries is how often EraseReport looks whether anything is left: a copy of
+// the stream that lags may not have it yet.
+const eraseTries = 5
+
 // EraseReport removes every event about a report from the stream, and returns
-// how many there were. Its subjects are free again: whoever drops what comes
-// back is whoever keeps the tombstone.
-func (b *Bus) EraseReport(ctx context.Context, reportID string) (int, error) {
+// how many there were. It calls note with how many it found before it removes
+// them. Its subjects are free again: whoever drops what comes back is whoever
+// keeps the tombstone.
+func (b *Bus) EraseReport(ctx context.Context, reportID string, note func(n int) error) (int, error) {
 	stream, err := b.js.Stream(ctx, StreamReports)
 	if err != nil {
 		return 0, unavailable.Because(err)
 	}
 	erased := 0
-	for _, filter := range aboutReport(reportID) {
-		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
-		if err != nil {
-			return erased, unavailable.Because(err)
+	for range eraseTries {
+		subjects, err := eventsAbout(ctx, stream, reportID)
+		if err != nil || len(subjects) == 0 {
+			return erased, err
 		}
-		for subject := range info.State.Subjects {
+		if err := note(len(subjects)); err != nil {
+			return erased, err
+		}
+		for _, subject := range subjects {
 			m, err := stream.GetLastMsgForSubject(ctx, subject)
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				continue
@@ -37,7 +47,19 @@ func (b *Bus) EraseReport(ctx context.Context, reportID string) (int, error) {
 			erased++
 		}
 	}
-	return erased, nil
+	return erased, unavailable.Because(errors.New("the stream still has events that were erased"))
+}
+
+// eventsAbout returns the subjects of the events about a report in the stream.
+func eventsAbout(ctx context.Context, stream jetstream.Stream, reportID string) (subjects []string, err error) {
+	for _, filter := range aboutReport(reportID) {
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+		if err != nil {
+			return nil, unavailable.Because(err)
+		}
+		subjects = slices.AppendSeq(subjects, maps.Keys(info.State.Subjects))
+	}
+	return subjects, nil
 }
 
 // Forget removes from the stream the events up to sequence last that it stored

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -49,11 +50,22 @@ func TestErasingRemovesOneReport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := b.EraseReport(t.Context(), aReport(2)); err != nil || n != 4 {
-		t.Fatalf("erased %d (%v), want the report, its classification and two corrections", n, err)
+	full := errors.New("not noted")
+	if n, err := b.EraseReport(t.Context(), aReport(2), func(int) error { return full }); !errors.Is(err, full) || n != 0 || len(places(t, b)) != 12 {
+		t.Fatalf("erased %d (%v) without a note", n, err)
 	}
-	if n, err := b.EraseReport(t.Context(), aReport(2)); err != nil || n != 0 {
-		t.Errorf("again: %d (%v)", n, err)
+	noted := 0
+	note := func(n int) error {
+		if noted += n; len(places(t, b)) != 12 {
+			t.Error("something was erased before it was noted")
+		}
+		return nil
+	}
+	if n, err := b.EraseReport(t.Context(), aReport(2), note); err != nil || n != 4 || noted != 4 {
+		t.Fatalf("erased %d and noted %d (%v), want the report, its classification and two corrections", n, noted, err)
+	}
+	if n, err := b.EraseReport(t.Context(), aReport(2), note); err != nil || n != 0 || noted != 4 {
+		t.Errorf("again: %d (%v), %d noted", n, err, noted)
 	}
 	left := places(t, b)
 	if len(left) != 8 {

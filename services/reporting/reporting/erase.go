@@ -3,9 +3,11 @@ package reporting
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
@@ -36,23 +38,46 @@ type Erasure struct {
 	Tombstones []string `json:"tombstones"`
 }
 
-// FindErasable returns the incident that holds the report with a receipt hash,
-// or those that have a reference or an id. It returns fault.NotFound when there
-// is none.
-func (s *Service) FindErasable(ctx context.Context, receiptHash []byte, reference string) ([]Erasable, error) {
+// Eraser erases the words of incidents, in a store and in the stream.
+type Eraser struct {
+	store   store.Store
+	keyring *seal.Keyring
+	bus     *bus.Bus
+	cases   *casework.Service
+}
+
+// Eraser returns what erases in a running service.
+func (s *Service) Eraser() Eraser { return Eraser{s.store, s.keyring, s.bus, s.cases} }
+
+// Erasing calls do with what erases in a database and a stream, beside the
+// services that run on them.
+func (d Database) Erasing(ctx context.Context, b *bus.Bus, do func(Eraser) error) error {
+	return d.with(ctx, func(st store.Store) error {
+		return do(Eraser{st, d.Keyring, b, d.casework(st)})
+	})
+}
+
+// casework is what people do to the incidents of a database, without its sites.
+func (d Database) casework(st store.Store) *casework.Service {
+	return casework.New(casework.Config{Store: st, Folder: fold.New(), Keyring: d.Keyring, SiteKnown: func(string) bool { return false }, Now: time.Now})
+}
+
+// Find returns the incident that holds the report with a receipt hash, or those
+// that have a reference or an id. It returns fault.NotFound when there is none.
+func (e Eraser) Find(ctx context.Context, receiptHash []byte, reference string) ([]Erasable, error) {
 	var found []Erasable
 	take := func(i *incident.Incident) {
 		found = append(found, Erasable{i.ID, i.Ref, i.Site, i.Month().String(), string(i.Status), len(i.Reports), len(i.WrappedKey) == 0})
 	}
 	if len(receiptHash) > 0 {
-		switch i, err := s.store.IncidentByReceipt(ctx, receiptHash); {
+		switch i, err := e.store.IncidentByReceipt(ctx, receiptHash); {
 		case err == nil:
 			take(i)
 		case !errors.Is(err, store.ErrNotFound):
 			return nil, err
 		}
 	} else {
-		err := s.store.EachIncident(ctx, func(i *incident.Incident) error {
+		err := e.store.EachIncident(ctx, func(i *incident.Incident) error {
 			if strings.EqualFold(i.Ref, reference) || i.ID == reference {
 				take(i)
 			}
@@ -68,20 +93,20 @@ func (s *Service) FindErasable(ctx context.Context, receiptHash []byte, referenc
 	return found, nil
 }
 
-// ErasureOf returns what is to be kept of an erasure before it is begun.
-func (s *Service) ErasureOf(ctx context.Context, id string) (Erasure, error) {
-	i, err := s.store.Incident(ctx, id)
+// Erasure returns what is to be kept of an erasure before it is begun.
+func (e Eraser) Erasure(ctx context.Context, id string) (Erasure, error) {
+	i, err := e.store.Incident(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return Erasure{}, fault.New(fault.NotFound, "not_found", "There is no such incident.")
 	}
 	if err != nil {
 		return Erasure{}, err
 	}
-	e := Erasure{Incident: id}
+	kept := Erasure{Incident: id}
 	for _, r := range i.Reports {
-		e.Tombstones = append(e.Tombstones, projector.Tombstone(s.keyring, r.ID))
+		kept.Tombstones = append(kept.Tombstones, projector.Tombstone(e.keyring, r.ID))
 	}
-	return e, nil
+	return kept, nil
 }
 
 // operator is who erases, in the timeline.
@@ -90,26 +115,57 @@ var operator = incident.Actor{Role: "operator"}
 // Erase destroys the words of an incident in the store and removes the events
 // about its reports from the stream. What is counted stays. Doing it again
 // completes what was cut off.
-func (s *Service) Erase(ctx context.Context, id string) error {
-	if err := s.cases.Erase(ctx, id, operator); err != nil {
+func (e Eraser) Erase(ctx context.Context, id string) error {
+	if err := e.cases.Erase(ctx, id, operator); err != nil {
 		return err
 	}
-	i, err := s.store.Incident(ctx, id)
+	i, err := e.store.Incident(ctx, id)
 	if err != nil {
 		return err
 	}
 	for _, r := range i.Reports {
-		if err := standing.EraseReport(ctx, s.store, s.bus, r.ID); err != nil {
+		if err := standing.EraseReport(ctx, e.store, e.bus, r.ID); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// casework is what people do to the incidents of a database, without its sites.
-func (d Database) casework(st store.Store) *casework.Service {
-	return casework.New(casework.Config{Store: st, Folder: fold.New(), Keyring: d.Keyring, SiteKnown: func(string) bool { return false }, Now: time.Now})
+// EraseReturned removes what came back of erased reports from the stream, and
+// returns how many reports that were. Progress is called now and then with the
+// events that it has looked at.
+func (e Eraser) EraseReturned(ctx context.Context, progress func(done int)) (reports int, err error) {
+	h, err := e.bus.Health(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var back []string
+	done, last := 0, ""
+	_, err = e.bus.Walk(ctx, h.LastSeq, func(p bus.Place) error {
+		if done++; done%progressEvery == 0 {
+			progress(done)
+		}
+		id := projector.About(p.Subject)
+		if id == "" || id == last { // an event and its classification often follow each other
+			return nil
+		}
+		last = id
+		buried, err := projector.Buried(ctx, e.store, projector.Tombstone(e.keyring, id))
+		if buried && !slices.Contains(back, id) {
+			back = append(back, id)
+		}
+		return err
+	})
+	for _, id := range back {
+		if err == nil {
+			err = standing.EraseReport(ctx, e.store, e.bus, id)
+		}
+	}
+	return len(back), err
 }
+
+// progressEvery is how many events of the stream pass between two words of it.
+const progressEvery = 10_000
 
 // EraseAgain does erasures again in a database that was restored from before
 // them: their tombstones are kept, and their incidents are erased where they

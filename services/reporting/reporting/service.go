@@ -57,7 +57,7 @@ type Config struct {
 	Threshold  int              // numbers from 1 to this are hidden from managers; 0: figures.DefaultThreshold
 	PublishDay int              // of the month after, on which a month is published without anybody; 0: a rep does
 	Secure     bool             // served over TLS: cookies are sent over nothing else
-	Alone      bool             // this process is the only one that reporting runs in: it needs no lease
+	Alone      bool             // this process is the only one that reporting runs in: it needs no lease, and may erase from the stream
 	Known      []check.Finding  // what was found before, for the operator
 }
 
@@ -143,13 +143,13 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 		return nil, err
 	}
 	folder := fold.New()
-	s.projector = projector.New(projector.Config{Store: st, Folder: folder, Bus: cfg.Bus, Keyring: cfg.Keyring,
+	s.projector = projector.New(projector.Config{Store: st, Folder: folder, Bus: cfg.Bus, Keyring: cfg.Keyring, MayErase: cfg.Alone,
 		Employers: func(name string) string { return s.directory.Load().employer(name) }, Log: cfg.Log, Now: cfg.Now})
 	s.cases = casework.New(casework.Config{Store: st, Folder: folder, Keyring: cfg.Keyring,
 		SiteKnown: func(id string) bool { return s.directory.Load().knows(id) }, Now: cfg.Now})
 	s.editions = editions.New(editions.Config{Store: st, Keyring: cfg.Keyring, Threshold: cfg.Threshold, Day: cfg.PublishDay, Settled: s.awaitCounted, Log: cfg.Log, Now: cfg.Now})
 	s.figures = figures.New(st, s.editions, cfg.Now)
-	s.lessons = lessons.New(lessons.Config{Store: st, Bus: cfg.Bus, Keyring: cfg.Keyring, Words: s.cases.Narrative, Log: cfg.Log, Producer: "reporting/" + run.Version})
+	s.lessons = lessons.New(lessons.Config{Store: st, Bus: cfg.Bus, Keyring: cfg.Keyring, Words: s.cases.Narrative, Log: cfg.Log, Producer: "reporting/" + run.Version, MayErase: cfg.Alone})
 	s.floods = floods.New(floods.Config{Store: st, Folder: folder, Keyring: cfg.Keyring, Words: s.firstWords, Log: cfg.Log, Now: cfg.Now})
 	s.follow = followup.New(st, cfg.Keyring, cfg.Log)
 	s.auditor = audit.New(audit.Config{Store: st, Keyring: cfg.Keyring, Log: cfg.Log, Now: cfg.Now})
@@ -157,7 +157,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 		Shared: func(ctx context.Context, name string, change func([]byte) []byte) error {
 			return cfg.Bus.Update(ctx, bus.BucketSignIns, name, change)
 		}})
-	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now})
+	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, MayErase: cfg.Alone, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now})
 	return s, nil
 }
 

@@ -35,9 +35,14 @@ func (e Erased) sum(k *seal.Keyring) string {
 	return hex.EncodeToString(k.MAC("erased", parts...))
 }
 
-// AddErased adds an erasure to a directory's file, on disk before it returns.
+// AddErased adds an erasure to a directory's file unless it is there, on disk
+// before it returns.
 func AddErased(dir string, k *seal.Keyring, e Erased) error {
 	e.MAC = e.sum(k)
+	have, err := ReadErased(dir, k)
+	if err != nil || slices.ContainsFunc(have, func(h Erased) bool { return h.MAC == e.MAC }) {
+		return err
+	}
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -81,19 +86,13 @@ func ReadErased(dir string, k *seal.Keyring) ([]Erased, error) {
 
 // CopyErased adds to one directory's file what another's has and it lacks.
 func CopyErased(from, to string, k *seal.Keyring) error {
-	have, err := ReadErased(to, k)
-	if err != nil {
-		return err
-	}
 	want, err := ReadErased(from, k)
 	if err != nil {
 		return err
 	}
 	for _, e := range want {
-		if !slices.ContainsFunc(have, func(h Erased) bool { return h.MAC == e.MAC }) {
-			if err := AddErased(to, k, e); err != nil {
-				return err
-			}
+		if err := AddErased(to, k, e); err != nil {
+			return err
 		}
 	}
 	return nil

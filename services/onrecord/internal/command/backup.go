@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/onrecord/onrecord/services/onrecord/internal/datadir"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
@@ -148,76 +147,4 @@ func (s *shared) checkBackup(ctx context.Context, cfg program.Config, file, eras
 		return err
 	}
 	return s.say("%s, restored and recounted: the backup is good.", restoredInWords(r))
-}
-
-func newErase(s *shared) *cobra.Command {
-	yes := false
-	cmd := &cobra.Command{
-		Use:   "erase RECEIPT|REFERENCE",
-		Short: "Destroy the words of one incident for ever; it stays counted",
-		Long: `Destroys the key of an incident’s words, and with it what reporters and reps wrote,
-contacts and photos; removes its reports from the stream; and leaves what is counted
-and a history that can still be checked. A report that comes back is dropped. Backups
-from before keep the words until they are removed (--backup-keep); restoring one erases
-them again.
-
-Whoever has a receipt can follow the report up, and every user of a machine can see what
-others’ commands are given: with “-” it is read as a line from standard input.`,
-		Example: `  onrecord erase 7K3M-Q2XF --data-dir /var/lib/onrecord
-  onrecord erase - --yes < receipt.txt`,
-		Args: oneArg("the reporter’s receipt, or the incident’s reference or id; - for standard input"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			what := args[0]
-			if what == "-" {
-				line, err := s.read("-")
-				if err != nil {
-					return err
-				}
-				what = strings.TrimSpace(line)
-			}
-			var found []program.Erasable
-			if err := s.call(cmd, program.OpEraseFind, program.EraseQuery{What: what}, &found); err != nil {
-				return err
-			}
-			rows := make([][]string, len(found))
-			for n, e := range found {
-				state := e.Status
-				if e.Erased {
-					state += ", erased before"
-				}
-				rows[n] = []string{e.Ref, e.ID, e.Site, e.Month, state, fmt.Sprint(e.Reports)}
-			}
-			if err := s.table([]string{"REFERENCE", "ID", "SITE", "MONTH", "STATUS", "REPORTS"}, rows); err != nil {
-				return err
-			}
-			if len(found) > 1 {
-				return errors.New("several incidents have that reference: give the id of one")
-			}
-			if !yes {
-				if err := s.confirm(found[0].Ref); err != nil {
-					return err
-				}
-			}
-			if err := s.call(cmd, program.OpErase, found[0].ID, nil); err != nil {
-				return err
-			}
-			return s.say("The words of %s are erased. It stays counted.", found[0].Ref)
-		},
-	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return cmd
-}
-
-// confirm asks for the reference on the terminal.
-func (s *shared) confirm(ref string) error {
-	f, ok := s.env.Stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return mistake{errors.New("nothing was erased: there is nobody to ask here, so give --yes")}
-	}
-	fmt.Fprintf(s.env.Stderr, "This cannot be undone. Type %s to erase its words: ", ref)
-	var typed string
-	if _, err := fmt.Fscanln(f, &typed); err != nil || !strings.EqualFold(typed, ref) {
-		return errors.New("nothing was erased")
-	}
-	return nil
 }

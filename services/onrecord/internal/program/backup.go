@@ -22,7 +22,6 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/seal"
-	"github.com/onrecord/onrecord/services/intake/intake"
 	"github.com/onrecord/onrecord/services/onrecord/internal/backup"
 	"github.com/onrecord/onrecord/services/onrecord/internal/datadir"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
@@ -326,38 +325,6 @@ func lastOr(t time.Time) string {
 		return "never"
 	}
 	return t.Format(time.RFC3339)
-}
-
-// Erasable is an incident whose words may be erased.
-type Erasable = reporting.Erasable
-
-// EraseQuery names what to erase: a receipt, a reference or an id.
-type EraseQuery struct{ What string }
-
-// findErasable returns the incidents that a receipt or a reference names.
-func (p *Program) findErasable(ctx context.Context, q EraseQuery, _ func(string)) (any, error) {
-	if hash, ok := intake.ReceiptHash(p.ring, q.What); ok {
-		return p.reporting.FindErasable(ctx, hash, "")
-	}
-	return p.reporting.FindErasable(ctx, nil, strings.TrimSpace(q.What))
-}
-
-// erase erases an incident's words. What is needed to do it again after an
-// older backup was restored is on disk before anything is erased.
-func (p *Program) erase(ctx context.Context, id string, _ func(string)) (any, error) {
-	e, err := p.reporting.ErasureOf(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	for _, dir := range []string{p.dir.Path(), p.cfg.Backups.Dir} {
-		if dir == "" {
-			continue
-		}
-		if err := backup.AddErased(dir, p.ring, backup.Erased{Incident: e.Incident, Tombstones: e.Tombstones}); err != nil {
-			return nil, fmt.Errorf("nothing was erased: %w", err)
-		}
-	}
-	return nil, p.reporting.Erase(ctx, id)
 }
 
 // Restored says what was restored.

@@ -46,7 +46,7 @@ func newDesk(t *testing.T, k *projectortest.Kit, b *bus.Bus) *desk {
 
 // keeper returns another keeper, as after a restart.
 func (d *desk) keeper(st store.Store) *lessons.Keeper {
-	return lessons.New(lessons.Config{Store: st, Bus: d.bus, Keyring: d.Kit.Keyring, Words: d.Narrative, Log: slog.New(slog.DiscardHandler), Producer: "reporting/test"})
+	return lessons.New(lessons.Config{Store: st, Bus: d.bus, Keyring: d.Kit.Keyring, Words: d.Narrative, Log: slog.New(slog.DiscardHandler), Producer: "reporting/test", MayErase: true})
 }
 
 // file stores a report in words and returns its id.

@@ -24,19 +24,26 @@ func Bury(ctx context.Context, st store.Store, tombstone string) error {
 	return st.SetMeta(ctx, "erased:"+tombstone, []byte{1})
 }
 
-// buried reports whether a report was erased.
-func (p *Projector) buried(ctx context.Context, tx store.Store, reportID string) (bool, error) {
-	_, err := tx.Meta(ctx, "erased:"+Tombstone(p.keyring, reportID))
+// Buried reports whether a tombstone is kept.
+func Buried(ctx context.Context, st store.Store, tombstone string) (bool, error) {
+	_, err := st.Meta(ctx, "erased:"+tombstone)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// forgetAgain removes what came back of an erased report from the stream. When
-// that fails it is dropped all the same, and its words stay sealed.
+// buried reports whether a report was erased.
+func (p *Projector) buried(ctx context.Context, tx store.Store, reportID string) (bool, error) {
+	return Buried(ctx, tx, Tombstone(p.keyring, reportID))
+}
+
+// forgetAgain removes what came back of an erased report from the stream, where
+// this process may. When it may not, or that fails, it is dropped all the same,
+// its words stay sealed, and the walk over the stream tells an operator.
 func (p *Projector) forgetAgain(ctx context.Context, reportID string) {
-	if p.bus == nil {
+	if !p.mayErase {
+		p.log.Warn("a report that was erased came back and was dropped: “onrecord admin erase --returned” removes it from the stream")
 		return
 	}
 	if err := standing.EraseReport(ctx, p.store, p.bus, reportID); err != nil {

@@ -36,12 +36,13 @@ const (
 	staleTries = 5
 )
 
-// Config is what a Projector needs. Every field is required.
+// Config is what a Projector needs. Every field but MayErase is required.
 type Config struct {
-	Store   store.Store
-	Folder  *fold.Folder // the process's one
-	Bus     *bus.Bus
-	Keyring *seal.Keyring
+	Store    store.Store
+	Folder   *fold.Folder // the process's one
+	Bus      *bus.Bus
+	Keyring  *seal.Keyring
+	MayErase bool // events from the stream: where services run apart, the administrator alone may
 
 	// Employers returns the site directory's spelling of an employer's name,
 	// compared without regard to case, or "" when it knows none.
@@ -57,6 +58,7 @@ type Projector struct {
 	store     store.Store
 	folder    *fold.Folder
 	bus       *bus.Bus
+	mayErase  bool
 	employers func(string) string
 	log       *slog.Logger
 	now       func() time.Time
@@ -71,6 +73,7 @@ func New(c Config) *Projector {
 		store:     c.Store,
 		folder:    c.Folder,
 		bus:       c.Bus,
+		mayErase:  c.MayErase,
 		employers: c.Employers,
 		log:       c.Log.With("category", "projector"),
 		now:       c.Now,

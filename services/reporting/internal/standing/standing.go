@@ -35,13 +35,17 @@ const (
 	walkRetries = 3
 )
 
-// Config is what a Checker needs. Every field but Known is required.
+// Config is what a Checker needs. Every field but MayErase and Known is required.
 type Config struct {
 	Store store.Store
 	Bus   *bus.Bus
 
 	// Apply takes an event that the store lacks into it, or puts it aside.
 	Apply func(ctx context.Context, d bus.Delivery) error
+
+	// MayErase says that this process may remove events from the stream: where
+	// services run apart, the administrator alone may.
+	MayErase bool
 
 	// Known is what was found before there was a Checker.
 	Known []check.Finding
@@ -52,11 +56,12 @@ type Config struct {
 
 // Checker checks one installation. It is safe for concurrent use.
 type Checker struct {
-	store store.Store
-	bus   *bus.Bus
-	apply func(context.Context, bus.Delivery) error
-	log   *slog.Logger
-	now   func() time.Time
+	store    store.Store
+	bus      *bus.Bus
+	apply    func(context.Context, bus.Delivery) error
+	mayErase bool
+	log      *slog.Logger
+	now      func() time.Time
 
 	mu       sync.Mutex
 	looked   []check.Finding // by the last look
@@ -74,7 +79,7 @@ type progress struct {
 
 // New returns a Checker.
 func New(c Config) *Checker {
-	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, log: c.Log.With("category", "self-check"), now: c.Now, lost: c.Known, progress: make(map[string]progress)}
+	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, mayErase: c.MayErase, log: c.Log.With("category", "self-check"), now: c.Now, lost: c.Known, progress: make(map[string]progress)}
 }
 
 // Findings returns what is wrong as far as the last checks saw it.
@@ -130,8 +135,6 @@ func (c *Checker) tryWalk(ctx context.Context) {
 // the one that was seen before, its consumers, and the quarantine. It returns
 // an error when only a restart mends what it found.
 func (c *Checker) Look(ctx context.Context) error {
-	erasing.Lock()
-	defer erasing.Unlock()
 	h, err := c.bus.Health(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -277,7 +280,16 @@ type seen struct {
 	Created time.Time `json:"created"`
 	LastSeq uint64    `json:"last_seq"`
 	Deleted int       `json:"deleted,omitempty"` // between the first and the last
-	Erased  int       `json:"erased,omitempty"`  // of those, as far as somebody asked for it
+	Erased  int       `json:"erased,omitempty"`  // how many somebody said they were about to erase
+	Spare   int       `json:"spare,omitempty"`   // of those said since the look before: how many were still there
+}
+
+// after returns what is to be kept of a stream that was seen before as s, and
+// how many events are gone from it that nobody erased.
+func (s seen) after(h bus.Health, erased int) (now seen, lost int) {
+	gone := max(h.Deleted-s.Deleted-s.Spare, 0)
+	said := erased - s.Erased
+	return seen{h.Created, h.LastSeq, h.Deleted, erased, max(said-gone, 0)}, max(gone-said, 0)
 }
 
 // compareSeen holds the stream against what was seen of it before, and keeps
@@ -297,7 +309,7 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 	if err != nil {
 		return nil, err
 	}
-	now := seen{h.Created, h.LastSeq, h.Deleted, erased}
+	now, gone := before.after(h, erased)
 	if now.Created.Equal(before.Created) && now.LastSeq == before.LastSeq && now.Deleted == before.Deleted {
 		return nil, nil
 	}
@@ -311,9 +323,9 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 	case now.LastSeq < before.LastSeq:
 		lost = append(lost, check.Alarmf("stream_truncated", next,
 			"The stream ends at %d and was seen at %d: it lost its end. What had been counted is safe.", now.LastSeq, before.LastSeq))
-	case now.Deleted-before.Deleted > now.Erased-before.Erased:
+	case gone > 0:
 		lost = append(lost, check.Alarmf("stream_damaged", "Look for a failing disk, and make a backup now. "+next,
-			"%d events are gone from the stream that nobody erased. What of them had been counted is safe.", now.Deleted-before.Deleted-(now.Erased-before.Erased)))
+			"%d events are gone from the stream that nobody erased. What of them had been counted is safe.", gone))
 	}
 	raw, err := json.Marshal(now)
 	if err != nil {
@@ -322,25 +334,24 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 	return lost, c.store.SetMeta(ctx, seenFact, raw)
 }
 
-// erasing keeps looks apart from erasures of the same process, which change
-// what a look compares.
+// erasing has the erasures of a process say one after another how many there are.
 var erasing sync.Mutex
 
 const erasedFact = "stream_erased"
 
-// EraseReport removes every event about a report from the stream, and notes it
-// so that they are not taken for lost.
+// EraseReport removes every event about a report from the stream. It says so in
+// the store before, so that nobody, in this process or another, takes them for
+// lost.
 func EraseReport(ctx context.Context, st store.Store, b *bus.Bus, reportID string) error {
 	erasing.Lock()
 	defer erasing.Unlock()
-	before, err := erasedSoFar(ctx, st)
-	if err != nil {
-		return err
-	}
-	n, err := b.EraseReport(ctx, reportID)
-	if n > 0 {
-		err = errors.Join(err, st.SetMeta(ctx, erasedFact, []byte(strconv.Itoa(before+n))))
-	}
+	_, err := b.EraseReport(ctx, reportID, func(n int) error {
+		before, err := erasedSoFar(ctx, st)
+		if err != nil {
+			return err
+		}
+		return st.SetMeta(ctx, erasedFact, []byte(strconv.Itoa(before+n)))
+	})
 	return err
 }
 
@@ -392,6 +403,14 @@ func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 			"Run “onrecord doctor” again; if it stays, keep a copy of the data directory and ask for help.",
 			"%d events of the stream are not in the store and could not be taken in: %v", w.missing, w.cause))
 	}
+	if err := w.lookAtErased(ctx); err != nil {
+		return err
+	}
+	if w.back > 0 {
+		found = append(found, check.Warningf("erased_returned",
+			"“onrecord admin erase --returned” removes them.",
+			"%d events of the stream are about reports that were erased. They count nowhere, and their words are sealed, but they are there.", w.back))
+	}
 	if unreadable > 0 {
 		found = append(found, check.Alarmf("stream_unreadable",
 			"Look for a failing disk, and make a backup now.",
@@ -429,7 +448,9 @@ type walk struct {
 	absent  []string // subjects the store seems to lack
 	taken   int
 	missing int
-	cause   error // why the last of them could not be taken in
+	cause   error    // why the last of them could not be taken in
+	erased  []string // subjects of reports that were erased
+	back    int      // of such, how many are in the stream
 }
 
 // settleAt bounds how many subjects a walk remembers.
@@ -451,9 +472,6 @@ func (w *walk) look(ctx context.Context, p bus.Place) error {
 // report, or put aside.
 func (w *walk) holds(ctx context.Context, subject string) (bool, error) {
 	eventType, tokens := split(subject)
-	if eventType == bus.TypeCorrected {
-		return true, w.lookAtCorrection(ctx, tokens[0])
-	}
 	if len(tokens) == 0 {
 		return w.c.isQuarantined(ctx, subject)
 	}
@@ -464,6 +482,15 @@ func (w *walk) holds(ctx context.Context, subject string) (bool, error) {
 		}
 		w.last, w.lastID = i, tokens[0]
 	}
+	if w.last != nil && len(w.last.WrappedKey) == 0 {
+		if w.erased = append(w.erased, subject); len(w.erased) >= settleAt {
+			return true, w.lookAtErased(ctx)
+		}
+		return true, nil // nothing more is taken in
+	}
+	if eventType == bus.TypeCorrected {
+		return true, nil // it came from the store
+	}
 	if w.last != nil && applied(w.last, eventType, tokens) {
 		return true, nil
 	}
@@ -472,22 +499,6 @@ func (w *walk) holds(ctx context.Context, subject string) (bool, error) {
 	}
 	waiting, err := w.c.store.Pending(ctx, tokens[0])
 	return slices.ContainsFunc(waiting, func(p store.Pending) bool { return p.Subject == subject }), err
-}
-
-// lookAtCorrection removes what was published about a report while it was
-// erased. The store needs to hold no correction from the stream: it came from
-// there.
-func (w *walk) lookAtCorrection(ctx context.Context, reportID string) error {
-	i, err := w.c.store.IncidentByReport(ctx, reportID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case len(i.WrappedKey) > 0:
-		return nil
-	}
-	return EraseReport(ctx, w.c.store, w.c.bus, reportID)
 }
 
 // split returns the type of a subject and the tokens after it.
@@ -502,9 +513,6 @@ func split(subject string) (eventType string, tokens []string) {
 
 // applied reports whether an incident shows the event.
 func applied(i *incident.Incident, eventType string, tokens []string) bool {
-	if len(i.WrappedKey) == 0 {
-		return true // erased: nothing more is taken in
-	}
 	switch {
 	case eventType == bus.TypeFiled:
 		return true
@@ -522,6 +530,31 @@ func (c *Checker) isQuarantined(ctx context.Context, subject string) (bool, erro
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// lookAtErased removes what is in the stream of erased reports: what was
+// published about one while it was erased, or sent again later. Where this
+// process may not, it counts it. One that was only being erased is gone by now.
+func (w *walk) lookAtErased(ctx context.Context) error {
+	subjects := w.erased
+	w.erased = nil
+	for _, subject := range subjects {
+		_, err := w.c.bus.Get(ctx, subject)
+		switch {
+		case fault.KindOf(err) == fault.NotFound:
+			continue
+		case err != nil:
+			return err
+		case !w.c.mayErase:
+			w.back++
+			continue
+		}
+		_, tokens := split(subject)
+		if err := EraseReport(ctx, w.c.store, w.c.bus, tokens[0]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle takes in what the store lacks. An event that is no longer in the

@@ -12,8 +12,10 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
+	"github.com/onrecord/onrecord/services/reporting/internal/casework"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector/projectortest"
 	"github.com/onrecord/onrecord/services/reporting/internal/standing"
@@ -22,10 +24,11 @@ import (
 // kit is a stream, a store, and a checker of both.
 type kit struct {
 	*projectortest.Kit
-	t   *testing.T
-	bus *bus.Bus
-	js  jetstream.JetStream
-	now time.Time
+	t        *testing.T
+	bus      *bus.Bus
+	js       jetstream.JetStream
+	now      time.Time
+	mayErase bool
 	*standing.Checker
 }
 
@@ -49,7 +52,7 @@ func jetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 // checker returns another Checker of the same parts, as after a restart.
 func (k *kit) checker() *standing.Checker {
 	p := projector.New(k.Config(k.Store, k.Folder, k.bus))
-	return standing.New(standing.Config{Store: k.Store, Bus: k.bus, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return k.now },
+	return standing.New(standing.Config{Store: k.Store, Bus: k.bus, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return k.now }, MayErase: k.mayErase,
 		Apply: func(ctx context.Context, d bus.Delivery) error {
 			err := p.Handle(ctx, []bus.Delivery{d})[0]
 			if bus.IsPoison(err) {
@@ -152,6 +155,41 @@ func TestWhatTheStoreLacksIsFoundAndTakenIn(t *testing.T) {
 	k.want("quarantine")
 }
 
+// What came back of an erased report is told until it is removed, which is not
+// taken for a loss.
+func TestWhatCameBackOfAnErasedReportIsTold(t *testing.T) {
+	k := newKit(t)
+	kept, erased := k.Report("leeds"), k.Report("york")
+	all := []bus.Delivery{k.Filed(kept), k.Filed(erased), k.Classified(erased.ID, "m1", incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff), k.Filed(k.Report("leeds")), k.Filed(k.Report("leeds"))}
+	k.publish(all...)
+	k.Apply(all...)
+	k.acknowledge(5)
+	cases := casework.New(casework.Config{Store: k.Store, Folder: k.Folder, Keyring: k.Keyring, SiteKnown: func(string) bool { return false }, Now: time.Now})
+	k.look()
+	if err := cases.Erase(t.Context(), k.Incident(erased.ID).ID, incident.Actor{Role: "operator"}); err != nil {
+		t.Fatal(err)
+	}
+	k.walk()
+	k.want("erased_returned")
+	k.mayErase = true // as on one machine
+	k.Checker = k.checker()
+	k.walk()
+	if _, err := k.bus.Get(t.Context(), bus.Subject(bus.TypeFiled, erased.ID)); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("what came back is still there: %v", err)
+	}
+	k.look()
+	k.want()
+	stream, err := k.js.Stream(t.Context(), bus.StreamReports)
+	if err == nil {
+		err = stream.DeleteMsg(t.Context(), 4)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.look()
+	k.want("stream_damaged") // that one nobody erased
+}
+
 // A stream that lost its end, or was made anew, is told: what was received in
 // between may be gone.
 // What reps corrected came from the store, and is not missed there. What was
@@ -159,6 +197,8 @@ func TestWhatTheStoreLacksIsFoundAndTakenIn(t *testing.T) {
 // latest.
 func TestCorrectionsAreNotMissedAndGoWithTheirReport(t *testing.T) {
 	k := newKit(t)
+	k.mayErase = true
+	k.Checker = k.checker()
 	kept, erased := k.Report("leeds"), k.Report("york")
 	filed := []bus.Delivery{k.Filed(kept), k.Filed(erased)}
 	k.Apply(filed...)

@@ -69,8 +69,9 @@
 // to version 2 reads every such ledger, which takes its lines out of it: first
 // they are stored, then the totals over both. It may be cut anywhere and begun
 // again. What an instance of an older release, still running beside, writes
-// meanwhile is taken over in the same way when the ledger is next read; it can
-// read none that was moved. The migration to version 3 marks the incidents of
+// meanwhile is taken over in the same way when the ledger is next read; but it can
+// read none that was moved, and shows figures without them: it should be stopped
+// before. The migration to version 3 marks the incidents of
 // which a reporter has said that nothing happened, and has them folded again.
 //
 // A roll-up is one document: what it holds grows with the sites and the sorts of
