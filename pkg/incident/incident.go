@@ -195,9 +195,9 @@ func (i *Incident) Unpublished() []Change {
 
 // Teaches reports whether a reviewer decided about what the machine reads from
 // the words of a single report. Of several reports nobody knows which of them
-// the reviewer meant.
+// the reviewer meant, and words set aside as made up are no report's.
 func (i *Incident) Teaches() bool {
-	return len(i.Reports) == 1 && (i.Kind.Reviewer != "" || i.Channel.Reviewer != "" || i.Target.Reviewer != "")
+	return len(i.Reports) == 1 && i.Status != StatusSetAside && (i.Kind.Reviewer != "" || i.Channel.Reviewer != "" || i.Target.Reviewer != "")
 }
 
 // Action is what a change did.

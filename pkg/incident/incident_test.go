@@ -284,6 +284,19 @@ func TestWhatWasSetAsideIsCountedApart(t *testing.T) {
 	}
 }
 
+// A machine that learned from a flood would be the sender's.
+func TestWhatWasSetAsideTeachesNothing(t *testing.T) {
+	i := Incident{Status: StatusAcknowledged, WrappedKey: []byte("demo"), Reports: []FiledReport{{}}}
+	i.Kind.Reviewer = KindAbuse
+	if !i.Teaches() || !i.LessonDue() {
+		t.Error("what a rep decided teaches nothing")
+	}
+	i.Status = StatusSetAside
+	if i.Teaches() || i.LessonDue() {
+		t.Error("what was set aside teaches")
+	}
+}
+
 func TestRollupIsTheSumOfItsLedgersAndIgnoresOldOnes(t *testing.T) {
 	cell := func(n int) []Cell { return []Cell{{Dims: Dims{Kind: KindAbuse}, Incidents: n, Reports: n, People: n}} }
 	r := &Rollup{}
