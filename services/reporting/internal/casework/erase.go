@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/fault"
@@ -13,11 +14,11 @@ import (
 )
 
 // Erase destroys the words of an incident: its data key, everything sealed
-// under it, its photos, and what of its reports waits or was put aside. What
-// is counted stays, and so does the timeline, which goes on verifying. Each
-// report leaves a tombstone first, so that it is dropped when it comes back.
-// Erasing again completes what was cut off. It returns fault.NotFound for an
-// id that none has.
+// under it, its photos, what of its reports waits or was put aside, and why it
+// was set aside together with others. What is counted stays, and so does the
+// timeline, which goes on verifying. Each report leaves a tombstone first, so
+// that it is dropped when it comes back. Erasing again completes what was cut
+// off. It returns fault.NotFound for an id that none has.
 func (s *Service) Erase(ctx context.Context, id string, by incident.Actor) error {
 	i, err := s.store.Incident(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -47,6 +48,9 @@ func (s *Service) Erase(ctx context.Context, id string, by incident.Actor) error
 	if err := s.emptyQuarantine(ctx, i); err != nil {
 		return err
 	}
+	if err := s.forgetWhyTogether(ctx, id); err != nil {
+		return err
+	}
 	if files, ok := s.store.(store.Scrubber); ok {
 		ctx, cancel := context.WithTimeout(ctx, scrubTime)
 		defer cancel()
@@ -74,6 +78,35 @@ func (s *Service) shred(i *incident.Incident, by incident.Actor) error {
 		i.Readings[n].Forget()
 	}
 	return s.append(i, incident.Change{By: by, Action: incident.ActionErased}, "")
+}
+
+// forgetWhyTogether destroys the reasons of what was done to an incident
+// together with others: such a reason may quote any of them.
+func (s *Service) forgetWhyTogether(ctx context.Context, id string) error {
+	for {
+		err := s.forgetReasons(ctx, id)
+		if !errors.Is(err, store.ErrStale) { // it is being carried out
+			return err
+		}
+	}
+}
+
+func (s *Service) forgetReasons(ctx context.Context, id string) error {
+	changes, err := s.store.JointChanges(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if len(c.WrappedKey) == 0 || !slices.Contains(c.Incidents, id) {
+			continue
+		}
+		was := c.Rev
+		c.Rev, c.WrappedKey, c.SealedReason = was+1, nil, nil
+		if err := s.store.ReplaceJointChange(ctx, c, was); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // emptyQuarantine takes the content out of messages about the incident's

@@ -82,6 +82,32 @@ func TestErasingTakesTheWordsAndLeavesTheCount(t *testing.T) {
 }
 
 // What nobody could read may hold words too.
+// A reason for what was done to several may quote one of them.
+func TestErasingForgetsWhyItWasSetAsideWithOthers(t *testing.T) {
+	k := projectortest.New(t)
+	one, other := k.Report("leeds"), k.Report("leeds")
+	k.Apply(k.Filed(one), k.Filed(other))
+	cases := casework.New(casework.Config{Store: k.Store, Folder: k.Folder, Keyring: k.Keyring, SiteKnown: func(string) bool { return true }, Now: clock(k)})
+	for id, of := range map[string][]string{"both": {k.Incident(other.ID).ID, k.Incident(one.ID).ID}, "other": {k.Incident(other.ID).ID}} {
+		c := &store.JointChange{ID: id, Rev: 1, Flood: "demo", Action: incident.ActionSetAside, Incidents: of, Done: len(of), WrappedKey: []byte("demo key"), SealedReason: []byte("demo reason")}
+		if err := k.Store.InsertJointChange(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cases.Erase(t.Context(), k.Incident(one.ID).ID, incident.Actor{Role: "operator"}); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := k.Store.JointChanges(t.Context(), "")
+	if err != nil || len(changes) != 2 {
+		t.Fatalf("%d changes, %v", len(changes), err)
+	}
+	for _, c := range changes {
+		if kept := len(c.WrappedKey) > 0 && len(c.SealedReason) > 0; kept != (c.ID == "other") {
+			t.Errorf("%s: its reason is kept: %v", c.ID, kept)
+		}
+	}
+}
+
 func TestErasingEmptiesTheQuarantine(t *testing.T) {
 	k := projectortest.New(t)
 	id := k.NewID()

@@ -437,8 +437,12 @@ func (s *Service) begin(ctx context.Context, c *store.JointChange, reason string
 	return c, nil
 }
 
-// Reason returns why a change was made.
+// Reason returns why a change was made; "" where one of its incidents was erased
+// since, and the reason with it.
 func (s *Service) Reason(c *store.JointChange) (string, error) {
+	if len(c.WrappedKey) == 0 {
+		return "", nil
+	}
 	key, err := s.keyring.Unwrap(c.WrappedKey)
 	if err != nil {
 		return "", err
