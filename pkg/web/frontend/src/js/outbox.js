@@ -49,17 +49,13 @@ async function send (r) {
   if (!navigator.onLine) return change(r.id, { trouble: 'network', next: soon(r.tries) })
   // From here on it may have arrived, whatever becomes of the answer.
   await change(r.id, { unsure: true, tries: r.tries + 1, next: soon(r.tries) })
-  let answer
-  try {
-    answer = await post(r)
-  } catch {
-    return change(r.id, { trouble: 'network' })
-  }
+  const answer = await post(r).catch(() => ({}))
+  if (!answer.status) return change(r.id, { trouble: 'network' })
   const { status } = answer
   const said = await answer.json().catch(() => ({}))
   // What was erased had been received: it leaves the phone when that is known.
   if (isReceipt(answer, said, r.id) || said.code === 'erased') return change(r.id, { state: 'received', receivedAt: said.received_at, trouble: 0, tries: 0, next: 0 })
-  if (status === 422 || status === 409) return change(r.id, { state: 'held', trouble: status, errors: said.errors || [], unsure: r.unsure })
+  if ([409, 422].includes(status)) return change(r.id, { state: 'held', trouble: status, errors: said.errors || [], unsure: r.unsure })
   const next = Math.max(soon(r.tries), Date.now() + answer.headers.get('Retry-After') * 1000)
   // Whoever says yes without naming the report, like a network's own page to
   // sign in at, is not the server: to the report it is as if there were no signal.
@@ -71,7 +67,7 @@ export const isReceipt = (answer, said, id) => answer.ok && said.id === id
 
 // post sends a report as the form would. One that nobody signed goes without
 // the session of whoever is signed in now.
-const post = r => request('/report/', body(r), r.person ? 'same-origin' : 'omit', { Accept: 'application/json', 'Accept-Language': r.language })
+const post = async r => request('/report/', body(r), r.person ? 'same-origin' : 'omit', { Accept: 'application/json', 'Accept-Language': r.language })
 
 // body returns what the form would send.
 export function body (r) {
@@ -104,7 +100,7 @@ async function ask (r) {
     return change(r.id, now => ({ adds: now.adds.map(a => a.id === addition.id ? { ...a, refused: true } : a), next: 0 }))
   }
   // Received, and not in the list for long: say it again, which counts once.
-  if (answer.status === 404 && r.tries % 4 === 3 && r.fields.length) await post(r).catch(() => {})
+  if (answer.status === 404 && r.tries % 4 === 3 && r.fields.length) await post(r).catch(() => ({}))
 }
 
 // Browsers that cannot set a time of their own have one of theirs.

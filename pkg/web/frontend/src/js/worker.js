@@ -16,7 +16,7 @@ on('install', async () => {
   if (!page.ok) throw page.status
   const html = (await page.text()).replace(/(name="(id|receipt)" value=")[^"]+/g, '$1')
   const cache = await caches.open(name)
-  await cache.addAll(new Set(html.match(/\/assets\/[^"]+(css|js|svg)(?=")/g)))
+  await cache.addAll(new Set(html.match(/\/assets\/[^"]+(css|js|svg)/g)))
   await cache.put('/report/', new Response(html, page))
   await skipWaiting()
 })
