@@ -10,7 +10,7 @@
 // value of the taxonomy; also= with a second channel; serious; weapon; basis=
 // with values joined by commas; trap=, lang= and voice= with a name;
 // split=heldout for what a model is measured by, and split=gauge for what only
-// tells it how sure it may be: no training sees either. A line that begins with
+// tells it how sure it may be: no fit sees either. A line that begins with
 // # is a comment, and \n inside a text is a line break.
 package corpus
 

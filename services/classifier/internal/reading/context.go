@@ -15,7 +15,7 @@ type roles struct {
 	// whom it was aimed at
 	me, colleague, staff, organisation, who classID
 	// words that turn others
-	about, intention, try, not, inHand, then, thing, floor, towards, and classID
+	about, intention, try, not, inHand, then, thing, floor, towards, and, mover classID
 }
 
 func (lex *lexicon) roles() (roles, error) {
@@ -37,7 +37,7 @@ func (lex *lexicon) roles() (roles, error) {
 		"an accident": &r.accident, "a dog": &r.dog,
 		"me": &r.me, "one colleague": &r.colleague, "staff": &r.staff, "the organisation": &r.organisation, "who did it": &r.who,
 		"what it was about": &r.about, "intention": &r.intention, "a try": &r.try, "not": &r.not,
-		"in the hand": &r.inHand, "then": &r.then, "a thing": &r.thing, "towards somebody": &r.towards, "and": &r.and,
+		"in the hand": &r.inHand, "then": &r.then, "a thing": &r.thing, "towards somebody": &r.towards, "and": &r.and, "a thing that moves by itself": &r.mover,
 	}
 	for id, c := range lex.classes {
 		if p, ok := names[c.name]; ok {
@@ -62,6 +62,7 @@ const (
 	reachThrow     = 9
 	reachThing     = 3
 	reachDog       = 6
+	reachMover     = 6
 	reachMissing   = 6
 )
 
@@ -71,6 +72,7 @@ type report struct {
 	lex     *lexicon
 	tokens  []token
 	matches []match
+	twice   [5]bool // by way: see cameTwice
 }
 
 // inContext applies the rules of context: what a class turns into, or how much
@@ -87,6 +89,7 @@ func (r *report) inContext() {
 	r.secondChannels()
 	r.wordsFromAfar()
 	r.together()
+	r.cameTwice()
 }
 
 // within reports whether match j begins no more than reach words after match i
@@ -283,8 +286,9 @@ func (r *report) things() {
 	}
 }
 
-// thingDidIt reports whether a thing stands right before the blow and nobody
-// who could have done it before that.
+// thingDidIt reports whether a thing stands right before the blow, or words
+// before it tell of one that moved by itself, and nobody who could have done it
+// before that.
 func (r *report) thingDidIt(blow int) bool {
 	role := &r.lex.role
 	thing := false
@@ -292,7 +296,7 @@ func (r *report) thingDidIt(blow int) bool {
 		switch {
 		case r.is(j, role.who):
 			return false
-		case r.is(j, role.thing) && r.within(j, blow, 0):
+		case r.is(j, role.thing) && r.within(j, blow, 0), r.is(j, role.mover) && r.within(j, blow, reachMover):
 			thing = true
 		case !thing && r.matches[blow].from-r.matches[j].from > r.lex.longestPhrase:
 			return false
@@ -396,6 +400,38 @@ func (r *report) secondChannels() {
 		}
 		contact = contact || channel
 		after = after || contact && r.is(i, r.lex.role.then)
+	}
+}
+
+// cameTwice marks the channels whose words stand apart from earlier words for
+// another: in another sentence or clause, or after "and" or "then". In one breath
+// ("waved his phone at the desk") two tell of one way only.
+func (r *report) cameTwice() {
+	role := &r.lex.role
+	r.twice = [len(r.twice)]bool{}
+	var first [len(r.twice)]int32 // a channel's first words, 1 on; 0 for none yet
+	parted, t := int32(0), int32(0)
+	for i, m := range r.matches {
+		for ; t <= m.from; t++ {
+			if r.tokens[t].breaks > noPause {
+				parted = t + 1
+			}
+		}
+		if r.is(i, role.then, role.and) {
+			parted = m.from + 1
+		}
+		way := r.lex.classes[m.class].way
+		if way < 0 || m.state == silent || m.state == hushed {
+			continue
+		}
+		for other, at := range first {
+			if other != way && at > 0 && at < parted {
+				r.twice[way] = true
+			}
+		}
+		if first[way] == 0 {
+			first[way] = m.from + 1
+		}
 	}
 }
 

@@ -6,8 +6,8 @@ import "math/bits"
 //
 //   - of each class of the lexicon, whether it speaks, how (see the variants),
 //     and whether it is the first or the last to speak for a channel;
-//   - how many words there are, and whether any class spoke at all, named
-//     anybody or spoke for a channel;
+//   - how many words there are, whether any class spoke at all, named anybody
+//     or spoke for a channel, and which channels stand apart from another;
 //   - hashed: pairs of classes, classes that follow one another, words, pairs of
 //     words, and pieces of words of 3 to 5 letters with the word's ends.
 //
@@ -42,7 +42,8 @@ const (
 	words7to15
 	words16to40
 	words41on
-	generals int = iota
+	twice        // for the first way, and one for each that follows: see cameTwice
+	generals int = iota - 1 + len(report{}.twice)
 )
 
 // Feature is one feature of a text: a dense row's number, or a hash with the
@@ -128,6 +129,11 @@ func (fs *features) extract(r *report, letters []byte) {
 	fs.dense(Feature(always), nowhere)
 	fs.dense(Feature(lengthOf(len(r.tokens))), nowhere)
 	fs.ofClasses(r)
+	for way, yes := range r.twice {
+		if yes {
+			fs.dense(Feature(int(twice)+way), nowhere)
+		}
+	}
 	fs.ofPairs(r)
 	fs.lettered = len(fs.all)
 	fs.ofWords(r, letters)

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type class struct {
 	name    string
 	weights []weight
 	layer   layer
+	way     int // index in wayValues of the channel it speaks for plainly, or -1
 }
 
 // layer is one of the readings of the same words: a phrase silences the
@@ -160,8 +162,23 @@ func (lex *lexicon) header(line string, in layer) (classID, error) {
 		}
 		return -1, nil
 	}
+	c.way = wayOf(c.weights)
 	lex.classes = append(lex.classes, c)
 	return classID(len(lex.classes) - 1), nil
+}
+
+// wayOf returns the index in wayValues of the channel that weights speak for the
+// most and plainly, or -1.
+func wayOf(weights []weight) int {
+	way, most := -1, 1.0
+	for _, w := range weights {
+		for i, c := range wayValues {
+			if w.output == headFrom[HeadChannel]+slices.Index(channelValues, c) && w.odds > most {
+				way, most = i, w.odds
+			}
+		}
+	}
+	return way
 }
 
 // idleness is what a class says for "does not apply", from what it says for

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/onrecord/onrecord/pkg/incident"
 )
 
 func TestMistakesInALexiconAreNamedWithTheirLine(t *testing.T) {
@@ -48,6 +50,31 @@ func TestTheLongestPhraseWinsAndStopsAtAComma(t *testing.T) {
 	}
 	if got := classes("we were hit, me with ten others"); !slices.Contains(got, "a blow or contact") {
 		t.Errorf("“hit, me” is %q, want a blow", got)
+	}
+}
+
+func TestTheWordsOfASecondChannelStandApart(t *testing.T) {
+	for text, want := range map[string][]incident.Channel{
+		"swore at me at the desk. Rang me that night":           {incident.ChannelPhone},
+		"swore at me on the phone and then at the front desk":   {incident.ChannelInPerson},
+		"an email, a letter, a phone call":                      {incident.ChannelPhone, incident.ChannelLetter},
+		"swore at me on Facebook, on Facebook, and on Facebook": nil,
+		"stood at my desk with an email":                        nil,
+		"shouted at the counter":                                nil,
+		"":                                                      nil,
+		"sent by email; he never came to the desk or anywhere":  {incident.ChannelInPerson},
+	} {
+		pad := new(scratchpad)
+		pad.take(loadLexicon(), text)
+		var got []incident.Channel
+		for way, yes := range pad.report.twice {
+			if yes {
+				got = append(got, wayValues[way])
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: apart are %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -280,7 +280,7 @@ func (j *judge) besides(r *incident.Reading, harm int64) {
 		}
 		pc := p(i)
 		r.SecondChannel.P[string(c)] = probability(pc)
-		if pc > most && r.Channel.Value != string(incident.ChannelUnknown) {
+		if pc > most && r.Channel.Value != string(incident.ChannelUnknown) && j.cameTwice(i, r.Channel.Value) {
 			most, way = pc, i
 		}
 	}
@@ -296,6 +296,13 @@ func (j *judge) besides(r *incident.Reading, harm int64) {
 				Reasons: j.flagReasons(flagBasis+i, string(b))})
 		}
 	}
+}
+
+// cameTwice reports whether the words for a way stand apart from those for the
+// channel that was read, or the other way round.
+func (j *judge) cameTwice(way int, channel string) bool {
+	first := slices.Index(wayValues, incident.Channel(channel))
+	return j.pad.report.twice[way] || first >= 0 && j.pad.report.twice[first]
 }
 
 func (j *judge) flag(flag int, p, from int64, may bool) incident.Judgement {

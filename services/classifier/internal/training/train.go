@@ -74,11 +74,8 @@ func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
 	w := fit(all, standard, 1)
 	dense, features, hashed := w.rows()
 	scores := otherVoices(learn, texts, corrected)
-	if gauge := toExamples(c.Of(corpus.Gauge)); len(gauge) > 0 {
-		card.Temperature = temperatures(gauge, w.scoresOf(gauge))
-	} else {
-		card.Temperature = temperatures(learn, scores)
-	}
+	gauge := toExamples(c.Of(corpus.Gauge)) // plainer than other voices, which mislead on purpose: real days lie between
+	card.Temperature = temperatures(scored{learn, scores}, scored{gauge, w.scoresOf(gauge)})
 	var m Measures
 	if m.OtherVoices, err = measureScores(card, texts, scores); err != nil {
 		return nil, err
@@ -312,25 +309,25 @@ func otherVoices(learn []*example, texts []corpus.Example, corrected []*example)
 	return scores
 }
 
+// scored are examples and what a fit that had not seen them made of each; one
+// without scores is passed over.
+type scored struct {
+	examples []*example
+	scores   [][]float64
+}
+
 // temperatures returns for each head the temperature at which the readings'
 // probabilities, after kind, channel and target have settled, give the right
-// answers of the examples the most; and one for the flags. An example without
-// scores is passed over.
-func temperatures(examples []*example, scores [][]float64) (t [reading.Heads + 1]float64) {
+// answers of the sets the most, each set as a whole counting alike; and one for
+// the flags.
+func temperatures(sets ...scored) (t [reading.Heads + 1]float64) {
 	for i := range t {
 		t[i] = 1.5
 	}
 	loss := func() float64 {
 		sum := 0.0
-		for i, s := range scores {
-			if s == nil {
-				continue
-			}
-			for h, p := range reading.Settle(s, t) {
-				if a := examples[i].answers[h]; a >= 0 {
-					sum -= reading.Log(max(p[a], 1e-6))
-				}
-			}
+		for _, s := range sets {
+			sum += s.loss(t)
 		}
 		return sum
 	}
@@ -350,6 +347,24 @@ func temperatures(examples []*example, scores [][]float64) (t [reading.Heads + 1
 		t[h] = math.Floor(t[h]*100+0.5) / 100
 	}
 	return t
+}
+
+// loss is the mean over the examples of how little was given to their right
+// answers at temperatures t.
+func (s scored) loss(t [reading.Heads + 1]float64) float64 {
+	sum, n := 0.0, 0
+	for i, scores := range s.scores {
+		if scores == nil {
+			continue
+		}
+		n++
+		for h, p := range reading.Settle(scores, t) {
+			if a := s.examples[i].answers[h]; a >= 0 {
+				sum -= reading.Log(max(p[a], 1e-6))
+			}
+		}
+	}
+	return sum / float64(max(n, 1))
 }
 
 // measureScores measures what temperatures make of scores.
