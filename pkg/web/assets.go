@@ -1,21 +1,16 @@
 package web
 
 import (
-	"bytes"
-	"compress/gzip"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"mime"
 	"net/http"
 	"path"
 	"strings"
-	"sync"
 
-	"github.com/andybalholm/brotli"
 	"github.com/gofiber/fiber/v2"
 )
 
@@ -37,8 +32,7 @@ type Assets struct {
 type asset struct {
 	contentType string
 	raw         []byte
-	pack        sync.Once
-	gzip, br    []byte
+	gzip, br    []byte // nil of what is packed already, like a picture
 }
 
 // LoadAssets returns the assets built into this program, or ErrAssetsNotBuilt.
@@ -59,11 +53,19 @@ func LoadAssets() (*Assets, error) {
 		return nil, fmt.Errorf("front-end manifest: %w", err)
 	}
 	for _, name := range a.names {
-		raw, err := fs.ReadFile(root, "assets/"+name)
-		if err != nil {
+		f := &asset{contentType: contentType(name)}
+		if f.raw, err = fs.ReadFile(root, "assets/"+name); err != nil {
 			return nil, fmt.Errorf("front-end manifest: %w", err)
 		}
-		a.files[name] = &asset{contentType: contentType(name), raw: raw}
+		if path.Ext(name) != ".png" {
+			if f.gzip, err = fs.ReadFile(root, "assets/"+name+".gz"); err != nil {
+				return nil, fmt.Errorf("front-end manifest: %w", err)
+			}
+			if f.br, err = fs.ReadFile(root, "assets/"+name+".br"); err != nil {
+				return nil, fmt.Errorf("front-end manifest: %w", err)
+			}
+		}
+		a.files[name] = f
 	}
 	return a, nil
 }
@@ -102,11 +104,11 @@ func (a *Assets) serve(c *fiber.Ctx) error {
 	if !ok {
 		return fiber.ErrNotFound
 	}
-	f.pack.Do(f.compress)
 	c.Set(fiber.HeaderContentType, f.contentType)
 	c.Set(fiber.HeaderCacheControl, "public, max-age=31536000, immutable")
 	c.Set(fiber.HeaderVary, fiber.HeaderAcceptEncoding)
 	switch accepts := c.Get(fiber.HeaderAcceptEncoding); {
+	case f.br == nil:
 	case strings.Contains(accepts, "br"):
 		c.Set(fiber.HeaderContentEncoding, "br")
 		return c.Status(http.StatusOK).Send(f.br)
@@ -115,18 +117,4 @@ func (a *Assets) serve(c *fiber.Ctx) error {
 		return c.Status(http.StatusOK).Send(f.gzip)
 	}
 	return c.Status(http.StatusOK).Send(f.raw)
-}
-
-// compress runs once per file, at its first request rather than at start.
-func (f *asset) compress() {
-	pack := func(w io.WriteCloser) {
-		// Writing to a bytes.Buffer cannot fail.
-		_, _ = w.Write(f.raw)
-		_ = w.Close()
-	}
-	var g, b bytes.Buffer
-	zw, _ := gzip.NewWriterLevel(&g, gzip.BestCompression)
-	pack(zw)
-	pack(brotli.NewWriterLevel(&b, brotli.BestCompression))
-	f.gzip, f.br = g.Bytes(), b.Bytes()
 }

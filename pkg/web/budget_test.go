@@ -17,8 +17,12 @@ func TestAssetsKeepTheirBudgets(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := webtest.Get(t, app, path, "Accept-Encoding", "gzip")
-		if got.StatusCode != 200 || got.Header.Get("Content-Encoding") != "gzip" || len(got.Body) > limit {
-			t.Errorf("%s: status %d, %d bytes, want %d at most", name, got.StatusCode, len(got.Body), limit)
+		packed := "gzip"
+		if strings.HasSuffix(name, ".png") {
+			packed = "" // in its own way
+		}
+		if got.StatusCode != 200 || got.Header.Get("Content-Encoding") != packed || len(got.Body) > limit {
+			t.Errorf("%s: status %d, packed by %q, %d bytes, want %d at most", name, got.StatusCode, got.Header.Get("Content-Encoding"), len(got.Body), limit)
 		}
 		if plain := webtest.Get(t, app, path).Body; strings.Contains(plain, "GDS Transport") || strings.Contains(plain, "url(") {
 			t.Errorf("%s names a font or file that may not be used here", name)

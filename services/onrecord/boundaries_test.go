@@ -33,7 +33,7 @@ var rules = []rule{
 	{"pkg/bus/embedded", []string{"pkg/failpoint", "github.com/nats-io/nats.go", "github.com/nats-io/nats-server/v2"}},
 	{"pkg/bus/remote", []string{"github.com/nats-io/nats.go", "github.com/nats-io/nkeys", "github.com/spf13/pflag"}},
 	{"pkg/bus/bustest", []string{"pkg/bus", "github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go"}},
-	{"pkg/web", []string{"pkg/fault", "pkg/run", "pkg/words", "github.com/spf13/pflag", "github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/andybalholm/brotli", "github.com/VictoriaMetrics/metrics"}},
+	{"pkg/web", []string{"pkg/fault", "pkg/run", "pkg/words", "github.com/spf13/pflag", "github.com/gofiber/fiber/v2", "github.com/valyala/fasthttp", "github.com/VictoriaMetrics/metrics"}},
 	{"pkg/web/webtest", []string{"pkg/web", "github.com/PuerkitoBio/goquery"}},
 	{"pkg/mongotest", []string{"pkg/run/runtest"}},
 	{"pkg/run", []string{"pkg/seal", "github.com/spf13/pflag", "github.com/VictoriaMetrics/metrics"}},

@@ -1,8 +1,10 @@
 // Builds src/ into dist/assets with a hash of the content in every name, and
-// dist/manifest.json from the logical names to the hashed ones. The Go package
-// above embeds dist.
+// dist/manifest.json from the logical names to the hashed ones. What is not a
+// picture in a packed format of its own lies there packed too, as .gz and .br,
+// so that no visitor waits for it. The Go package above embeds dist.
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { Resvg, initWasm } from '@resvg/resvg-wasm'
 import { build, transform } from 'esbuild'
 import * as sass from 'sass'
@@ -17,7 +19,11 @@ function emit (name, content) {
   const hash = createHash('sha256').update(content).digest('hex').slice(0, 10)
   const dot = name.lastIndexOf('.')
   manifest[name] = `${name.slice(0, dot)}-${hash}${name.slice(dot)}`
-  writeFileSync(`${out}/${manifest[name]}`, content)
+  const file = `${out}/${manifest[name]}`
+  writeFileSync(file, content)
+  if (name.endsWith('.png')) return
+  writeFileSync(`${file}.gz`, gzipSync(content, { level: 9 }))
+  writeFileSync(`${file}.br`, brotliCompressSync(content))
 }
 
 async function script (name, format) {
@@ -69,4 +75,4 @@ writeFileSync('dist/manifest.json', JSON.stringify(manifest, null, 1) + '\n')
 // What an earlier build left is removed last, so that a Go build beside this
 // one finds every file that the manifest names.
 const current = Object.values(manifest)
-for (const name of readdirSync(out)) if (!current.includes(name)) rmSync(`${out}/${name}`)
+for (const name of readdirSync(out)) if (!current.includes(name.replace(/\.(gz|br)$/, ''))) rmSync(`${out}/${name}`)
