@@ -21,22 +21,7 @@ func (s *Service) Model() string { return s.Reader().Version() }
 // stands beside those of other models and beside what people said; of the same
 // model there is only ever one.
 func (s *Service) ReadAgain(ctx context.Context, reports []Again) []error {
-	errs := make([]error, len(reports))
-	var events []bus.Event
-	var of []int // the report of each event
-	for n, a := range reports {
-		r := s.Reader().Read(a.Input)
-		r.ReportID, r.At = a.ReportID, s.Now().UTC()
-		r.Review = r.Review || sampled(a.ReportID)
-		event, err := classifiedEvent(r, rand.Text(), s.Producer)
-		if err != nil {
-			errs[n] = err
-			continue
-		}
-		events, of = append(events, event), append(of, n)
-	}
-	for n, err := range s.Bus.PublishAll(ctx, events) {
-		errs[of[n]] = err
-	}
-	return errs
+	return publishEach(ctx, s.Bus, reports, func(a Again) (bus.Event, error) {
+		return classifiedEvent(s.read(a.ReportID, a.Input), rand.Text(), s.Producer)
+	})
 }

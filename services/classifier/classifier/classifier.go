@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/classifier/internal/reading"
@@ -130,18 +131,24 @@ func (s *Service) Run(ctx context.Context) error {
 // handle classifies a batch, one error per delivery. Nil means that the stream
 // has the classification on disk, from now or from an earlier delivery.
 func (s *Service) handle(ctx context.Context, batch []bus.Delivery) []error {
-	errs := make([]error, len(batch))
+	return publishEach(ctx, s.Bus, batch, s.classify)
+}
+
+// publishEach publishes the event made of each of some things together, and
+// returns an error for each: nil where the stream has it on disk.
+func publishEach[T any](ctx context.Context, b *bus.Bus, things []T, event func(T) (bus.Event, error)) []error {
+	errs := make([]error, len(things))
 	var events []bus.Event
-	var of []int // the delivery of each event
-	for i, d := range batch {
-		event, err := s.classify(d)
+	var of []int // the thing of each event
+	for i, thing := range things {
+		e, err := event(thing)
 		if err != nil {
 			errs[i] = err
 			continue
 		}
-		events, of = append(events, event), append(of, i)
+		events, of = append(events, e), append(of, i)
 	}
-	for n, err := range s.Bus.PublishAll(ctx, events) {
+	for n, err := range b.PublishAll(ctx, events) {
 		errs[of[n]] = err
 	}
 	return errs
@@ -154,12 +161,19 @@ func (s *Service) classify(d bus.Delivery) (bus.Event, error) {
 		return bus.Event{}, bus.Poison(err)
 	}
 	started := time.Now()
-	r := s.Reader().Read(filed.input)
+	r := s.read(filed.reportID, filed.input)
 	readSeconds.UpdateDuration(started)
-	r.ReportID, r.At = filed.reportID, s.Now().UTC()
-	r.Review = r.Review || sampled(filed.reportID)
 	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_classifier_readings_total{review="%t"}`, r.Review)).Inc()
 	return classifiedEvent(r, filed.trace, s.Producer)
+}
+
+// read reads a report with the reader in use, and has a person look at one in
+// sampleOneIn whatever the machine makes of it.
+func (s *Service) read(reportID string, in Input) incident.Reading {
+	r := s.Reader().Read(in)
+	r.ReportID, r.At = reportID, s.Now().UTC()
+	r.Review = r.Review || sampled(reportID)
+	return r
 }
 
 var readSeconds = metrics.NewSummary(`onrecord_classifier_read_seconds`)
