@@ -85,22 +85,10 @@ func readAddition(r *reader) *Addition {
 // multipart/form-data body, and the photos that are added from the parts named
 // "photo".
 func FollowUpFromMultipart(body []byte, boundary string) (*FollowUp, error) {
-	var q *FollowUp
-	var refused []fault.Field
-	photos, err := eachPart(body, boundary, func(name string, content []byte) error {
-		if name != "follow_up" || q != nil {
-			refused = append(refused, fault.Field{Name: shorten(name), Message: "Send one part named “follow_up”, holding what is asked as JSON, and photos as parts named “photo”."})
-			return nil
-		}
-		var err error
-		q, err = FollowUpFromJSON(content)
-		return err
-	})
+	q, photos, refused, err := partWithPhotos(body, boundary, "follow_up", "what is asked", FollowUpFromJSON)
 	switch {
 	case err != nil:
 		return nil, err
-	case q == nil:
-		return nil, fault.InvalidFields(append(refused, fault.Field{Name: "follow_up", Message: "There is no part named “follow_up”."}))
 	case q.Addition == nil && len(photos) > 0:
 		refused = append(refused, fault.Field{Name: "addition", Message: "Photos are part of an addition, and there is none."})
 	case q.Addition != nil:

@@ -76,26 +76,32 @@ func FromJSON(body []byte) (*Filing, error) {
 // FromMultipart reads a report from the part named "report" of a
 // multipart/form-data body, and its photos from the parts named "photo".
 func FromMultipart(body []byte, boundary string) (*Filing, error) {
-	var f *Filing
-	var refused []fault.Field
-	photos, err := eachPart(body, boundary, func(name string, content []byte) error {
-		if name != "report" || f != nil {
-			refused = append(refused, fault.Field{Name: shorten(name), Message: "Send one part named “report”, holding the report as JSON, and photos as parts named “photo”."})
-			return nil
-		}
-		var err error
-		f, err = FromJSON(content)
-		return err
-	})
+	f, photos, refused, err := partWithPhotos(body, boundary, "report", "the report", FromJSON)
 	if err != nil {
 		return nil, err
-	}
-	if f == nil {
-		return nil, fault.InvalidFields(append(refused, fault.Field{Name: "report", Message: "There is no part named “report”."}))
 	}
 	f.Photos = photos
 	f.unread = append(f.unread, refused...)
 	return f, nil
+}
+
+// partWithPhotos reads the one part of a multipart/form-data body that holds
+// something as JSON, and the photos beside it. Parts of other names, and the
+// same again, are refused in words. The error is fault.Invalid without the part.
+func partWithPhotos[T any](body []byte, boundary, part, what string, read func([]byte) (*T, error)) (it *T, photos [][]byte, refused []fault.Field, err error) {
+	photos, err = eachPart(body, boundary, func(name string, content []byte) error {
+		if name != part || it != nil {
+			refused = append(refused, fault.Field{Name: shorten(name), Message: "Send one part named “" + part + "”, holding " + what + " as JSON, and photos as parts named “photo”."})
+			return nil
+		}
+		var err error
+		it, err = read(content)
+		return err
+	})
+	if err == nil && it == nil {
+		err = fault.InvalidFields(append(refused, fault.Field{Name: part, Message: "There is no part named “" + part + "”."}))
+	}
+	return it, photos, refused, err
 }
 
 // maxParts bounds the parts of a body: the form has fewer.
