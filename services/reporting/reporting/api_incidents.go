@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -154,9 +153,9 @@ type byItem struct {
 
 // listIncidentsAPI answers GET /api/v1/incidents.
 func (s *Service) listIncidentsAPI(c *fiber.Ctx) error {
-	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	q, err := queryOf(c, unreadableQuery)
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The query could not be read.")
+		return err
 	}
 	f, err := readFilter(q, sitesOf(asker(c)), nil)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 
 	"github.com/gofiber/fiber/v2"
@@ -195,9 +194,9 @@ type editionItem struct {
 
 // listEditionsAPI answers GET /api/v1/editions.
 func (s *Service) listEditionsAPI(c *fiber.Ctx) error {
-	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	q, err := queryOf(c, unreadableQuery)
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The query could not be read.")
+		return err
 	}
 	if err := checkParameters(q, nil); err != nil {
 		return err

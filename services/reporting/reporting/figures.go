@@ -9,7 +9,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
@@ -94,9 +93,9 @@ type historyRow struct {
 // showFigures shows GET /figures/: live and exact figures of their sites for
 // reps, published ones for managers and for whoever asks for an edition.
 func (s *Service) showFigures(c *fiber.Ctx) error {
-	parameters, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	parameters, err := queryOf(c, "The address could not be read. Go back to the figures and try again.")
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The address could not be read. Go back to the figures and try again.")
+		return err
 	}
 	if err := checkParameters(parameters, []string{"month", "edition"}); err != nil {
 		return asPageFault(err)
@@ -324,9 +323,9 @@ var figuresParameters = []string{"from", "to", "by", "unit", "edition"}
 // figuresAPI answers GET /api/v1/figures: exact figures of their sites for
 // reps, the published grid for managers.
 func (s *Service) figuresAPI(c *fiber.Ctx) error {
-	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	q, err := queryOf(c, unreadableQuery)
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The query could not be read.")
+		return err
 	}
 	if err := checkParameters(q, figuresParameters, "by"); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gofiber/fiber/v2"
+
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
@@ -93,6 +95,19 @@ func readFilter(q url.Values, sites []string, groups map[string][]incident.Statu
 		return store.Filter{}, fault.InvalidFields(bad)
 	}
 	return f, nil
+}
+
+// unreadableQuery is what the API says of a query that cannot be read.
+const unreadableQuery = "The query could not be read."
+
+// queryOf returns the parameters of a request's address, or fault.Malformed
+// with a message for an address that cannot be read.
+func queryOf(c *fiber.Ctx, message string) (url.Values, error) {
+	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	if err != nil {
+		return nil, fault.New(fault.Malformed, "malformed", message)
+	}
+	return q, nil
 }
 
 // checkParameters returns nil, or a fault.Invalid error that names every

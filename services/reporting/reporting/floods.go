@@ -181,9 +181,9 @@ func (s *Service) showFlood(c *fiber.Ctx) error { return s.renderFlood(c, http.S
 
 func (s *Service) renderFlood(c *fiber.Ctx, status int, form floodForm) error {
 	ctx, own := c.UserContext(), sitesOf(asker(c))
-	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	q, err := queryOf(c, "The address could not be read. Go back to the list and try again.")
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The address could not be read. Go back to the list and try again.")
+		return err
 	}
 	if err := checkParameters(q, []string{"show", "after"}); err != nil {
 		return asPageFault(err)
@@ -414,9 +414,9 @@ func (s *Service) listFloodsAPI(c *fiber.Ctx) error {
 // getFloodAPI answers GET /api/v1/incidents/floods/{id}.
 func (s *Service) getFloodAPI(c *fiber.Ctx) error {
 	ctx := c.UserContext()
-	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	q, err := queryOf(c, unreadableQuery)
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The query could not be read.")
+		return err
 	}
 	if err := checkParameters(q, []string{"unlike", "after"}); err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/reporting/internal/floods"
@@ -71,9 +70,9 @@ type incidentRow struct {
 // first, open ones unless another status is asked for. What needs a look stands
 // in the order of listReview.
 func (s *Service) listIncidents(c *fiber.Ctx) error {
-	q, err := url.ParseQuery(string(c.Request().URI().QueryString()))
+	q, err := queryOf(c, "The address could not be read. Go back to the list and try again.")
 	if err != nil {
-		return fault.New(fault.Malformed, "malformed", "The address could not be read. Go back to the list and try again.")
+		return err
 	}
 	who, _ := web.PrincipalOf(c)
 	status := q.Get("status")
