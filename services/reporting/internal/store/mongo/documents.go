@@ -46,7 +46,9 @@ type incidentBody struct {
 }
 
 // byDoc is what an incident counts under and what it adds there, in one value:
-// lists look for its fields, and a recount groups by all of it.
+// lists look for its fields, and a recount groups by all of it. Every field is
+// always there: the compatible server takes two documents with the same values
+// under other names for one, and would not set the second.
 type byDoc struct {
 	Month    string           `bson:"month"`
 	Site     string           `bson:"site"`
@@ -57,8 +59,8 @@ type byDoc struct {
 	SetBy    incident.Setter  `bson:"set_by"`
 	Reports  int              `bson:"reports"`
 	People   int              `bson:"people"`
-	Nothing  bool             `bson:"nothing,omitempty"`   // a reporter has said that nothing happened
-	SetAside bool             `bson:"set_aside,omitempty"` // not counted, because a person set it aside
+	Nothing  bool             `bson:"nothing"`   // a reporter has said that nothing happened
+	SetAside bool             `bson:"set_aside"` // not counted, because a person set it aside
 }
 
 type detailDoc struct {

@@ -38,18 +38,22 @@ func TestStoredDocumentsStay(t *testing.T) {
 		}
 	}
 
+	// Those without "whole" are from before by had all its fields.
 	for _, name := range []string{"incident", "incident_lesson"} {
-		var doc incidentDoc
-		text := stored(name, &doc)
-		i, err := toIncident(doc)
-		if err != nil {
-			t.Fatal(err)
+		whole := stored(name+"_whole_by", new(incidentDoc))
+		for _, name := range []string{name, name + "_whole_by"} {
+			var doc incidentDoc
+			stored(name, &doc)
+			i, err := toIncident(doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: i.FoldedRev < i.Rev}
+			if again.Body, err = toBody(i, doc.Body.Write); err != nil {
+				t.Fatal(err)
+			}
+			same(name, again, whole)
 		}
-		again := incidentDoc{ID: i.ID, Folded: i.FoldedRev, Behind: i.FoldedRev < i.Rev}
-		if again.Body, err = toBody(i, doc.Body.Write); err != nil {
-			t.Fatal(err)
-		}
-		same(name, again, text)
 	}
 
 	// A ledger and a roll-up as version 1 had them, and what becomes of them.
@@ -172,6 +176,30 @@ func TestRecount(t *testing.T) {
 			}
 			if got, err := d.Recount(ctx, november.Add(-3), november); err != nil || reflect.DeepEqual(got, store.InOrder(want)) {
 				t.Errorf("what was changed by hand is not seen: %v", err)
+			}
+		})
+	}
+}
+
+// TestRecountAfterTakingBack: of what was set aside its reporter says that it
+// was real and that nothing happened. Only the name of what is true changes.
+func TestRecountAfterTakingBack(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			d, ctx := s.open(t), t.Context()
+			i := small(bson.NewObjectID().Hex(), 1)
+			i.OccurredAt, i.Status = november.Start(), incident.StatusSetAside
+			if err := d.InsertIncident(ctx, i); err != nil {
+				t.Fatal(err)
+			}
+			i.Rev, i.Status = 2, incident.StatusNew
+			i.Timeline = append(i.Timeline, incident.Change{By: incident.Actor{Role: incident.RoleReporter}, Action: incident.ActionTakenBack, Field: incident.FieldNothingHappened})
+			if err := d.ReplaceIncident(ctx, i, 1); err != nil {
+				t.Fatal(err)
+			}
+			got, err := d.Recount(ctx, november, november)
+			if err != nil || len(got) != 1 || len(got[0].Cells) != 1 || got[0].Cells[0].NothingHappened != 1 || got[0].Cells[0].SetAside != 0 {
+				t.Errorf("recounted %+v, %v", got, err)
 			}
 		})
 	}
