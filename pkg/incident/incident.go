@@ -125,7 +125,7 @@ type Incident struct {
 	FoldedRev int64  // the revision that the ledgers include
 
 	Site       string
-	OccurredAt time.Time // UTC
+	OccurredAt time.Time // UTC; with PrecisionUnknown when it was reported
 	Precision  Precision
 	ReceivedAt time.Time // of the first report, as its reporter was told; UTC
 
@@ -159,7 +159,7 @@ type FiledReport struct {
 	Kind           Kind      // as filed
 	Channel        Channel   // as filed
 	Target         Target    // as filed
-	PressedAt      time.Time // zero when not tapped
+	PressedAt      time.Time // as in Report
 	FormVersion    string
 	PeopleAffected int
 	Details        Details // as filed
@@ -289,6 +289,16 @@ func (i *Incident) Locate(site string, occurredAt time.Time) {
 	i.Site, i.OccurredAt = site, occurredAt
 	i.Lines = slices.DeleteFunc(i.Lines, func(k LedgerKey) bool { return k == i.Ledger() })
 	i.Lines = append(i.Lines, i.Ledger())
+}
+
+// ReportedAt returns when the first report of the incident was made: by the tap
+// that it holds, or else when it was received. What happened at a time that is
+// not known counts then.
+func (i *Incident) ReportedAt() time.Time {
+	if len(i.Reports) > 0 && !i.Reports[0].PressedAt.IsZero() {
+		return i.Reports[0].PressedAt
+	}
+	return i.ReceivedAt
 }
 
 // Ledger returns the ledger in which the incident counts.

@@ -128,6 +128,36 @@ func TestClockIsCorrected(t *testing.T) {
 	}
 }
 
+// What happened at a time that nobody knows happened before it was reported.
+func TestWhatHappenedNobodyKnowsWhenCountsWhenItWasReported(t *testing.T) {
+	pressed := testNow.AddDate(0, -1, 0)
+	for name, c := range map[string]struct{ pressed, sent, want time.Time }{
+		"no tap":                   {want: testNow},
+		"a tap":                    {pressed, testNow, pressed},
+		"a tap, by a clock fast":   {pressed.AddDate(1, 0, 0), testNow.AddDate(1, 0, 0), pressed},
+		"a tap that lies ahead":    {testNow.Add(time.Minute), time.Time{}, testNow},
+		"a tap on the very stroke": {testNow, time.Time{}, testNow},
+	} {
+		r := validReport()
+		r.Precision, r.OccurredAt, r.PressedAt = PrecisionUnknown, time.Time{}, c.pressed
+		r.CorrectClock(c.sent, testNow)
+		if !r.OccurredAt.Equal(c.want) {
+			t.Errorf("%s: it counts at %v, want %v", name, r.OccurredAt, c.want)
+		}
+		if err := r.Validate(siteKnown, testNow); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	i := Incident{ReceivedAt: testNow, Reports: []FiledReport{{ReceivedAt: testNow}}}
+	if got := i.ReportedAt(); !got.Equal(testNow) {
+		t.Errorf("without a tap reported at %v", got)
+	}
+	i.Reports[0].PressedAt = pressed
+	if got := i.ReportedAt(); !got.Equal(pressed) {
+		t.Errorf("with a tap reported at %v", got)
+	}
+}
+
 func TestMonthIsDecidedInLondon(t *testing.T) {
 	for at, want := range map[string]string{
 		"2026-06-30T22:59:59Z":      "2026-06",

@@ -23,7 +23,8 @@ const (
 	clockNoise    = 2 * time.Minute           // network delay is not a wrong clock
 )
 
-// SiteUnlisted is the site that always exists, for places not in the list.
+// SiteUnlisted is the site that always exists: for places that are not in the
+// list, and for what happened nobody knows where.
 const SiteUnlisted = "unlisted"
 
 // Contact is who may know who reported, and how to reach them.
@@ -51,11 +52,11 @@ type Details struct {
 // sealed before they leave intake and are never logged.
 type Report struct {
 	ID             string
-	Site           string // an id of the site directory, or SiteUnlisted
-	SiteName       string // what the reporter called an unlisted site
-	OccurredAt     time.Time
+	Site           string    // an id of the site directory, or SiteUnlisted
+	SiteName       string    // what the reporter called an unlisted site; "" when they do not know
+	OccurredAt     time.Time // with PrecisionUnknown when it was reported, see CorrectClock
 	Precision      Precision
-	PressedAt      time.Time // the tap on "just now"; zero when not tapped
+	PressedAt      time.Time // the tap on "just now" or on "not sure when"; zero when not tapped
 	Kind           Kind
 	Channel        Channel
 	Target         Target
@@ -106,7 +107,22 @@ func orElse[T ~string](v, otherwise T) T {
 // CorrectClock moves the times the phone wrote by the error of its clock: the
 // server's now minus the phone's sentAt. A zero sentAt, a difference that the
 // network explains, and a bare date change nothing.
+//
+// It puts what happened at a time that is not known where it counts: at the
+// moment of the tap that said so, before which it must have happened, or
+// without one at now.
 func (r *Report) CorrectClock(sentAt, now time.Time) {
+	r.moveBy(sentAt, now)
+	if r.Precision != PrecisionUnknown {
+		return
+	}
+	r.OccurredAt = r.PressedAt
+	if r.PressedAt.IsZero() || r.PressedAt.After(now) {
+		r.OccurredAt = now
+	}
+}
+
+func (r *Report) moveBy(sentAt, now time.Time) {
 	if sentAt.IsZero() {
 		return
 	}
@@ -136,7 +152,7 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	}
 	switch {
 	case r.Site == "":
-		wrong("site", "Select where it happened.")
+		wrong("site", "Select where it happened, or “Not sure”.")
 	case r.Site != SiteUnlisted && !siteKnown(r.Site):
 		wrong("site", "That site is not in the list. Choose another, or “unlisted” and give its name.")
 	}

@@ -134,15 +134,17 @@ var Flags = []Flag{FlagNo, FlagYes}
 // Precision is how exactly the time of the incident is known.
 type Precision string
 
-// The precisions: to the minute, to the day, or about then.
+// The precisions: to the minute, to the day, about then, or not known at all.
+// What happened at a time that nobody knows counts when it was reported.
 const (
-	PrecisionExact Precision = "exact"
-	PrecisionAbout Precision = "about"
-	PrecisionDay   Precision = "day"
+	PrecisionExact   Precision = "exact"
+	PrecisionAbout   Precision = "about"
+	PrecisionDay     Precision = "day"
+	PrecisionUnknown Precision = "unknown"
 )
 
 // Precisions are all precisions.
-var Precisions = []Precision{PrecisionExact, PrecisionAbout, PrecisionDay}
+var Precisions = []Precision{PrecisionExact, PrecisionAbout, PrecisionDay, PrecisionUnknown}
 
 // FiledFor is whose report it is.
 type FiledFor string

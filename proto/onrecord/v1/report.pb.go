@@ -263,12 +263,14 @@ type ReportFiled struct {
 	// uses the same id.
 	Digest          []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
 	TaxonomyVersion string `protobuf:"bytes,4,opt,name=taxonomy_version,json=taxonomyVersion,proto3" json:"taxonomy_version,omitempty"`
-	// An id of the site directory, or "unlisted".
+	// An id of the site directory, or "unlisted", also where nobody knows.
 	Site string `protobuf:"bytes,10,opt,name=site,proto3" json:"site,omitempty"`
-	// When it happened, corrected for the phone's clock.
+	// When it happened, corrected for the phone's clock; with the precision
+	// "unknown" when it was reported.
 	OccurredAt        *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	OccurredPrecision string                 `protobuf:"bytes,12,opt,name=occurred_precision,json=occurredPrecision,proto3" json:"occurred_precision,omitempty"`
-	// The tap on "just now", corrected likewise; absent when not tapped.
+	// The tap on "just now" or on "not sure when", corrected likewise; absent when
+	// not tapped.
 	PressedAt  *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=pressed_at,json=pressedAt,proto3" json:"pressed_at,omitempty"`
 	Kind       string                 `protobuf:"bytes,14,opt,name=kind,proto3" json:"kind,omitempty"`
 	Channel    string                 `protobuf:"bytes,15,opt,name=channel,proto3" json:"channel,omitempty"`

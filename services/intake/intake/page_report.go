@@ -16,7 +16,7 @@ import (
 )
 
 // formVersion says by which questions a report was made. Change it with them.
-const formVersion = "report/2"
+const formVersion = "report/3"
 
 const anonymous = string(incident.ContactAnonymous)
 
@@ -131,7 +131,8 @@ func (s *Service) newReportPage(l words.Language, form filing.Form, kept bool, s
 		When: ask("when", say("When?"), form.When, errs,
 			choice{Value: filing.WhenNow, Label: say("Just now")},
 			choice{Value: filing.WhenToday, Label: say("Earlier today")},
-			choice{Value: filing.WhenDay, Label: say("Another day")}),
+			choice{Value: filing.WhenDay, Label: say("Another day")},
+			choice{Value: filing.WhenNotSure, Label: say("Not sure")}),
 		Hurt: ask("hurt", say("Was anyone hurt?"), form.Hurt, errs,
 			choice{Value: string(incident.HurtNo), Label: say("No")},
 			choice{Value: string(incident.HurtYes), Label: say("Yes")},
@@ -140,7 +141,8 @@ func (s *Service) newReportPage(l words.Language, form filing.Form, kept bool, s
 		FiledFor: ask("filed_for", say("Who are you reporting for?"), form.FiledFor, errs,
 			choice{Value: string(incident.FiledForSelf), Label: say("Myself")},
 			choice{Value: string(incident.FiledForColleague), Label: say("A colleague")},
-			choice{Value: string(incident.FiledForSeveral), Label: say("Several of us")}),
+			choice{Value: string(incident.FiledForSeveral), Label: say("Several of us")},
+			choice{Value: string(incident.FiledForUnknown), Label: say("Not sure")}),
 		MaxNarrative: incident.MaxNarrative,
 		AskCode:      s.filing == FilingSiteCode,
 		Language:     string(l),
@@ -152,12 +154,13 @@ func (s *Service) newReportPage(l words.Language, form filing.Form, kept bool, s
 	p.Channel.Reveal, p.Target.Reveal = onlyAggression, onlyAggression
 	p.Control.Reveal, p.Told.Reveal = "kind="+string(incident.KindMissingControl), "kind="+string(incident.KindMissingControl)
 	p.Exposure.Reveal, p.Closeness.Reveal = "kind="+string(incident.KindExposure), "kind="+string(incident.KindExposure)
-	for _, q := range []*question{&p.When, &p.Hurt, &p.Told, &p.FiledFor} {
+	p.Contact.Hint = say("Not sure? Leave it at nobody: with your receipt code you can change it later.")
+	for _, q := range []*question{&p.Hurt, &p.Told} {
 		q.Class = "app-tiles--3"
 	}
 	p.Contact.Class = ""
 	p.Kind.Need = say("Select what happened, or tell us in your own words.")
-	p.When.Need = say("Select when it happened.")
+	p.When.Need = say("Select when it happened, or “Not sure”.")
 	p.askWhere(say, sites, errs)
 	p.MoreOpen = form.FiledFor+form.DaysUnable+form.PeopleAffected+form.Employer+form.ContactName+form.ContactDetails != "" ||
 		form.Contact != anonymous ||
@@ -175,13 +178,13 @@ func contactChoices(say sayer) []choice {
 
 // askWhere shows a few sites as tiles and many as a list.
 func (p *reportPage) askWhere(say sayer, sites *directory, errs web.Errors) {
-	choices := make([]choice, 0, len(sites.sites)+1)
+	choices := make([]choice, 0, len(sites.sites)+2)
 	for _, site := range sites.sites {
 		choices = append(choices, choice{Value: site.ID, Label: site.Name})
 	}
-	choices = append(choices, choice{Value: incident.SiteUnlisted, Label: say(somewhereElse)})
+	choices = append(choices, choice{Value: incident.SiteUnlisted, Label: say(somewhereElse)}, choice{Value: filing.WhereNotSure, Label: say("Not sure")})
 	p.Site = ask("site", say("Where?"), p.Form.Site, errs, choices...)
-	p.Site.Class, p.Site.Need = "app-tiles--sites", say("Select where it happened.")
+	p.Site.Class, p.Site.Need = "app-tiles--sites", say("Select where it happened, or “Not sure”.")
 	if len(sites.sites) > tiledSites {
 		p.Site.Hint = say("Type part of its name, the town or the street.")
 		p.SiteList, p.Site.Choices = p.Site.Choices, nil

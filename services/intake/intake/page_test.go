@@ -83,7 +83,7 @@ func TestTheFormHasStableNames(t *testing.T) {
 	}
 	doc := got.Document(t)
 	for _, selector := range []string{"form#report-form[method=post][action='/report/']", "input[name=id][value]", "input[name=receipt]", "input[name=pressed_at]", "input[name=sent_at]",
-		"input#kind[type=radio]", "input#channel[type=radio]", "input#target[type=radio]", "input#site[type=radio]", "input#when[value=now]", "input#when-today", "input#when-day",
+		"input#kind[type=radio]", "input#channel[type=radio]", "input#target[type=radio]", "input#site[type=radio]", "input#when[value=now]", "input#when-today", "input#when-day", "input#when-unknown", "input#site-not_sure", "details input#filed_for-unknown",
 		"input#site-unlisted", "input#site_name", "input#day", "input#month", "input#year", "input#time[type=time]", "input#hurt", "textarea#narrative",
 		"details input#people_affected", "details input#days_unable", "details input#employer", "details input#contact[checked]", "details input#filed_for", "input#control[type=radio]", "input#manager_told", "input#exposure", "input#exposure_closeness", "input[name=language][value=en]", "input#kind-unknown", "button.app-send", "[data-trouble]", "a[href='tel:999']"} {
 		if n := doc.Find(selector).Length(); n != 1 {
@@ -282,8 +282,8 @@ func TestAddressesLeadToTheForm(t *testing.T) {
 func TestManySitesAreAListThatWorksWithoutScript(t *testing.T) {
 	p := start(t, manySites()...)
 	doc := webtest.Get(t, p.app, "/report/").Document(t)
-	if n := doc.Find("select#site[name=site][data-site-picker] option").Length(); n != 32 {
-		t.Errorf("options=%d, want 30 sites, “Choose” and “Somewhere else”", n)
+	if n := doc.Find("select#site[name=site][data-site-picker] option").Length(); n != 33 {
+		t.Errorf("options=%d, want 30 sites, “Choose”, “Somewhere else” and “Not sure”", n)
 	}
 	if doc.Find("input[name=site]").Length() != 0 {
 		t.Error("there are tiles as well")
@@ -367,13 +367,13 @@ func TestMistakesAreNamedInWelsh(t *testing.T) {
 	p := start(t)
 	wrong := filled("x", "narrative", strings.Repeat("a", 5001), "people_affected", "x", "when", "")
 	page := p.postForm(t, wrong, "Accept-Language", "cy").Document(t)
-	for _, want := range []string{"Beth ddigwyddodd: 5,000 o nodau neu lai.", "Pobl a effeithiwyd: rhowch rif, fel 3.", "Dewiswch pryd y digwyddodd."} {
+	for _, want := range []string{"Beth ddigwyddodd: 5,000 o nodau neu lai.", "Pobl a effeithiwyd: rhowch rif, fel 3.", "Dewiswch pryd y digwyddodd, neu “Ddim yn siŵr”."} {
 		if !strings.Contains(page.Find(".govuk-error-summary").Text(), want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
 	script := p.postForm(t, wrong, "Accept-Language", "cy", "Accept", "application/json")
-	if !strings.Contains(script.Body, "Dewiswch pryd y digwyddodd.") {
+	if !strings.Contains(script.Body, "Dewiswch pryd y digwyddodd, neu “Ddim yn siŵr”.") {
 		t.Errorf("the page’s script is told %s", script.Body)
 	}
 }

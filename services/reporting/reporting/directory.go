@@ -45,7 +45,7 @@ func (d *directory) knows(id string) bool {
 // name returns a site's name. A site that left the directory keeps its id.
 func (d *directory) name(id string) string {
 	if id == incident.SiteUnlisted {
-		return "Not in the list of sites"
+		return "Not in the list, or not known"
 	}
 	if site, ok := d.byID[id]; ok {
 		return site.Name

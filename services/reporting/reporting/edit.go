@@ -36,9 +36,10 @@ func readEdit(c *fiber.Ctx, i *incident.Incident) edit {
 		Message: formValue(c, "message"), Question: formValue(c, "question"), Report: formValue(c, "report"),
 		Note: formValue(c, "note"), Reason: formValue(c, "reason"), Status: formValue(c, "status"), Fixed: formValue(c, "fixed"),
 		Kind: formValue(c, "kind"), Channel: formValue(c, "channel"), Target: formValue(c, "target"),
-		Hurt: formValue(c, "hurt"), Site: formValue(c, "site"), OccurredAt: formValue(c, "occurred_at"),
+		Hurt: formValue(c, "hurt"), Site: formValue(c, "site"),
+		OccurredAt: formValue(c, "occurred_at"), Precision: formValue(c, "occurred_precision"),
 	}
-	if e.OccurredAt == i.OccurredAt.In(incident.London).Format(whenLayout) {
+	if e.OccurredAt == whenFilled(i) {
 		e.OccurredAt = ""
 	}
 	return e

@@ -154,9 +154,9 @@ func changedWord(field, value string, sites *directory) string {
 	case "hurt":
 		return lowered(hurtWords[incident.Hurt(value)])
 	case "occurred_at":
-		text, _, _ := strings.Cut(value, " ")
+		text, precision, _ := strings.Cut(value, " ")
 		if at, err := time.Parse(time.RFC3339, text); err == nil {
-			return clock(at)
+			return occurredAt(at, incident.Precision(precision))
 		}
 	}
 	return lowered(valueWord(field, value))

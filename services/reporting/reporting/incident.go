@@ -71,6 +71,7 @@ type incidentForm struct {
 	Correct                             []selectField
 	When                                string
 	WhenMessage                         string
+	Precision                           selectField
 	Status                              selectField
 	Fixed, FixedMessage                 string
 }
@@ -218,7 +219,7 @@ func factsOf(i *incident.Incident, words *casework.Words, sites *directory) []fa
 		{"Site", sites.name(i.Site)},
 		{"Happened", occurred(i)},
 		{"Received", clock(i.ReceivedAt)},
-		{"Counts in", i.Month().Name()},
+		{"Counts in", countsIn(i)},
 		{"Anyone hurt?", hurtWords[i.Hurt]},
 	}
 	add := func(key, value string) {
@@ -247,6 +248,9 @@ func factsOf(i *incident.Incident, words *casework.Words, sites *directory) []fa
 		add("Manager told?"+which, toldWords[r.Details.Told])
 		add("Exposed to"+which, exposureWords[r.Details.Exposure])
 		add("How close"+which, closenessWords[r.Details.Closeness])
+		if i.Site == incident.SiteUnlisted && w.SiteName == "" && !words.Erased {
+			w.SiteName = "No name given"
+		}
 		add("Site as reported"+which, w.SiteName)
 		if !strings.EqualFold(w.Employer, i.Employer) {
 			add("Employer as reported"+which, w.Employer)
@@ -293,6 +297,15 @@ func confirm(i *incident.Incident) *confirmation {
 // whenLayout is how a browser sends a datetime-local field.
 const whenLayout = "2006-01-02T15:04"
 
+// whenFilled returns what the field holds before anybody types: when it happened,
+// if that is known.
+func whenFilled(i *incident.Incident) string {
+	if i.Precision == incident.PrecisionUnknown {
+		return ""
+	}
+	return i.OccurredAt.In(incident.London).Format(whenLayout)
+}
+
 // newForm returns the forms, empty or with what was typed into the one that
 // was not accepted.
 func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors) incidentForm {
@@ -308,9 +321,11 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 		Message:    wordsField{ID: "message", Name: "message", Label: "Write to the reporter", Hint: "They read it with their receipt. You do not learn who they are."},
 		Question:   wordsField{ID: "question", Name: "question", Label: "Ask the reporter", Hint: "The incident waits for their answer and then goes back to where it is now."},
 		Status:     selectField{ID: "to", Name: "status", Label: "Where does it stand?", Options: statusSteps(i, typed.Status), Message: errs.For("to")},
-		When:       i.OccurredAt.In(incident.London).Format(whenLayout),
+		When:       whenFilled(i),
 		Fixed:      typed.Fixed,
 	}
+	f.Precision = selectField{ID: "occurred_precision", Name: "occurred_precision", Label: "How exactly is that known?",
+		Options: choices("Leave it: "+lowered(precisionWords[i.Precision]), incident.Precisions, precisionWords, typed.Precision), Message: errs.For("occurred_precision")}
 	f.FixedMessage, f.WhenMessage = errs.For("fixed"), errs.For("occurred_at")
 	if typed.OccurredAt != "" {
 		f.When = typed.OccurredAt

@@ -69,6 +69,45 @@ func TestEveryPageIsWellMade(t *testing.T) {
 	}
 }
 
+// What happened nobody knows when or where is shown as that, and counted when it
+// was reported, until a rep knows.
+func TestNobodyKnowsWhenOrWhere(t *testing.T) {
+	k := newKit(t)
+	i := k.file(incident.SiteUnlisted, func(r *incident.Report) {
+		r.Precision, r.SiteName = incident.PrecisionUnknown, ""
+		r.OccurredAt = time.Date(2026, 10, 30, 9, 0, 0, 0, time.UTC)
+	})
+	path := incidentsPath + i.ID
+	doc := k.page(rep, path, 200).Document(t)
+	facts := doc.Find(".govuk-summary-list").Text()
+	for _, want := range []string{"SiteNot in the list, or not known", "HappenedNot known when (reported Fri 30 Oct 2026)", "Counts inOctober 2026, in which it was reported", "Site as reportedNo name given"} {
+		if !strings.Contains(facts, want) {
+			t.Errorf("the rep is not shown %q:\n%s", want, facts)
+		}
+	}
+	if when := doc.Find("#occurred_at").AttrOr("value", "none"); when != "" {
+		t.Errorf("the form says that it happened at %q", when)
+	}
+	for list, want := range map[string]int{"/incidents/?site=unlisted": 1, "/incidents/?site=leeds": 0, "/incidents/?month=2026-10": 1} {
+		found := k.page(rep, list, 200).Document(t).Find("main").Text()
+		if strings.Count(found, "Not known when (reported Fri 30 Oct") != want {
+			t.Errorf("%s does not show %d:\n%s", list, want, found)
+		}
+	}
+	// The time that it was reported is one that somebody can mean.
+	res := k.post(rep, path+"/classify", with(seenOf(i), "occurred_at", "2026-10-30T09:00", "occurred_precision", "about", "site", "leeds"))
+	if res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d %s", res.StatusCode, res.Body)
+	}
+	doc = k.page(rep, path, 200).Document(t)
+	if got := doc.Find(".app-timeline").Text(); !strings.Contains(got, "Not known when (reported Fri 30 Oct 2026)") || !strings.Contains(got, "About Fri 30 Oct 2026, 9:00am") {
+		t.Errorf("the history does not say what was learned:\n%s", got)
+	}
+	if when := doc.Find("#occurred_at").AttrOr("value", ""); when != "2026-10-30T09:00" {
+		t.Errorf("the form says that it happened at %q", when)
+	}
+}
+
 func TestFormsThatAreRefusedKeepWhatWasTyped(t *testing.T) {
 	k := newKit(t)
 	i := k.file("leeds", nil)

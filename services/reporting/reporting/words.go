@@ -19,6 +19,12 @@ var (
 		incident.HurtNo:      "No",
 		incident.HurtUnknown: "Not said",
 	}
+	precisionWords = map[incident.Precision]string{
+		incident.PrecisionExact:   "To the minute",
+		incident.PrecisionAbout:   "About that time",
+		incident.PrecisionDay:     "The day only",
+		incident.PrecisionUnknown: "Nobody knows when",
+	}
 	contactWords = map[incident.ContactChoice]string{
 		incident.ContactAnonymous:  "anonymous",
 		incident.ContactRepOnly:    "known to the safety reps only",
@@ -152,14 +158,27 @@ func clock(t time.Time) string { return t.In(incident.London).Format("Mon 2 Jan 
 func day(t time.Time) string { return t.In(incident.London).Format("Mon 2 Jan 2006") }
 
 // occurred returns when an incident happened as exactly as it is known.
-func occurred(i *incident.Incident) string {
-	switch i.Precision {
+func occurred(i *incident.Incident) string { return occurredAt(i.OccurredAt, i.Precision) }
+
+func occurredAt(at time.Time, p incident.Precision) string {
+	switch p {
 	case incident.PrecisionDay:
-		return day(i.OccurredAt)
+		return day(at)
 	case incident.PrecisionAbout:
-		return "About " + clock(i.OccurredAt)
+		return "About " + clock(at)
+	case incident.PrecisionUnknown:
+		return "Not known when (reported " + day(at) + ")"
 	}
-	return clock(i.OccurredAt)
+	return clock(at)
+}
+
+// countsIn returns the month in which an incident counts, and why where that is
+// not because it happened then.
+func countsIn(i *incident.Incident) string {
+	if i.Precision == incident.PrecisionUnknown {
+		return i.Month().Name() + ", in which it was reported"
+	}
+	return i.Month().Name()
 }
 
 // occurredShort is occurred without the year when that is this one.

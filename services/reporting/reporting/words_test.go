@@ -33,6 +33,9 @@ func TestEveryValueHasItsWords(t *testing.T) {
 	for _, v := range incident.Hurts {
 		check(string(v), hurtWords[v])
 	}
+	for _, v := range incident.Precisions {
+		check(string(v), precisionWords[v])
+	}
 	for _, v := range incident.Bases {
 		check(string(v), basisWords[v])
 	}
@@ -96,6 +99,8 @@ func TestWordsForNumbersAndTimes(t *testing.T) {
 		{ago(now.Add(-47*time.Hour), now), "47 hours"}, {ago(now.Add(-48*time.Hour), now), "2 days"}, {ago(now.Add(time.Hour), now), "under an hour"},
 		{list(nil), ""}, {list([]string{"a"}), "a"}, {list([]string{"a", "b"}), "a and b"}, {list([]string{"a", "b", "c"}), "a, b and c"},
 		{clock(time.Date(2026, 7, 1, 12, 30, 0, 0, time.UTC)), "Wed 1 Jul 2026, 1:30pm"}, // summer time
+		{occurredAt(now, incident.PrecisionExact), "Sat 21 Nov 2026, 12:00pm"}, {occurredAt(now, incident.PrecisionAbout), "About Sat 21 Nov 2026, 12:00pm"},
+		{occurredAt(now, incident.PrecisionDay), "Sat 21 Nov 2026"}, {occurredAt(now, incident.PrecisionUnknown), "Not known when (reported Sat 21 Nov 2026)"},
 		{chance(1), "over 99% sure"}, {chance(0.005), "under 1% sure"}, {chance(0.5), "50% sure"}, {chance(math.NaN()), "NaN% sure"},
 		{excerpt("one\n\ntwo"), "one two"}, {excerpt(""), ""},
 	} {

@@ -14,10 +14,15 @@ import (
 
 // Answers to the form's question when it happened.
 const (
-	WhenNow   = "now"
-	WhenToday = "today"
-	WhenDay   = "day"
+	WhenNow     = "now"
+	WhenToday   = "today"
+	WhenDay     = "day"
+	WhenNotSure = "unknown"
 )
+
+// WhereNotSure answers the form's question where it happened. No site has it as
+// its id; the report is then of incident.SiteUnlisted.
+const WhereNotSure = "not_sure"
 
 // Form is what was typed into the page, kept as it was typed so that the page
 // can be shown again with it.
@@ -121,13 +126,14 @@ func FromForm(form Form, now time.Time) *Filing {
 	return f
 }
 
-// readWhere takes a name alone for a place that is not in the list.
+// readWhere takes a name alone for a place that is not in the list. Only whoever
+// is sure of another place must name it.
 func (f *Filing) readWhere() {
-	if f.Site == "" && f.SiteName != "" {
-		f.Site = incident.SiteUnlisted
-	}
 	if f.Site == incident.SiteUnlisted && f.SiteName == "" {
-		f.wrong("site_name", "Enter the name of the place.")
+		f.wrong("site_name", "Enter the name of the place, or choose “Not sure”.")
+	}
+	if f.Site == WhereNotSure || f.Site == "" && f.SiteName != "" {
+		f.Site = incident.SiteUnlisted
 	}
 }
 
@@ -166,10 +172,13 @@ func (f *Filing) readWhen(form Form, now time.Time) {
 		}
 		f.names["occurred_at"] = "day"
 		f.readTime(form, day)
+	case WhenNotSure:
+		f.Precision = incident.PrecisionUnknown
+		f.PressedAt, f.SentAt = form.clock()
 	case "":
-		f.wrong("occurred_at", "Select when it happened.")
+		f.wrong("occurred_at", "Select when it happened, or “Not sure”.")
 	default:
-		f.wrong("occurred_at", "Must be one of: now, today, day.")
+		f.wrong("occurred_at", "Must be one of: now, today, day, unknown.")
 	}
 }
 

@@ -21,7 +21,7 @@ func typed(change func(*Form)) Form {
 }
 
 func TestWhenItHappened(t *testing.T) {
-	const day, about, exact = incident.PrecisionDay, incident.PrecisionAbout, incident.PrecisionExact
+	const day, about, exact, unknown = incident.PrecisionDay, incident.PrecisionAbout, incident.PrecisionExact, incident.PrecisionUnknown
 	at := func(text string) time.Time {
 		got, err := time.Parse(time.RFC3339, text)
 		if err != nil {
@@ -53,7 +53,13 @@ func TestWhenItHappened(t *testing.T) {
 		"an hour skipped in March":       {func(f *Form) { f.When, f.Day, f.Month, f.Year, f.Time = WhenDay, "29", "3", "2026", "01:30" }, "2026-11-21T12:00:00Z", "2026-03-29T01:30:00Z", about},
 		"an hour twice in October":       {func(f *Form) { f.When, f.Day, f.Month, f.Year, f.Time = WhenDay, "25", "10", "2026", "01:30" }, "2026-11-21T12:00:00Z", "2026-10-25T00:30:00Z", about},
 		"before the clocks change":       {func(f *Form) { f.When, f.Day, f.Month, f.Year, f.Time = WhenDay, "29", "3", "2026", "00:30" }, "2026-11-21T12:00:00Z", "2026-03-29T00:30:00Z", about},
-		"the last minute of a month":     {func(f *Form) { f.When, f.Day, f.Month, f.Year, f.Time = WhenDay, "31", "5", "2026", "11:59pm" }, "2026-11-21T12:00:00Z", "2026-05-31T22:59:00Z", about},
+		"not sure without script":        {func(f *Form) { f.When = WhenNotSure }, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", unknown},
+		"not sure, said last month": {func(f *Form) {
+			f.When, f.PressedAt, f.SentAt = WhenNotSure, "2026-10-31T23:50:00Z", "2026-11-02T09:00:00Z"
+		}, "2026-11-02T09:00:00Z", "2026-10-31T23:50:00Z", unknown},
+		"not sure, on a fast clock":    {func(f *Form) { f.When, f.PressedAt = WhenNotSure, "2026-11-21T12:30:00Z" }, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", unknown},
+		"not sure, whatever was typed": {func(f *Form) { f.When, f.Day, f.Month, f.Time = WhenNotSure, "31", "2", "late" }, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", unknown},
+		"the last minute of a month":   {func(f *Form) { f.When, f.Day, f.Month, f.Year, f.Time = WhenDay, "31", "5", "2026", "11:59pm" }, "2026-11-21T12:00:00Z", "2026-05-31T22:59:00Z", about},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := at(c.now)
@@ -126,6 +132,15 @@ func TestANameAloneIsAPlaceThatIsNotInTheList(t *testing.T) {
 	}
 }
 
+func TestWhoeverIsNotSureWhereNeedNotNameIt(t *testing.T) {
+	for _, name := range []string{"", "the desk by the lift"} {
+		f := FromForm(typed(func(f *Form) { f.Site, f.SiteName = WhereNotSure, name }), testNow)
+		if err := f.Validate(siteKnown, testNow); err != nil || f.Site != incident.SiteUnlisted || f.SiteName != name {
+			t.Errorf("site=%q, name=%q, err=%v", f.Site, f.SiteName, err)
+		}
+	}
+}
+
 func TestSendingAFormAgainIsTheSameReport(t *testing.T) {
 	keys := keyring(t)
 	digest := func(form Form, now time.Time) string {
@@ -136,6 +151,8 @@ func TestSendingAFormAgainIsTheSameReport(t *testing.T) {
 	for name, form := range map[string]Form{
 		"just now without script": typed(func(f *Form) { f.When = WhenNow }),
 		"just now, as tapped":     typed(func(f *Form) { f.When, f.PressedAt = WhenNow, "2026-11-21T11:50:00Z" }),
+		"not sure when":           typed(func(f *Form) { f.When, f.PressedAt = WhenNotSure, "2026-11-21T11:50:00Z" }),
+		"not sure without script": typed(func(f *Form) { f.When = WhenNotSure }),
 		"today":                   typed(nil),
 	} {
 		again := form
@@ -147,12 +164,16 @@ func TestSendingAFormAgainIsTheSameReport(t *testing.T) {
 	if digest(typed(nil), testNow) == digest(typed(func(f *Form) { f.When = WhenNow }), testNow) {
 		t.Error("today and just now have one digest")
 	}
+	if digest(typed(func(f *Form) { f.When = WhenNotSure }), testNow) == digest(typed(func(f *Form) { f.When = WhenNow }), testNow) {
+		t.Error("not sure and just now have one digest")
+	}
 }
 
 func FuzzFromForm(f *testing.F) {
 	f.Add("id="+testID+"&kind=abuse&site=leeds&when=day&day=29&month=feb&time=2pm", int64(1790000000))
 	f.Add("when=now&pressed_at=2026-11-21T11%3A50%3A00Z&sent_at=x", int64(0))
 	f.Add("when=today&time=%ff", int64(1<<40))
+	f.Add("id="+testID+"&kind=abuse&site=not_sure&when=unknown&pressed_at=2026-11-21T11%3A50%3A00Z", int64(1790000000))
 	keys := keyring(f)
 	f.Fuzz(func(t *testing.T, body string, unix int64) {
 		values, err := url.ParseQuery(body)

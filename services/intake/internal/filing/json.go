@@ -67,6 +67,9 @@ func FromJSON(body []byte) (*Filing, error) {
 		KeepOriginals: r.flag("keep_originals"),
 	}
 	f.OccurredAt = r.occurred("occurred_at", f.Precision)
+	if f.Precision == incident.PrecisionUnknown && !f.OccurredAt.IsZero() {
+		r.wrong("occurred_at", "Leave it out where occurred_precision is “unknown”: it counts when it was reported.")
+	}
 	r.refuseTheRest()
 	f.unread = r.bad
 	f.Normalise()

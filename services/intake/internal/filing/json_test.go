@@ -83,16 +83,23 @@ func TestLenientAnswers(t *testing.T) {
 		"a day is its noon": {`,"occurred_precision":"day"`, func(f *Filing) bool {
 			return f.OccurredAt.Equal(time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC))
 		}},
+		"not known when": {`,"occurred_precision":"unknown","occurred_at":null,"pressed_at":"2026-11-21T09:00:00Z"`, func(f *Filing) bool {
+			return f.OccurredAt.Equal(time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := least(c.more)
 			if name == "a day is its noon" {
 				body = strings.Replace(body, "2026-11-21T11:00:00Z", "2026-11-20", 1)
 			}
+			if name == "not known when" {
+				body = strings.Replace(body, `"occurred_at":"2026-11-21T11:00:00Z",`, "", 1)
+			}
 			f, err := FromJSON([]byte(body))
 			if err != nil {
 				t.Fatal(err)
 			}
+			f.CorrectClock(testNow)
 			if err := f.Validate(siteKnown, testNow); err != nil {
 				t.Fatal(err)
 			}
@@ -138,6 +145,7 @@ func TestEveryFieldToMendIsNamedOnce(t *testing.T) {
 		"a month 13":             {strings.Replace(least(""), "2026-11", "2026-13", 1), []string{"occurred_at"}},
 		"no zone":                {strings.Replace(least(""), "00Z", "00", 1), []string{"occurred_at"}},
 		"a date for an instant":  {strings.Replace(least(""), "T11:00:00Z", "", 1), []string{"occurred_at"}},
+		"not known, and known":   {least(`,"occurred_precision":"unknown"`), []string{"occurred_at"}},
 		"still in the future":    {strings.Replace(least(""), "2026-11-21T11", "2026-11-21T18", 1), []string{"occurred_at"}},
 		"an id of version 4":     {strings.Replace(least(""), "774b", "474b", 1), []string{"id"}},
 		"unknown words":          {least(`,"channel":"pigeon","target":"all","language":"fr"`), []string{"channel", "target", "language"}},

@@ -562,6 +562,10 @@ func TestTheDocumentKnowsAReport(t *testing.T) {
 		{map[string]any{"occurred_at": time.Now().AddDate(0, 0, -1).Format(time.DateOnly)}, false},
 		{map[string]any{"occurred_at": time.Now().AddDate(0, 0, -1).Format(time.DateOnly), "occurred_precision": "day"}, true},
 		{map[string]any{"occurred_precision": "hour"}, false},
+		{map[string]any{"occurred_precision": "unknown"}, false}, // and a time
+		{map[string]any{"occurred_precision": "unknown", "occurred_at": absent}, true},
+		{map[string]any{"occurred_precision": "unknown", "occurred_at": nil, "site": "unlisted"}, true},
+		{map[string]any{"occurred_precision": "about", "occurred_at": nil}, false},
 		{map[string]any{"kind": "rude"}, false},
 		{map[string]any{"kind": absent}, true},
 		{map[string]any{"narrative": absent}, true},

@@ -295,6 +295,42 @@ func TestACorrectionStandsBesideWhatWasSaid(t *testing.T) {
 	}
 }
 
+// A rep learns when it happened, and learns again that nobody knows: it counts
+// in that month, and then again in the one in which it was reported.
+func TestWhenItHappenedIsLearnedAndUnlearned(t *testing.T) {
+	pressed := time.Date(2026, 10, 30, 9, 0, 0, 0, time.UTC)
+	d := newDesk(t, func(r *incident.Report) {
+		r.Precision, r.PressedAt, r.OccurredAt = incident.PrecisionUnknown, pressed, pressed
+	})
+	reported := d.incident().Ledger()
+	correct := func(c casework.Correction) *incident.Incident {
+		return d.do(func(ctx context.Context, id string, rev int64) (*incident.Incident, error) {
+			return d.Correct(ctx, id, rev, rep, c)
+		})
+	}
+	at, day, unknown := d.At.AddDate(0, -4, 0), incident.PrecisionDay, incident.PrecisionUnknown
+	for name, c := range map[string]casework.Correction{"a precision of no time": {Precision: &day}, "a time that is not known": {OccurredAt: &at, Precision: &unknown}} {
+		f := d.refused(fault.Invalid, func(ctx context.Context, id string, rev int64) (*incident.Incident, error) {
+			return d.Correct(ctx, id, rev, rep, c)
+		})
+		if len(f.Fields) != 1 || f.Fields[0].Name != "occurred_at" {
+			t.Errorf("%s: fields=%v", name, f.Fields)
+		}
+	}
+	i := correct(casework.Correction{OccurredAt: &at})
+	if i.Precision != incident.PrecisionExact || !i.OccurredAt.Equal(at.Truncate(time.Millisecond)) || d.counted(reported) != 0 || d.counted(i.Ledger()) != 1 {
+		t.Errorf("learned: %v %s, counted %d where it was and %d where it is", i.OccurredAt, i.Precision, d.counted(reported), d.counted(i.Ledger()))
+	}
+	learned := i.Ledger()
+	i = correct(casework.Correction{Precision: &unknown})
+	if i.Precision != unknown || !i.OccurredAt.Equal(pressed) || d.counted(reported) != 1 || d.counted(learned) != 0 {
+		t.Errorf("unlearned: %v %s, counted %d where it was reported and %d where it was", i.OccurredAt, i.Precision, d.counted(reported), d.counted(learned))
+	}
+	if c := last(i); c.From != "2026-07-21T12:00:01Z exact" || c.To != "2026-10-30T09:00:00Z unknown" {
+		t.Errorf("entry=%+v", c)
+	}
+}
+
 func TestSayingTheSameAgainChangesNothing(t *testing.T) {
 	d := newDesk(t, nil)
 	kind, site := incident.KindThreat, "york"

@@ -20,7 +20,7 @@ type Correction struct {
 	Target         *incident.Target
 	Site           *string
 	OccurredAt     *time.Time
-	Precision      *incident.Precision // of OccurredAt
+	Precision      *incident.Precision // of OccurredAt; with PrecisionUnknown there is none
 	Hurt           *incident.Hurt
 	PeopleAffected *int
 	Reason         string // in words, sealed; may be empty
@@ -37,6 +37,9 @@ func (s *Service) Correct(ctx context.Context, id string, rev int64, by incident
 	return s.change(ctx, id, rev, func(i *incident.Incident) error {
 		if !i.Status.Counts() {
 			return notNow(i, "", "")
+		}
+		if c.OccurredAt == nil && i.Precision == incident.PrecisionUnknown && c.precision(i.Precision) != i.Precision {
+			return fault.InvalidFields([]fault.Field{{Name: "occurred_at", Message: "Say when it happened."}})
 		}
 		for n, e := range c.changes(i) {
 			entry := incident.Change{By: by, Action: incident.ActionCorrected, Field: e.field, From: e.from, To: e.to}
@@ -66,11 +69,14 @@ func (s *Service) validate(c Correction) error {
 	check(c.Channel == nil || c.Channel.Valid(), "channel", "Select one of the ways it can reach staff.")
 	check(c.Target == nil || c.Target.Valid(), "target", "Select one of those it can be aimed at.")
 	check(c.Hurt == nil || c.Hurt.Valid(), "hurt", "Select yes, no or not known.")
-	check(c.Precision == nil || c.Precision.Valid(), "occurred_precision", "Must be one of: exact, about, day.")
+	check(c.Precision == nil || c.Precision.Valid(), "occurred_precision", "Must be one of: exact, about, day, unknown.")
 	check(c.Site == nil || *c.Site == incident.SiteUnlisted || s.siteKnown(*c.Site), "site", "That site is not in the list.")
 	check(c.PeopleAffected == nil || *c.PeopleAffected >= 1 && *c.PeopleAffected <= incident.MaxPeople,
 		"people_affected", fmt.Sprintf("People affected must be a number from 1 to %d.", incident.MaxPeople))
-	if c.OccurredAt != nil {
+	switch unknown := c.precision("") == incident.PrecisionUnknown; {
+	case c.OccurredAt != nil && unknown:
+		check(false, "occurred_at", "Leave the time out, or say how exactly it is known.")
+	case c.OccurredAt != nil:
 		message := incident.CheckOccurred(*c.OccurredAt, c.precision(incident.PrecisionExact), s.now())
 		check(message == "", "occurred_at", message)
 	}
@@ -119,13 +125,21 @@ func (c Correction) changes(i *incident.Incident) []fieldChange {
 	return slices.DeleteFunc(all, func(f fieldChange) bool { return f.set == nil })
 }
 
-// occurred returns when it happened according to the correction.
+// occurred returns when it happened according to the correction. Whoever gives
+// a time that was not known knows it exactly unless they say otherwise, and what
+// is not known any more counts when it was reported.
 func (c Correction) occurred(i *incident.Incident) (time.Time, incident.Precision) {
-	at := i.OccurredAt
-	if c.OccurredAt != nil {
+	at, p := i.OccurredAt, c.precision(i.Precision)
+	switch {
+	case c.OccurredAt != nil:
 		at = c.OccurredAt.UTC().Truncate(time.Millisecond)
+		if p == incident.PrecisionUnknown {
+			p = incident.PrecisionExact
+		}
+	case p == incident.PrecisionUnknown && i.Precision != p:
+		at = i.ReportedAt().UTC().Truncate(time.Millisecond)
 	}
-	return at, c.precision(i.Precision)
+	return at, p
 }
 
 // when returns a time for the timeline, with its precision.

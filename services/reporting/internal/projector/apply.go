@@ -240,7 +240,7 @@ func (p *Projector) change(c *incidentCase, ev event) (outcome, error) {
 
 // blank returns an incident of which nothing is known yet.
 func (p *Projector) blank(reportID string) *incident.Incident {
-	i := &incident.Incident{Status: incident.StatusNew, Hurt: incident.HurtUnknown, Precision: incident.PrecisionAbout}
+	i := &incident.Incident{Status: incident.StatusNew, Hurt: incident.HurtUnknown, Precision: incident.PrecisionUnknown}
 	i.ID, i.Ref = p.ids.of(reportID)
 	_, i.WrappedKey = p.keyring.NewDataKey()
 	return i

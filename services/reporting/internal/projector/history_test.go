@@ -198,6 +198,12 @@ func (h *history) write() {
 		r := h.Report(pick(h, demoSites...))
 		r.Kind, r.Channel, r.Target = pick(h, kinds...), pick(h, channels...), pick(h, targets...)
 		r.OccurredAt = h.At.AddDate(0, 0, pick(h, monthSpans...)).Add(-time.Duration(h.rng.IntN(3600)) * time.Second)
+		if h.chance(0.2) { // nobody knows when, or where
+			r.Precision = incident.PrecisionUnknown
+		}
+		if h.chance(0.2) {
+			r.Site = incident.SiteUnlisted
+		}
 		r.PeopleAffected = h.rng.IntN(4)
 		r.Employer = pick(h, "", "DEMO DEPARTMENT", "somebody else")
 		s := &said{report: r, site: r.Site, at: r.OccurredAt, people: r.PeopleAffected, reviewer: map[string]string{}, corrected: map[string]bool{}}
@@ -327,7 +333,7 @@ func (h *history) edit(s *said) {
 			note = then(note, func() { s.reviewer["target"] = string(to) })
 		}
 		if h.chance(0.4) {
-			site := pick(h, demoSites...)
+			site := pick(h, append(demoSites, incident.SiteUnlisted)...)
 			c.Site = &site
 			changes := site != i.Site
 			note = then(note, func() { s.site = site; s.corrected["site"] = s.corrected["site"] || changes })
@@ -336,7 +342,14 @@ func (h *history) edit(s *said) {
 			at := h.At.AddDate(0, 0, pick(h, monthSpans...)).Add(-time.Hour)
 			c.OccurredAt = &at
 			changes := !at.Equal(i.OccurredAt)
+			changes = changes || i.Precision == incident.PrecisionUnknown
 			note = then(note, func() { s.at = at; s.corrected["at"] = s.corrected["at"] || changes })
+		} else if h.chance(0.2) { // nobody knows any more: it counts when it was reported
+			unknown := incident.PrecisionUnknown
+			c.Precision = &unknown
+			if i.Precision != unknown {
+				note = then(note, func() { s.at = s.filed.At; s.corrected["at"] = true })
+			}
 		}
 		if h.chance(0.2) {
 			n := 1 + h.rng.IntN(5)

@@ -4,13 +4,12 @@ const most = 6 // tiles shown at once
 
 // sitePicker turns a long <select> of sites into a field to type in and radio
 // tiles of what matches: native radios need no combobox, which phones' screen
-// readers handle badly. "Somewhere else" is always there. What it returns
-// chooses a site.
+// readers handle badly. The last two, "Somewhere else" and "Not sure", are
+// always there. What it returns chooses a site.
 export default function sitePicker (select) {
-  const options = [...select.options].filter(o => o.value)
-  const elsewhere = options.find(o => o.value === 'unlisted')
-  const sites = options.filter(o => o !== elsewhere)
+  const sites = [...select.options].filter(o => o.value)
     .map(o => ({ id: o.value, name: o.text, words: o.text.toLowerCase().split(/[\s,’'()-]+/) }))
+  const always = sites.splice(-2)
   let chosen = select.value
 
   const find = element('input', { className: 'govuk-input', type: 'text', autocomplete: 'off', spellcheck: false, 'aria-describedby': select.getAttribute('aria-describedby') || '' })
@@ -30,7 +29,7 @@ export default function sitePicker (select) {
   let announce
   const draw = () => {
     const found = matching()
-    const shown = [...found.slice(0, most), { id: 'unlisted', name: elsewhere.text }]
+    const shown = [...found.slice(0, most), ...always]
     tiles.replaceChildren(...shown.map((s, i) => tile(s, i + 1)))
     clearTimeout(announce)
     announce = setTimeout(() => { count.textContent = find.value.trim() ? (found.length ? found.length > most ? select.dataset.many : select.dataset.found : select.dataset.none).replace('%d', found.length) : '' }, 400)

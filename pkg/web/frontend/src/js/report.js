@@ -205,7 +205,7 @@ export default function report (form, show, known) {
     if (!row.changed) await whose()
     stop()
     const { site } = Object.fromEntries(asked())
-    if (site !== 'unlisted') remember('site', site)
+    if (!['unlisted', 'not_sure'].includes(site)) remember('site', site)
     if (field.site_code) remember('code', field.site_code.value)
     row = { ...row, fields: asked(), language: field.language.value, state: 'waiting', pressed: true, changed: Date.now(), errors: [], trouble: 0, next: 0 }
     if (keeps) await put(slim(row)).catch(cannotKeep)
