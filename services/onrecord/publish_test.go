@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	cdp "github.com/chromedp/chromedp"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -79,6 +81,7 @@ func TestAMonthIsPublished(t *testing.T) {
 	b.open(p.url + "/editions/")
 	b.wantText("published months", "edition 2", "nine reports came late", "a newer one took its place")
 	b.look("editions")
+	b.onPaper("editions")
 	b.signOut()
 
 	b.signIn(p.url, "demo-manager", "demo password of the manager")
@@ -87,6 +90,8 @@ func TestAMonthIsPublished(t *testing.T) {
 	b.do("open what has changed", cdp.Click(css(".app-edition summary")))
 	b.wantText("what has changed", "32", "9 more")
 	b.look("figures-edition")
+	b.open(p.url + "/figures/")
+	b.onPaper("figures-edition")
 	b.open(month + "&edition=1")
 	b.wantText("the edition before", "32 incidents", "Edition 2 has taken its place")
 	b.look("figures-edition-old")
@@ -94,4 +99,31 @@ func TestAMonthIsPublished(t *testing.T) {
 	b.wantText("the running month", "is not published", "This month is not over")
 	b.look("figures-edition-none")
 	b.signOut()
+}
+
+// onPaper checks the page as it is printed on A4: its tables as tables and whole,
+// also those that are folded away on a screen, and nothing that only a screen
+// needs.
+func (b *browser) onPaper(name string) {
+	b.t.Helper()
+	media := func(m string) {
+		b.t.Helper()
+		b.do("print", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+			_, err := cdp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: m})
+			return err
+		}))
+	}
+	b.do("A4", cdp.EmulateViewport(718, 1046))
+	media("print")
+	if wrong := js[string](b, `[
+		...[...document.querySelectorAll('header, footer, nav a, form, button')].filter(e => e.checkVisibility()).map(e => 'shown: ' + e.outerHTML.slice(0, 90)),
+		...[...document.querySelectorAll('main tr, main svg')].filter(e => !e.checkVisibility({contentVisibilityAuto: true})).map(e => 'not shown: ' + e.textContent.slice(0, 90)),
+		...[...document.querySelectorAll('thead')].filter(e => getComputedStyle(e).display !== 'table-header-group').map(e => 'no table: ' + e.textContent),
+		...[...document.querySelectorAll('main a')].filter(e => getComputedStyle(e, '::after').content !== 'none').map(e => 'an address: ' + e.href),
+		...(document.documentElement.scrollWidth > 718 ? ['wider than the paper'] : [])].join('\n')`); wrong != "" {
+		b.t.Errorf("%s on paper: %s", name, wrong)
+	}
+	b.picture(name + "-paper")
+	media("")
+	b.do("a phone again", cdp.EmulateViewport(390, 844, cdp.EmulateScale(2), cdp.EmulateMobile, cdp.EmulateTouch))
 }

@@ -21,6 +21,7 @@ type figuresPage struct {
 	figures.Page
 	Notice  string
 	Scope   string // whose incidents these are, in a sentence
+	Printed string // from where and when, for paper
 	Edition editionNote
 	Hidden  string // what managers are told about hidden numbers; "" for reps
 	Choice  selectField
@@ -121,7 +122,7 @@ func (s *Service) showFigures(c *fiber.Ctx) error {
 		return asPageFault(err)
 	}
 	view := s.newFiguresPage(page, who)
-	view.Notice = s.takeNotice(c)
+	view.Notice, view.Printed = s.takeNotice(c), "From On Record, "+clock(s.now())+"."
 	return s.pages.Render(c, http.StatusOK, "figures", web.Page{Title: "Figures for " + page.Month.Name(), Section: figuresPath, Wide: true, Data: view})
 }
 
