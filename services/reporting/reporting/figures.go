@@ -34,6 +34,7 @@ type figuresPage struct {
 	Aside   bool // something was set aside
 	History []historyRow
 	Heads   []string // of History, the parts of the chart
+	Empty   []string // in the place of numbers, while there are none: what will be here, when, and what to do meanwhile
 	Before  web.Link // the months beside this one
 	After   web.Link
 }
@@ -207,7 +208,30 @@ func (s *Service) newFiguresPage(page figures.Page, who web.Principal) figuresPa
 	}
 	p.Heads, p.History = historyRows(page)
 	p.Before, p.After = neighbours(page)
+	p.Empty = emptyFigures(page, p.Aside)
 	return p
+}
+
+// emptyFigures returns what stands on a page that has nothing to show: to
+// managers before the first month is published, and to reps where the months
+// shown hold no incident at all.
+func emptyFigures(page figures.Page, aside bool) []string {
+	const parts = "by how it reached staff, whom it was aimed at and what happened, with the share that nobody has decided yet"
+	switch {
+	case page.None:
+		return []string{
+			"Here will be, for each month that is over, how many incidents staff reported: " + parts + ". Small numbers will be hidden.",
+			page.Missing + " It then stays as it is.",
+			"Meanwhile safety reps see every report within a second and act on it. Ask them about anything that cannot wait, and tell staff where to report.",
+		}
+	case page.Exact && !aside && !slices.ContainsFunc(page.Bars.Months, func(b figures.Bar) bool { return len(b.Parts) > 0 }):
+		return []string{
+			"No incident of these twelve months is on record.",
+			"Here will be how many incidents staff report: " + parts + ". Every number opens the incidents behind it.",
+			"Tell staff where to report, and hang up the posters that an administrator can print for each site.",
+		}
+	}
+	return nil
 }
 
 func hidesSome(page figures.Page) bool {

@@ -124,7 +124,11 @@ func (s *Service) listIncidents(c *fiber.Ctx) error {
 	}
 	data.First, data.Next = pageLinks(q, next)
 	if len(data.Rows) == 0 {
-		data.explainEmpty(q)
+		ever, err := s.store.CountIncidents(ctx, store.Filter{Sites: sitesOf(who)}, 1)
+		if err != nil {
+			return err
+		}
+		data.explainEmpty(q, ever > 0)
 	}
 	return s.pages.Render(c, http.StatusOK, "incidents", web.Page{Title: "Incidents", Section: incidentsPath, Wide: true, Data: data})
 }
@@ -265,20 +269,26 @@ func pageLinks(q url.Values, next string) (first, following string) {
 	return first, following
 }
 
-// explainEmpty says why the list is empty and what to do.
-func (p *incidentsPage) explainEmpty(q url.Values) {
+// explainEmpty says why the list is empty and what to do. There ever was an
+// incident at the reader's sites, or never yet.
+func (p *incidentsPage) explainEmpty(q url.Values, ever bool) {
+	const appears = "When staff at your sites report something, it appears here within a second."
 	filtered := false
 	for _, name := range []string{"site", "kind", "channel", "target", "month", "nothing_happened"} {
 		filtered = filtered || q.Get(name) != ""
 	}
 	switch {
+	case !ever:
+		p.Empty = "Nothing has been reported yet."
+		p.EmptyHelp = appears + " Tell them where to report it, and hang up the posters that an administrator can print for each site."
+		p.EmptyLink = &web.Link{Href: "/report/", Text: "The form in which staff report"}
 	case filtered || q.Get("status") != "open":
 		p.Empty = "No incident fits these filters."
 		p.EmptyHelp = "Choose another status or month, or clear the filters to see everything that is open."
 		p.EmptyLink = &web.Link{Href: incidentsPath, Text: "Clear the filters"}
 	default:
 		p.Empty = "Nothing is waiting."
-		p.EmptyHelp = "When staff at your sites report something, it appears here within a second. Tell them where to report it."
+		p.EmptyHelp = appears
 		p.EmptyLink = &web.Link{Href: incidentsPath + "?status=closed", Text: "See what is closed"}
 	}
 }

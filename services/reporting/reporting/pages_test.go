@@ -20,9 +20,22 @@ import (
 
 func TestEveryPageIsWellMade(t *testing.T) {
 	k := newKit(t)
-	k.page(rep, "/incidents/", 200) // before there is anything
-	k.page(rep, "/figures/", 200)
-	k.page(manager, "/figures/", 200)
+	for _, c := range []struct{ who, path, says string }{ // before there is anything
+		{rep, "/incidents/", "Nothing has been reported yet."}, {rep, "/incidents/?kind=threat", "Nothing has been reported yet."},
+		{rep, "/figures/", "No incident of these twelve months is on record."}, {manager, "/figures/", "Here will be, for each month that is over"},
+		{manager, "/figures/", "A safety rep of every site publishes a month when it is over."},
+		{rep, "/editions/", "No month is published yet."}, {manager, "/editions/", "No month is published yet."}, {rep, "/incidents/floods/", "There was no flood in these days."},
+	} {
+		main := k.page(c.who, c.path, 200).Document(t).Find("main")
+		if !strings.Contains(main.Text(), c.says) || main.Find("svg.app-chart, table").Length() > 0 {
+			t.Errorf("%s at %s, while there is nothing, reads:\n%s", c.who, c.path, main.Text())
+		}
+		main.Find("a").Each(func(_ int, a *goquery.Selection) {
+			if to := a.AttrOr("href", ""); strings.HasPrefix(to, "/") && to != "/report/" && to != "/model/" { // those are others’
+				k.page(c.who, to, 200)
+			}
+		})
+	}
 
 	fresh := k.file("leeds", nil)
 	hazard := k.file("york", func(r *incident.Report) {
@@ -53,7 +66,7 @@ func TestEveryPageIsWellMade(t *testing.T) {
 	}{
 		{nobody, "/sign-in/", 200}, {nobody, "/sign-in/?next=%2Ffigures%2F", 200},
 		{nobody, "/setup", 403}, {nobody, "/setup?token=nonsense", 403},
-		{rep, "/incidents/", 200}, {rep, "/incidents/?status=closed", 200}, {rep, "/incidents/?status=withdrawn", 200},
+		{rep, "/incidents/", 200}, {rep, "/incidents/?status=closed", 200}, {rep, "/incidents/?month=2001-01", 200}, {rep, "/incidents/?status=withdrawn", 200},
 		{rep, "/incidents/?status=review&channel=in_person&site=leeds&month=" + month.String(), 200},
 		{rep, "/incidents/?status=nonsense", 422}, {rep, "/incidents/?colour=red", 422}, {rep, "/incidents/?cursor=nonsense", 422},
 		{leeds, "/incidents/", 200}, {leeds, "/incidents/?site=york", 422},

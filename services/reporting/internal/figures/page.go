@@ -31,6 +31,7 @@ type Page struct {
 	Edition   *Edition // of a published page; nil where Missing says why there is none
 	Newest    int      // the number of the month's newest edition
 	Missing   string   // why the month has no edition, and what to do; "" where it has one
+	None      bool     // a published page while no month is published
 	Since     *Since   // of an exact page: what the newest edition said; nil where the month has none
 
 	Heading   string // the finding: “October 2026: 173 incidents”
@@ -206,7 +207,7 @@ func (s *Service) PublishedPage(ctx context.Context, q PageQuery) (Page, error) 
 	case q.Edition > 0 && newest > 0:
 		page.Heading, page.Missing = fmt.Sprintf("%s has no edition %d", q.Month.Name(), q.Edition), fmt.Sprintf("Its newest is edition %d.", newest)
 	case len(editions) == 0 && byDefault:
-		page.Heading = "No month is published yet"
+		page.Heading, page.None = "No month is published yet", true
 		page.Missing, err = s.Next(ctx)
 	default:
 		page.Missing, err = s.expected(ctx, q.Month)
