@@ -2,6 +2,7 @@ package check
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
@@ -25,6 +27,8 @@ import (
 type proxy struct {
 	plain, secure string // addresses
 	client        *http.Client
+	first         *os.Process // of nginx, and of the ones that answer
+	logs          string      // file of all that it says
 }
 
 // startProxy runs nginx, changed only in where it listens, keeps its files and
@@ -41,9 +45,9 @@ func startProxy(t *testing.T, intake, reporting []string) proxy {
 	config := strings.NewReplacer(
 		"listen 80 ", "listen "+p.plain+" ",
 		"listen 443 ", "listen "+p.secure+" ",
-		"/run/nginx.pid", dir+"/nginx.pid",
 		"/run/secrets/certificate", secrets+"/proxy",
-		"http {\n", "http {\n    client_body_temp_path "+dir+"/body; proxy_temp_path "+dir+"/proxy; fastcgi_temp_path "+dir+"/f; uwsgi_temp_path "+dir+"/u; scgi_temp_path "+dir+"/s;\n",
+		"/run/", inMemory(t)+"/",
+		"http {\n", "http {\n    proxy_temp_path "+dir+"/proxy; fastcgi_temp_path "+dir+"/f; uwsgi_temp_path "+dir+"/u; scgi_temp_path "+dir+"/s;\n",
 	).Replace(read(t, "proxy", "nginx.conf"))
 	if os.Getuid() == 0 { // its workers read what this test made
 		config = "user root;\n" + config
@@ -53,15 +57,18 @@ func startProxy(t *testing.T, intake, reporting []string) proxy {
 	if out, code := run(t, os.Environ(), nginx, "-t", "-p", dir, "-c", file); code != 0 {
 		t.Fatalf("nginx -t: %s", out)
 	}
-	var log strings.Builder
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	must(t, err)
+	defer log.Close()
 	cmd := exec.Command(nginx, "-p", dir, "-c", file, "-g", "daemon off;")
-	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.Stdout, cmd.Stderr = log, log
 	must(t, cmd.Start())
+	p.first, p.logs = cmd.Process, log.Name()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Log(log.String())
+			t.Log(p.said(t))
 		}
 	})
 	ca, err := os.ReadFile(filepath.Join(secrets, "ca.pem"))
@@ -79,6 +86,44 @@ func startProxy(t *testing.T, intake, reporting []string) proxy {
 		return err
 	})
 	return p
+}
+
+// inMemory returns a directory that stands for /run, and lies in memory as that does.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "onrecord-proxy-")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// said returns what nginx wrote of itself and of requests.
+func (p proxy) said(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(p.logs)
+	must(t, err)
+	return string(text)
+}
+
+// files returns the files that nginx's processes hold open, and whether each
+// lies in memory.
+func (p proxy) files(t *testing.T) map[string]bool {
+	t.Helper()
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.first.Pid, p.first.Pid))
+	must(t, err)
+	open := make(map[string]bool)
+	for _, pid := range strings.Fields(string(list)) {
+		links, err := filepath.Glob("/proc/" + pid + "/fd/*")
+		must(t, err)
+		for _, link := range links {
+			var on unix.Statfs_t
+			name, err := os.Readlink(link)
+			if err == nil && strings.HasPrefix(name, "/") && unix.Statfs(link, &on) == nil {
+				open[name] = on.Type == unix.TMPFS_MAGIC
+			}
+		}
+	}
+	return open
 }
 
 func freeAddress(t *testing.T) string {
@@ -213,6 +258,63 @@ func route(paths []networkingv1.HTTPIngressPath, path string) string {
 		}
 	}
 	return to
+}
+
+// What people send and are shown rests in memory at most while it passes, and
+// nothing that nginx writes says whose it was.
+func TestTheProxyKeepsNothingOfWhatPasses(t *testing.T) {
+	arrived, on := make(chan struct{}), make(chan struct{})
+	photo := bytes.Repeat([]byte("a photo, shown large "), 1_000_000)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = w.Write(photo)
+			return
+		}
+		arrived <- struct{}{}
+		<-on
+	}))
+	t.Cleanup(slow.Close)
+	p := startProxy(t, []string{slow.Listener.Addr().String()}, []string{slow.Listener.Addr().String()})
+	spooled := func(what string) {
+		t.Helper()
+		for name, memory := range p.files(t) {
+			if !memory && name != p.logs && !strings.HasPrefix(name, "/dev/") {
+				t.Errorf("%s: nginx has %s open, on a disk", what, name)
+			}
+		}
+	}
+	filed := make(chan error, 1)
+	go func() {
+		res, err := p.client.Post("https://"+p.secure+"/report/?site=leeds", "application/octet-stream", bytes.NewReader(photo[:4<<20]))
+		if err == nil {
+			err = res.Body.Close()
+		}
+		filed <- err
+	}()
+	<-arrived
+	spooled("a photo on its way in")
+	close(on)
+	must(t, <-filed)
+
+	res, err := p.client.Get("https://" + p.secure + "/incidents/x/photos/1")
+	must(t, err)
+	for part := make([]byte, 256<<10); err == nil; { // taken more slowly than it is given
+		spooled("a photo on its way out")
+		_, err = io.ReadFull(res.Body, part)
+	}
+	must(t, res.Body.Close())
+
+	slow.Close()    // nobody answers
+	for range 300 { // and too many ask
+		if res, err := p.client.Get("https://" + p.secure + "/report/?q=a-query"); err == nil {
+			_ = res.Body.Close()
+		}
+	}
+	for _, told := range []string{"client:", "127.0.0.1,", "a-query"} {
+		if said := p.said(t); strings.Contains(said, told) {
+			t.Errorf("nginx wrote down %q:\n%.2000s", told, said)
+		}
+	}
 }
 
 // A service that is away is not noticed as long as another instance is there.
