@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,48 @@ func TestComposeIsWhatItPromises(t *testing.T) {
 	for name, c := range p.Configs {
 		if _, err := os.Stat(c.File); err != nil {
 			t.Errorf("config %s: %v", name, err)
+		}
+	}
+}
+
+// image stands for what the entry point of MongoDB's image does: it becomes the
+// user mongodb, and only then reads what it and mongod were told to read.
+const image = `#!/bin/sh
+for file in "$@" "$MONGO_INITDB_ROOT_PASSWORD_FILE"; do
+  case "$file" in /*) setpriv --reuid 999 --regid 999 --clear-groups cat "$file" >/dev/null && echo "read $file" || exit 1;; esac
+done
+`
+
+// Each member finds its key, certificates and password as files that mongod's
+// user may read, whoever made them.
+func TestMongoDBMayReadItsSecrets(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Fatal("this test becomes other users: run it as root")
+	}
+	dir := withSecrets(t)
+	p := project(t, dir)
+	for name, want := range map[string]string{"mongo-1": "read /run/onrecord/mongo-root.password", "mongo-2": "read /run/onrecord/mongo.keyfile"} {
+		s := p.Services[name]
+		bin, secrets := t.TempDir(), t.TempDir()
+		must(t, os.WriteFile(filepath.Join(bin, "docker-entrypoint.sh"), []byte(image), 0o755))
+		must(t, os.WriteFile(filepath.Join(bin, "passwd"), []byte("root:x:0:0::/:/bin/sh\nmongodb:x:999:999::/:/bin/sh\n"), 0o644))
+		must(t, os.WriteFile(filepath.Join(bin, "group"), []byte("root:x:0:\nmongodb:x:999:\n"), 0o644))
+		for _, secret := range s.Secrets {
+			text, err := os.ReadFile(p.Secrets[secret.Source].File)
+			must(t, err)
+			file := filepath.Join(secrets, filepath.Base(cmp.Or(secret.Target, secret.Source)))
+			must(t, os.WriteFile(file, text, 0o600))
+			must(t, os.Chown(file, 1000, 1000)) // whoever ran secrets.sh
+		}
+		env := []string{"PATH=" + bin + ":" + os.Getenv("PATH")}
+		for variable, value := range s.Environment {
+			env = append(env, variable+"="+*value)
+		}
+		mounts := "mount -t tmpfs none /run && mkdir /run/secrets /run/onrecord && mount --bind " + secrets + " /run/secrets && " +
+			"mount --bind " + bin + "/passwd /etc/passwd && mount --bind " + bin + "/group /etc/group && exec \"$@\""
+		out, code := run(t, env, "unshare", append([]string{"--mount", "sh", "-ec", mounts, "container"}, s.Entrypoint...)...)
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit %d, want 0 and %q:\n%s", name, code, want, out)
 		}
 	}
 }
