@@ -1,6 +1,8 @@
 package check
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -41,6 +43,25 @@ func TestNATSTakesTheSettingsOfCompose(t *testing.T) {
 	must(t, err)
 	if options.ServerName != "nats-2" || !options.SyncAlways || options.JetStreamKey != env["NATS_STORE_KEY"] || len(options.Routes) != 3 || options.TLSConfig == nil || options.Cluster.TLSConfig == nil {
 		t.Errorf("name=%s sync=%v routes=%v", options.ServerName, options.SyncAlways, options.Routes)
+	}
+	if !options.Cluster.TLSCheckKnownURLs {
+		t.Error("any certificate of the authority opens a route")
+	}
+	hosts := map[string]bool{"nats-0.nats": true, "nats-2.nats": true} // in Kubernetes
+	for _, route := range options.Routes {
+		hosts[route.Hostname()] = true
+	}
+	for _, name := range []string{"nats", "intake", "classifier", "reporting", "admin", "mongo", "proxy"} {
+		text, err := os.ReadFile(filepath.Join(dir, "secrets", name+".pem"))
+		must(t, err)
+		block, _ := pem.Decode(text)
+		cert, err := x509.ParseCertificate(block.Bytes)
+		must(t, err)
+		for host := range hosts {
+			if is := cert.VerifyHostname(host) == nil; is != (name == "nats") {
+				t.Errorf("the certificate of %s is one of the server %s: %v", name, host, is)
+			}
+		}
 	}
 	found := 0
 	for _, u := range options.Users {

@@ -41,14 +41,15 @@ func NewAuthority(tb testing.TB, name string) *Authority {
 	return a
 }
 
-// Issue writes a certificate for localhost and a name that is valid until a
-// time, for servers and clients alike, and returns its files.
-func (a *Authority) Issue(name string, until time.Time) (certFile, keyFile string) {
+// Issue writes a certificate for localhost and some names, the first of them
+// its own, that is valid until a time, for servers and clients alike, and
+// returns its files.
+func (a *Authority) Issue(name string, until time.Time, alsoNamed ...string) (certFile, keyFile string) {
 	a.tb.Helper()
 	key := newKey(a.tb)
 	template := &x509.Certificate{SerialNumber: serial(a.tb), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		DNSNames: []string{name, "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		DNSNames: append([]string{name, "localhost"}, alsoNamed...), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		a.tb.Fatal(err)

@@ -52,7 +52,7 @@ func planCluster(t *testing.T) *cluster {
 	}
 	for i := range 3 {
 		name := fmt.Sprintf("nats-%d", i+1)
-		cert, key := c.ca.Issue(name, time.Now().Add(time.Hour))
+		cert, key := c.ca.Issue(name, time.Now().Add(time.Hour), "127.0.0.1") // as it is called among the routes
 		env := map[string]string{
 			"NATS_SERVER_NAME":    name,
 			"NATS_LISTEN":         fmt.Sprintf("127.0.0.1:%d", ports[i]),

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -61,7 +63,78 @@ func TestTheStreamIsAppliedByTheAdministratorAlone(t *testing.T) {
 	}
 	t.Run("forbidden", func(t *testing.T) { forbidden(t, c) })
 	t.Run("others' reports", func(t *testing.T) { othersReports(t, c) })
+	t.Run("a route of one's own", func(t *testing.T) { ownRoute(t, c) })
 }
+
+// Among servers users.conf does not hold: whoever has a service's certificate
+// must not be taken for one of them.
+func ownRoute(t *testing.T, c *cluster) {
+	cert, key := c.ca.Issue("intake", time.Now().Add(time.Hour))
+	for name, value := range c.nodes[0].env {
+		t.Setenv(name, value)
+	}
+	t.Setenv("NATS_SERVER_NAME", "intruder")
+	t.Setenv("NATS_CERT", cert)
+	t.Setenv("NATS_KEY", key)
+	t.Setenv("NATS_STORE_DIR", t.TempDir())
+	for _, listen := range []string{"NATS_LISTEN", "NATS_CLUSTER_LISTEN", "NATS_MONITOR_LISTEN"} {
+		t.Setenv(listen, "127.0.0.1:-1")
+	}
+	options, err := server.ProcessConfigFile(configFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.NoSigs, options.JetStream, options.HTTPPort, options.HTTPHost = true, false, 0, ""
+	ns, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := &said{}
+	ns.SetLogger(told, false, false)
+	ns.Start()
+	defer ns.WaitForShutdown()
+	defer ns.Shutdown()
+	runtest.Eventually(t, 20*time.Second, func() error {
+		for _, n := range c.nodes {
+			_, routes, err := get("http://" + n.env["NATS_MONITOR_LISTEN"] + "/routez")
+			if err != nil {
+				return err
+			}
+			if strings.Contains(routes, `"intruder"`) {
+				t.Fatalf("%s has a route to somebody with intake's certificate", n.name)
+			}
+		}
+		if !told.contains("Authorization Violation") {
+			return errors.New("nobody refused the route yet")
+		}
+		return nil
+	})
+}
+
+// said is what a server logs.
+type said struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (s *said) note(format string, v ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, fmt.Sprintf(format, v...))
+}
+
+func (s *said) contains(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.lines, func(line string) bool { return strings.Contains(line, text) })
+}
+
+func (s *said) Noticef(format string, v ...any) { s.note(format, v...) }
+func (s *said) Warnf(format string, v ...any)   { s.note(format, v...) }
+func (s *said) Fatalf(format string, v ...any)  { s.note(format, v...) }
+func (s *said) Errorf(format string, v ...any)  { s.note(format, v...) }
+func (s *said) Debugf(string, ...any)           {}
+func (s *said) Tracef(string, ...any)           {}
 
 // Intake stores a crowd of reports, whose batches are atomic, and is told of
 // one whose id it knows. It reads none, neither by an id nor by a pattern.
