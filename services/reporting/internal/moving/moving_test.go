@@ -540,7 +540,7 @@ func TestEveryPartOfThePortMovesOrIsSaidNotTo(t *testing.T) {
 	moves := map[string]string{
 		"InsertIncident": "moves", "PutPhoto": "moves with its incident", "KeepPending": "moves", "InsertUser": "moves", "InsertToken": "moves", "PutSites": "moves", "PutQuarantined": "moves", "PutEdition": "moves", "InsertJointChange": "moves", "ReplaceJointChange": "a change of what moves",
 		"PutLedger": "made anew from the incidents", "PutRollup": "made anew from the ledgers",
-		"PutSession": "people sign in again", "SetMeta": "the key check is made anew, the setup link is not for an installation with people",
+		"PutSession": "people sign in again", "SeeSession": "a change of what stays behind", "SetMeta": "the key check is made anew, the setup link is not for an installation with people",
 		"ReplaceIncident": "a change of what moves", "MarkFolded": "a change of what moves", "KeepLesson": "a change of what moves", "DropPending": "a change of what moves",
 		"UpdateUser": "a change of what moves", "UpdateToken": "a change of what moves",
 		"DeleteSession": "deletes", "DeletePhoto": "deletes", "DeletePhotos": "deletes", "DeleteSessions": "deletes",

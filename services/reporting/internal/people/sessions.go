@@ -76,24 +76,25 @@ func (s *Service) verify(ctx context.Context, name, password string) (*store.Use
 }
 
 // open stores a session for u, unless the account changed since it was read: a
-// password that was just replaced must not open one. It sweeps out the
-// sessions that nobody used for too long.
+// password that was just replaced must not open one. That is asked once the
+// session is stored: whoever changes the account later ends it. It sweeps out
+// the sessions that nobody used for too long.
 func (s *Service) open(ctx context.Context, u *store.User) (cookie string, err error) {
 	cookie = newSecret()
 	hash, _ := hashOf(cookie)
 	now := s.now().UTC()
 	err = s.store.Group(ctx, func(st store.Store) error {
-		current, err := st.User(ctx, u.ID)
-		if err != nil {
-			return err
-		}
-		if current.Disabled || current.PasswordHash != u.PasswordHash {
-			return wrongPassword
-		}
 		if err := st.DeleteSessions(ctx, "", now.Add(-SessionIdle)); err != nil {
 			return err
 		}
-		return st.PutSession(ctx, &store.Session{Hash: hash, UserID: u.ID, CreatedAt: now, SeenAt: now})
+		if err := st.PutSession(ctx, &store.Session{Hash: hash, UserID: u.ID, CreatedAt: now, SeenAt: now}); err != nil {
+			return err
+		}
+		current, err := st.User(ctx, u.ID)
+		if err == nil && (current.Disabled || current.PasswordHash != u.PasswordHash) {
+			return errors.Join(wrongPassword, st.DeleteSession(ctx, hash))
+		}
+		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("open session: %w", err)
@@ -147,8 +148,10 @@ func (s *Service) seen(ctx context.Context, hash []byte, now time.Time) {
 		} else if err != nil {
 			return err
 		}
-		session.SeenAt = now.UTC()
-		return st.PutSession(ctx, session)
+		if err := st.SeeSession(ctx, hash, now.UTC()); !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		s.log.Warn("a session's use was not recorded", "error", err)

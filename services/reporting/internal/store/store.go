@@ -289,6 +289,9 @@ type People interface {
 
 	PutSession(ctx context.Context, s *Session) error // inserts or replaces
 	Session(ctx context.Context, hash []byte) (*Session, error)
+	// SeeSession records that a session was in use at a time, unless that is
+	// recorded of a later one. ErrNotFound when it ended: it does not come back.
+	SeeSession(ctx context.Context, hash []byte, at time.Time) error
 	DeleteSession(ctx context.Context, hash []byte) error // no error when it is gone
 	// DeleteSessions ends every session of a user, or those last seen before a
 	// time when userID is "".

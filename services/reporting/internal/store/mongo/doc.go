@@ -83,7 +83,7 @@
 //
 //	_id_ of every collection   Incident, EachIncident, ReplaceIncident, MarkFolded, EachPending, Ledger, PutLedger,
 //	                           EachLedger, Rollup, PutRollup, RollupCells, Edition, ListEditions, User, UpdateUser,
-//	                           Session, Photo, Meta, …
+//	                           Session, SeeSession, Photo, Meta, …
 //	incidents_by_time          lists and counts with no filter but the month
 //	incidents_by_site          … by sites            the most selective one is chosen by the server;
 //	incidents_by_status        … by statuses         each is in the order of lists

@@ -120,6 +120,17 @@ func (d *db) Session(ctx context.Context, hash []byte) (*store.Session, error) {
 	return &store.Session{Hash: orNil(stored), UserID: doc.UserID, CreatedAt: doc.CreatedAt, SeenAt: doc.SeenAt}, nil
 }
 
+// SeeSession implements store.People.
+func (d *db) SeeSession(ctx context.Context, hash []byte, at time.Time) error {
+	return d.write(ctx, "see session", func(ctx context.Context) error {
+		result, err := d.collection(sessions).UpdateOne(ctx, byID(sessionID(hash)), bson.D{{Key: "$max", Value: bson.D{{Key: "seen", Value: at}}}})
+		if err == nil && result.MatchedCount == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
+}
+
 // DeleteSession implements store.People.
 func (d *db) DeleteSession(ctx context.Context, hash []byte) error {
 	return d.deleteMany(ctx, "delete session", sessions, byID(sessionID(hash)))

@@ -139,17 +139,36 @@ func (d *db) Tokens(ctx context.Context) ([]*store.Token, error) {
 
 // PutSession implements store.People.
 func (d *db) PutSession(ctx context.Context, session *store.Session) error {
-	kept := sessionDoc(*session)
-	kept.CreatedAt, kept.SeenAt = kept.CreatedAt.UTC(), kept.SeenAt.UTC()
-	doc, err := json.Marshal(kept)
-	if err != nil {
-		return fmt.Errorf("put session: %w", err)
-	}
 	return d.write(ctx, "put session", func(ctx context.Context, s *statements) error {
-		_, err := s.exec(ctx, `INSERT INTO sessions (hash, user, seen_at, doc) VALUES (?, ?, ?, ?)
-			ON CONFLICT (hash) DO UPDATE SET user = excluded.user, seen_at = excluded.seen_at, doc = excluded.doc`,
-			notNull(session.Hash), session.UserID, session.SeenAt.UnixMilli(), doc)
+		return putSession(ctx, s, sessionDoc(*session))
+	})
+}
+
+func putSession(ctx context.Context, s *statements, session sessionDoc) error {
+	session.CreatedAt, session.SeenAt = session.CreatedAt.UTC(), session.SeenAt.UTC()
+	doc, err := json.Marshal(session)
+	if err != nil {
 		return err
+	}
+	_, err = s.exec(ctx, `INSERT INTO sessions (hash, user, seen_at, doc) VALUES (?, ?, ?, ?)
+		ON CONFLICT (hash) DO UPDATE SET user = excluded.user, seen_at = excluded.seen_at, doc = excluded.doc`,
+		notNull(session.Hash), session.UserID, session.SeenAt.UnixMilli(), doc)
+	return err
+}
+
+// SeeSession implements store.People.
+func (d *db) SeeSession(ctx context.Context, hash []byte, at time.Time) error {
+	return d.write(ctx, "see session", func(ctx context.Context, s *statements) error {
+		var doc []byte
+		if err := s.row(ctx, `SELECT doc FROM sessions WHERE hash = ?`, args(hash), &doc); err != nil {
+			return err
+		}
+		var session sessionDoc
+		if err := json.Unmarshal(doc, &session); err != nil || !session.SeenAt.Before(at) {
+			return err
+		}
+		session.SeenAt = at
+		return putSession(ctx, s, session)
 	})
 }
 

@@ -115,7 +115,15 @@ func testSessions(t *testing.T, s store.Store) {
 	left("a2")
 	must(t, s.DeleteSessions(ctx, "nobody", at.AddDate(1, 0, 0)))
 	left("a2")
+	must(t, s.SeeSession(ctx, []byte("a2"), at.Add(2*time.Hour)))
+	must(t, s.SeeSession(ctx, []byte("a2"), at)) // comes late
+	equal(t, "seen", got[*store.Session](t)(s.Session(ctx, []byte("a2"))),
+		&store.Session{Hash: []byte("a2"), UserID: "a", CreatedAt: at, SeenAt: at.Add(2 * time.Hour)})
+	must(t, s.DeleteSessions(ctx, "", at.Add(2*time.Hour)))
+	left("a2")
 	must(t, s.DeleteSessions(ctx, "", at.AddDate(1, 0, 0)))
+	left()
+	errorIs(t, "seen after it ended", s.SeeSession(ctx, []byte("a2"), at.AddDate(1, 0, 0)), store.ErrNotFound)
 	left()
 }
 
