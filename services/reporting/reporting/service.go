@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -284,7 +285,9 @@ func (s *Service) watchStore(ctx context.Context) error {
 }
 
 // Findings returns what the self-checks of this process have found so far.
-func (s *Service) Findings() []check.Finding { return s.standing.Findings() }
+func (s *Service) Findings() []check.Finding {
+	return slices.Concat(s.standing.Findings(), s.auditor.Findings())
+}
 
 func (s *Service) answerIntake(ctx context.Context) error {
 	err := errors.Join(s.follow.Serve(ctx, s.bus),

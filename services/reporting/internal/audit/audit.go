@@ -13,11 +13,13 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/onrecord/onrecord/pkg/check"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/reporting/internal/editions"
@@ -27,8 +29,9 @@ import (
 
 const (
 	auditEvery    = time.Hour
-	progressEvery = 1000 // incidents
-	loggedFaults  = 20   // of one audit; the rest is counted
+	auditAgain    = 5 * time.Minute // after one that did not finish
+	progressEvery = 1000            // incidents
+	loggedFaults  = 20              // of one audit; the rest is counted
 	settleTries   = 3
 	settleWait    = 100 * time.Millisecond
 	pageSize      = 200
@@ -132,11 +135,15 @@ type Auditor struct {
 	timeline *timeline.Keeper
 	log      *slog.Logger
 	now      func() time.Time
+
+	mu         sync.Mutex
+	unfinished []check.Finding // of the last audit of Run, while it did not finish
+	gauge      check.Gauge
 }
 
 // New returns an Auditor.
 func New(c Config) *Auditor {
-	return &Auditor{c.Store, c.Keyring, timeline.NewKeeper(c.Keyring), c.Log.With("category", "audit"), c.Now}
+	return &Auditor{store: c.Store, keyring: c.Keyring, timeline: timeline.NewKeeper(c.Keyring), log: c.Log.With("category", "audit"), now: c.Now}
 }
 
 // found is the number of faults of the last audit in this process.
@@ -145,41 +152,62 @@ var found atomic.Int64
 var _ = metrics.NewGauge(`onrecord_audit_differences`, func() float64 { return float64(found.Load()) })
 
 // Run audits at once and every hour until ctx is done. What is wrong goes to
-// the log and into the metric onrecord_audit_differences.
+// the log and into the metric onrecord_audit_differences. An audit that did not
+// finish says nothing of the figures: it is a finding, and begun again soon.
 func (a *Auditor) Run(ctx context.Context) {
-	tick := time.NewTicker(auditEvery)
-	defer tick.Stop()
-	for {
-		a.once(ctx)
+	for next := auditEvery; ; next = auditEvery {
+		if err := a.once(ctx); err != nil {
+			next = auditAgain
+		}
 		debug.FreeOSMemory() // it read every incident once: what that took is not needed for an hour
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(next):
 		}
 	}
 }
 
-func (a *Auditor) once(ctx context.Context) {
+// Findings returns what keeps Run from auditing.
+func (a *Auditor) Findings() []check.Finding {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.unfinished
+}
+
+func (a *Auditor) note(unfinished ...check.Finding) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unfinished = unfinished
+	a.gauge.Set(unfinished)
+}
+
+// once audits and tells what is wrong. It returns an error when the audit did
+// not finish.
+func (a *Auditor) once(ctx context.Context) error {
 	r, err := a.Verify(ctx, func(int, int) {})
 	if ctx.Err() != nil {
-		return
+		return ctx.Err()
 	}
 	if err != nil {
 		a.log.Error("the audit did not finish", "error", err)
-		return
+		a.note(check.Warningf("audit_unfinished", "It is tried again every few minutes. Where it stays so, look in the log for what keeps it.",
+			"The last audit did not finish, so nobody knows now whether the figures are those of the incidents."))
+		return err
 	}
+	a.note()
 	found.Store(int64(r.Faults()))
 	log := a.log.With("incidents", r.Incidents, "ledgers", r.Ledgers, "took", r.Ended.Sub(r.Began), "unsettled", len(r.Unsettled))
 	if r.Faults() == 0 {
 		log.Info("audit: the figures are those of the incidents")
-		return
+		return nil
 	}
 	lines := r.Lines()
 	for _, line := range lines[:min(len(lines), loggedFaults)] {
 		a.log.Error("audit", "fault", line)
 	}
 	log.Error("audit: the stored figures are not those of the incidents", "faults", r.Faults())
+	return nil
 }
 
 // Verify recounts every incident and compares. Progress is called now and then
@@ -410,10 +438,11 @@ func (a *Auditor) recountInPlace(ctx context.Context, first, last incident.Month
 }
 
 // unfolded reports whether a change waits to be folded into a month's ledgers.
+// Where more wait than it looks at, one may.
 func (a *Auditor) unfolded(ctx context.Context, m incident.Month) (bool, error) {
 	ids, err := a.store.Unfolded(ctx, pageSize)
-	if err != nil {
-		return false, err
+	if err != nil || len(ids) == pageSize {
+		return true, err
 	}
 	for _, id := range ids {
 		i, err := a.store.Incident(ctx, id)

@@ -353,6 +353,72 @@ func TestWhatWaitsToBeFoldedIsUnsettled(t *testing.T) {
 	}
 }
 
+func TestABacklogIsNoDifference(t *testing.T) {
+	k, ids := filled(t, 8)
+	other := k.Incident(ids[2]) // of the month before
+	for n := range 200 {        // as many as are looked at
+		behind := *other
+		behind.ID, behind.Rev, behind.FoldedRev, behind.Status = fmt.Sprintf("00000000-0000-8000-8000-%012d", n), 1, 0, incident.StatusWithdrawn
+		behind.Reports, behind.Timeline = nil, nil
+		if err := k.Store.InsertIncident(t.Context(), &behind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := k.Incident(ids[0])
+	was := i.Rev
+	i.Kind.Reviewer = incident.KindAssault
+	i.Rev++
+	if err := k.Store.ReplaceIncident(t.Context(), i, was); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, k, k.Store); len(r.Differences) != 0 || !slices.Equal(r.Unsettled, []incident.Month{i.Month()}) {
+		t.Errorf("differences=%v unsettled=%v", r.Differences, r.Unsettled)
+	}
+}
+
+// unreadable is a store of which nobody can read the incidents.
+type unreadable struct{ store.Store }
+
+func (unreadable) EachIncident(context.Context, func(*incident.Incident) error) error {
+	return store.ErrBroken
+}
+
+func TestAnAuditThatDoesNotFinishIsFound(t *testing.T) {
+	k, _ := filled(t, 2)
+	run := func(a *audit.Auditor, logged *stopAfter) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		logged.cancel = cancel
+		a.Run(ctx)
+		if !bytes.Contains(logged.log.Bytes(), logged.what) {
+			t.Fatalf("log=%s", logged.log)
+		}
+	}
+	metric := func(want string) {
+		t.Helper()
+		var page bytes.Buffer
+		metrics.WritePrometheus(&page, false)
+		if line := `onrecord_findings{code="audit_unfinished",severity="warning"} ` + want + "\n"; !strings.Contains(page.String(), line) {
+			t.Errorf("no line %q", line)
+		}
+	}
+	logged := &stopAfter{&bytes.Buffer{}, []byte("did not finish"), nil}
+	st := &struct{ store.Store }{unreadable{k.Store}}
+	a := auditor(k, st, slog.New(slog.NewTextHandler(logged, nil)))
+	run(a, logged)
+	if found := a.Findings(); len(found) != 1 || found[0].Code != "audit_unfinished" {
+		t.Errorf("found %v", found)
+	}
+	metric("1")
+	st.Store, logged.what = k.Store, []byte("the figures are those of the incidents")
+	run(a, logged)
+	if found := a.Findings(); len(found) != 0 {
+		t.Errorf("still found after it finished: %v", found)
+	}
+	metric("0")
+}
+
 func TestProgressAndTheEndOfPatience(t *testing.T) {
 	k, _ := filled(t, 8)
 	ctx, cancel := context.WithCancel(t.Context())
