@@ -1,5 +1,7 @@
 package incident
 
+import "math"
+
 // ModelCard is what a model that reads reports says about itself, for people:
 // the classifier makes it of the model's own file, and reporting shows it.
 type ModelCard struct {
@@ -32,6 +34,20 @@ type Quality struct {
 	Of    int     `json:"of"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
+}
+
+// Interval returns in which the true share lies in 95 of 100 samples of which n
+// of all were so (Wilson); everything from none of none.
+func Interval(n, of int) (low, high float64) {
+	if of == 0 {
+		return 0, 1
+	}
+	const z = 1.959964
+	all, p := float64(of), float64(n)/float64(of)
+	middle := p + z*z/(2*all)
+	half := z * math.Sqrt(p*(1-p)/all+z*z/(4*all*all))
+	scale := 1 + z*z/all
+	return max((middle-half)/scale, 0), min((middle+half)/scale, 1)
 }
 
 // Calibration is how far a field's probabilities are from what came true.

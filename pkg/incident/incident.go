@@ -39,6 +39,7 @@ type Reading struct {
 	Channel  Judgement
 	Target   Judgement
 	Review   bool // a person should decide
+	Sampled  bool // it is sure, and a person is asked to check it all the same: Review is set for nothing else
 	At       time.Time
 
 	// What the words show besides. Each probability stands for its value alone,

@@ -82,6 +82,15 @@ var messages = map[string]proto.Message{
 			Weapon:        judgement("no"),
 			Basis:         []*onrecordv1.Judgement{judgement("racist"), judgement("sex")}}},
 	},
+	"classified_sampled": &onrecordv1.Envelope{
+		Type: "onrecord.v1.report.classified", Id: "01890a5d-ac96-774b-bcce-b302099a8057.classified.words-3",
+		Time: at("2026-11-27T12:00:01Z"), Producer: "classifier/1.2.0", Trace: "7f1c9a",
+		Event: &onrecordv1.Envelope_ReportClassified{ReportClassified: &onrecordv1.ReportClassified{
+			ReportId: "01890a5d-ac96-774b-bcce-b302099a8057", ModelVersion: "words-3", TaxonomyVersion: "1", Review: true, Sampled: true,
+			Kind:    judgement("abuse"),
+			Channel: judgement("in_person"),
+			Target:  judgement("named_person")}},
+	},
 	"added": &onrecordv1.Envelope{
 		Type: "onrecord.v1.report.added", Id: "01890a5d-ac96-774b-bcce-b302099a8057.added.01890a5d-ac96-774b-bcce-b302099a8058",
 		Time: at("2026-11-21T12:00:02Z"), Producer: "intake/1.0.0", Trace: "7f1c9a",

@@ -713,7 +713,10 @@ type ReportClassified struct {
 	// "yes" where a weapon was used, shown or named.
 	Weapon *Judgement `protobuf:"bytes,16,opt,name=weapon,proto3" json:"weapon,omitempty"`
 	// One for each basis of abuse that the words show.
-	Basis         []*Judgement `protobuf:"bytes,17,rep,name=basis,proto3" json:"basis,omitempty"`
+	Basis []*Judgement `protobuf:"bytes,17,rep,name=basis,proto3" json:"basis,omitempty"`
+	// The machine was sure, and a person is to check it all the same, as one of so
+	// many: review is set as well.
+	Sampled       bool `protobuf:"varint,18,opt,name=sampled,proto3" json:"sampled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -823,6 +826,13 @@ func (x *ReportClassified) GetBasis() []*Judgement {
 		return x.Basis
 	}
 	return nil
+}
+
+func (x *ReportClassified) GetSampled() bool {
+	if x != nil {
+		return x.Sampled
+	}
+	return false
 }
 
 // Judgement is the classifier's answer for one field.
@@ -1452,7 +1462,7 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\tsite_name\x18\x02 \x01(\tR\bsiteName\x12\x1a\n" +
 	"\bemployer\x18\x03 \x01(\tR\bemployer\x12!\n" +
 	"\fcontact_name\x18\x04 \x01(\tR\vcontactName\x12'\n" +
-	"\x0fcontact_details\x18\x05 \x01(\tR\x0econtactDetails\"\x81\x04\n" +
+	"\x0fcontact_details\x18\x05 \x01(\tR\x0econtactDetails\"\x9b\x04\n" +
 	"\x10ReportClassified\x12\x1b\n" +
 	"\treport_id\x18\x01 \x01(\tR\breportId\x12#\n" +
 	"\rmodel_version\x18\x02 \x01(\tR\fmodelVersion\x12)\n" +
@@ -1465,7 +1475,8 @@ const file_onrecord_v1_report_proto_rawDesc = "" +
 	"\x0esecond_channel\x18\x0e \x01(\v2\x16.onrecord.v1.JudgementR\rsecondChannel\x12=\n" +
 	"\x0eserious_threat\x18\x0f \x01(\v2\x16.onrecord.v1.JudgementR\rseriousThreat\x12.\n" +
 	"\x06weapon\x18\x10 \x01(\v2\x16.onrecord.v1.JudgementR\x06weapon\x12,\n" +
-	"\x05basis\x18\x11 \x03(\v2\x16.onrecord.v1.JudgementR\x05basis\"\x90\x01\n" +
+	"\x05basis\x18\x11 \x03(\v2\x16.onrecord.v1.JudgementR\x05basis\x12\x18\n" +
+	"\asampled\x18\x12 \x01(\bR\asampled\"\x90\x01\n" +
 	"\tJudgement\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12>\n" +
 	"\rprobabilities\x18\x02 \x03(\v2\x18.onrecord.v1.ProbabilityR\rprobabilities\x12-\n" +

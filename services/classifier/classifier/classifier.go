@@ -163,7 +163,7 @@ func (s *Service) classify(d bus.Delivery) (bus.Event, error) {
 	started := time.Now()
 	r := s.read(filed.reportID, filed.input)
 	readSeconds.UpdateDuration(started)
-	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_classifier_readings_total{review="%t"}`, r.Review)).Inc()
+	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_classifier_readings_total{review="%t",sampled="%t"}`, r.Review, r.Sampled)).Inc()
 	return classifiedEvent(r, filed.trace, s.Producer)
 }
 
@@ -172,7 +172,9 @@ func (s *Service) classify(d bus.Delivery) (bus.Event, error) {
 func (s *Service) read(reportID string, in Input) incident.Reading {
 	r := s.Reader().Read(in)
 	r.ReportID, r.At = reportID, s.Now().UTC()
-	r.Review = r.Review || sampled(reportID)
+	if !r.Review && sampled(reportID) {
+		r.Review, r.Sampled = true, true
+	}
 	return r
 }
 

@@ -291,6 +291,41 @@ func TestAboutOneInTwentyIsSampled(t *testing.T) {
 	}
 }
 
+// Only sure readings are picked for a check, the same whenever and by whichever
+// model they are read.
+func TestOnlySureReadingsArePickedForACheck(t *testing.T) {
+	l := newLine(t)
+	sure, unsure := Input{Narrative: "rang and called me a thieving cow down the phone"}, Input{Narrative: "it happened again"}
+	if r := l.service.Reader().Read(sure); r.Review {
+		t.Fatalf("the machine is not sure of what this test takes for plain: %+v", r)
+	}
+	picked := 0
+	for i := range 200 {
+		id := reportID(i)
+		r := l.service.read(id, sure)
+		if r.Sampled != sampled(id) || r.Review != r.Sampled {
+			t.Errorf("report %d: review=%v sampled=%v, picked=%v", i, r.Review, r.Sampled, sampled(id))
+		}
+		if r := l.service.read(id, unsure); r.Sampled || !r.Review {
+			t.Errorf("report %d, of which it is not sure: review=%v sampled=%v", i, r.Review, r.Sampled)
+		}
+		if r.Sampled {
+			picked++
+			e, err := classifiedEvent(r, "", "classifier/test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var envelope onrecordv1.Envelope
+			if err := proto.Unmarshal(e.Data, &envelope); err != nil || !envelope.GetReportClassified().GetSampled() || !envelope.GetReportClassified().GetReview() {
+				t.Errorf("report %d is not said to be picked: %v", i, err)
+			}
+		}
+	}
+	if picked == 0 {
+		t.Error("none of 200 was picked")
+	}
+}
+
 func TestNewNamesEverythingThatIsMissing(t *testing.T) {
 	_, err := New(Config{})
 	for _, want := range []string{"Bus", "Keyring", "Log", "Producer"} {

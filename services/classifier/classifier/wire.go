@@ -94,6 +94,7 @@ func classifiedEvent(r incident.Reading, trace, producer string) (bus.Event, err
 			Channel:         judgementToWire(r.Channel),
 			Target:          judgementToWire(r.Target),
 			Review:          r.Review,
+			Sampled:         r.Sampled,
 			SecondChannel:   judgementToWire(r.SecondChannel),
 			SeriousThreat:   judgementToWire(r.SeriousThreat),
 			Weapon:          judgementToWire(r.Weapon),

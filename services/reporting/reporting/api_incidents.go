@@ -112,6 +112,7 @@ type readingItem struct {
 	Model   string        `json:"model"`
 	At      time.Time     `json:"at"`
 	Review  bool          `json:"review"`
+	Sampled bool          `json:"sampled"`
 	Kind    judgementItem `json:"kind"`
 	Channel judgementItem `json:"channel"`
 	Target  judgementItem `json:"target"`
@@ -218,7 +219,7 @@ func detailOf(i *incident.Incident, words *casework.Words, sites *directory) inc
 	if r := newest(i); r.Model != "" {
 		text := readText(i, words)
 		d.Reading = &readingItem{
-			Model: r.Model, At: r.At, Review: r.Review,
+			Model: r.Model, At: r.At, Review: r.Review, Sampled: r.Sampled,
 			Kind: judgementOf(r.Kind, text), Channel: judgementOf(r.Channel, text), Target: judgementOf(r.Target, text),
 			SecondChannel: besides(r.SecondChannel, text), SeriousThreat: besides(r.SeriousThreat, text), Weapon: besides(r.Weapon, text),
 		}

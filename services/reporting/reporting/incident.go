@@ -22,6 +22,7 @@ type incidentPage struct {
 	Changed              []historyEntry // what somebody did while a form was being filled in
 	Status, StatusColour string
 	Hurt, Review         bool
+	Check                bool // the machine is sure, and is to be checked
 	NothingHappened      bool // a reporter says so
 	Title, Ref, Lede     string
 	Accounts             []account
@@ -121,7 +122,7 @@ func (s *Service) renderIncident(c *fiber.Ctx, status int, i *incident.Incident,
 	page := incidentPage{
 		Notice: s.takeNotice(c), Path: incidentsPath + i.ID,
 		Status: statusWords[i.Status], StatusColour: statusColours[i.Status],
-		Hurt: i.Hurt == incident.HurtYes, Review: i.NeedsReview() && i.Status.IsOpen(), NothingHappened: i.NothingHappened(),
+		Hurt: i.Hurt == incident.HurtYes, Review: i.NeedsReview() && i.Status.IsOpen(), Check: newest(i).Sampled, NothingHappened: i.NothingHappened(),
 		Title: title(d.Kind), Ref: i.Ref, Lede: lede(i, sites),
 		Opinions: opinionsOf(i), Facts: factsOf(i, words, sites), History: historyOf(i.Timeline, words.Notes, sites),
 		Seen:           seen{i.Rev, len(i.Timeline)},

@@ -58,6 +58,7 @@ type incidentsPage struct {
 type incidentRow struct {
 	Href, Title, Ref     string
 	Hurt, Review, Flood  bool
+	Check                bool // the machine is sure, and is to be checked
 	Words                string
 	Site, How            string
 	When, ISO            string
@@ -138,7 +139,7 @@ func (s *Service) row(i *incident.Incident, sites *directory) incidentRow {
 	d := i.Dims()
 	r := incidentRow{
 		Href: incidentsPath + i.ID, Title: title(d.Kind), Ref: i.Ref,
-		Hurt: i.Hurt == incident.HurtYes, Review: i.NeedsReview() && i.Status.IsOpen(),
+		Hurt: i.Hurt == incident.HurtYes, Review: i.NeedsReview() && i.Status.IsOpen(), Check: newest(i).Sampled,
 		Words: excerpt(s.firstWords(i)),
 		Site:  sites.name(i.Site), How: how(d),
 		When: occurredShort(i, s.now()), ISO: iso(i.OccurredAt),

@@ -34,6 +34,7 @@ type modelPage struct {
 	Does     []string
 	Never    []string
 	Measured []measuredView
+	Checked  *checkedView // for reps
 	Rules    []ruleView
 	Corpus   string
 }
@@ -73,6 +74,11 @@ func (s *Service) showModel(c *fiber.Ctx) error {
 	data := modelPageOf(card)
 	if from := c.Query("reading"); modelToken.MatchString(from) && from != card.Model {
 		data.Other = from
+	}
+	if who := asker(c); who.Role == web.RoleRep {
+		if data.Checked, err = s.checked(c.UserContext(), sitesOf(who), card.Model); err != nil {
+			return err
+		}
 	}
 	page.Data = data
 	return s.pages.Render(c, http.StatusOK, "model", page)

@@ -3,12 +3,14 @@ package reporting
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
+	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 )
 
 var demoCard = incident.ModelCard{
@@ -82,4 +84,89 @@ func TestWithoutTheClassifierTheCardIsAwayAndSaysSo(t *testing.T) {
 	away()
 	k.answerModel([]byte("no card"))
 	away()
+}
+
+// sample files a report that the machine is sure of and that was picked for a check.
+func (k *kit) sample(site, model string) *incident.Incident {
+	k.tb.Helper()
+	r := k.Report(site)
+	r.Kind, r.Channel, r.Target = incident.KindAbuse, incident.ChannelPhone, incident.TargetAnyStaff
+	sure := func(v string) *onrecordv1.Judgement {
+		return &onrecordv1.Judgement{Value: v, Probabilities: []*onrecordv1.Probability{{Value: v, P: 1}}}
+	}
+	k.apply(k.Filed(r), k.Deliver(bus.Subject(bus.TypeClassified, r.ID, model), &onrecordv1.Envelope{Type: bus.TypeClassified, Id: r.ID + ".classified." + model,
+		Event: &onrecordv1.Envelope_ReportClassified{ReportClassified: &onrecordv1.ReportClassified{ReportId: r.ID, ModelVersion: model, TaxonomyVersion: incident.TaxonomyVersion,
+			Review: true, Sampled: true, Kind: sure("abuse"), Channel: sure("phone"), Target: sure("any_staff")}}}))
+	return k.incidentOf(r.ID)
+}
+
+func TestRepsSeeWhatBecameOfTheSureReadingsTheyCheck(t *testing.T) {
+	k := newKit(t)
+	card, err := json.Marshal(demoCard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.answerModel(card)
+	said := func(who string) string {
+		t.Helper()
+		return strings.Join(strings.Fields(k.page(who, "/model/", 200).Document(t).Find("main").Text()), " ")
+	}
+	k.file("leeds", nil)
+	if got := said(rep); !strings.Contains(got, "Of 1 incident at your sites, none was picked yet") || strings.Contains(got, "wait to be checked") {
+		t.Errorf("before anything was picked the card says %s", got)
+	}
+	kept, mended, york := k.sample("leeds", "demo-1"), k.sample("leeds", "demo-1"), k.sample("york", "demo-1")
+	waits := k.sample("leeds", "demo-1")
+	k.sample("leeds", "demo-0")
+	decide := func(i *incident.Incident, fields string) {
+		t.Helper()
+		if res := k.postJSON(rep, "/api/v1/incidents/"+i.ID+"/classify", fields, "If-Match", fmt.Sprintf("%q", fmt.Sprint(i.Rev))); res.StatusCode != 200 {
+			t.Fatalf("status=%d %s", res.StatusCode, res.Body)
+		}
+	}
+	decide(kept, `{"kind":"abuse","channel":"phone","target":"any_staff"}`)
+	decide(mended, `{"kind":"abuse","channel":"in_person","target":"any_staff"}`)
+	decide(york, `{"kind":"threat","channel":"phone","target":"any_staff"}`)
+	decide(waits, `{"channel":"letter"}`)
+	got := said(rep)
+	for _, want := range []string{"Of 6 incidents at your sites, 4 were picked", "decided every field of 3.", "1 was picked when other models read, and is not counted either.",
+		"What happened: kept by reps Share66.7% Interval20.8% to 93.9%; 2 of 3", "How it reached staff: kept by reps Share66.7%", "Whom it was aimed at: kept by reps Share100.0% Interval43.9% to 100.0%; 3 of 3", "Those that wait to be checked"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the card does not say %q: %s", want, got)
+		}
+	}
+	if got := said(leeds); !strings.Contains(got, "Of 5 incidents at your sites, 3 were picked") || !strings.Contains(got, "What happened: kept by reps Share100.0%") {
+		t.Errorf("a rep of Leeds alone is told %s", got)
+	}
+	if got := said(manager); strings.Contains(got, "kept by reps") || strings.Contains(got, "at your sites") {
+		t.Errorf("a manager is told %s", got)
+	}
+	res := k.postJSON(rep, "/api/v1/incidents/"+waits.ID+"/close", `{"fixed":true,"reason":"Demo."}`, "If-Match", fmt.Sprintf("%q", fmt.Sprint(k.incidentOf(waits.Reports[0].ID).Rev)))
+	if got := said(rep); res.StatusCode != 200 || !strings.Contains(got, "of 3; 1 was closed or decided in part, and is not counted.") || strings.Contains(got, "wait to be checked") {
+		t.Errorf("status=%d, after closing one in part the card says %s", res.StatusCode, got)
+	}
+}
+
+func TestACheckIsToldFromWhatTheMachineIsUnsureOf(t *testing.T) {
+	k := newKit(t)
+	i := k.sample("leeds", "demo-1")
+	for _, path := range []string{"/incidents/?status=review", "/incidents/" + i.ID} {
+		text := k.page(rep, path, 200).Document(t).Find("main .govuk-tag").Text()
+		if !strings.Contains(text, "Spot check") || strings.Contains(text, "Needs a look") {
+			t.Errorf("%s does not say that it is a check", path)
+		}
+	}
+	page := k.page(rep, "/incidents/"+i.ID, 200).Document(t).Text()
+	if !strings.Contains(page, "It is sure. A person is asked all the same") || strings.Contains(page, "It is not sure") {
+		t.Error("it is not said that the machine is sure, or it is said that it is not")
+	}
+	var d incidentDetail
+	decodeInto(t, k.get(rep, "/api/v1/incidents/"+i.ID).Body, &d)
+	if d.Reading == nil || !d.Reading.Sampled || !d.Review {
+		t.Errorf("the API says %+v", d.Reading)
+	}
+	k.unsure("demo-1", incident.KindThreat, 0.4)
+	if text := k.page(rep, "/incidents/?status=review", 200).Document(t).Find("main .govuk-tag").Text(); !strings.Contains(text, "Needs a look") || !strings.Contains(text, "Spot check") {
+		t.Error("what it is unsure of is not told from a check")
+	}
 }

@@ -109,6 +109,8 @@ func machineOf(i *incident.Incident, text string) *machineView {
 	switch {
 	case i.Kind.Reviewer != "" && i.Channel.Reviewer != "" && i.Target.Reviewer != "":
 		v.Note += " A person has decided every field."
+	case r.Sampled:
+		v.Note += " It is sure. A person is asked all the same, as for some of its sure readings, to see how often they are right: say what you make of the words, whatever it says."
 	case r.Review:
 		v.Note += " It is not sure: a person should decide."
 	}

@@ -280,7 +280,7 @@ func (s *Set) addPairs(g Gold, r incident.Reading) {
 
 // Result returns what was measured.
 func (s *Set) Result() Result {
-	r := Result{Texts: s.texts, Review: ShareOf(s.review, s.texts), Worst: s.worst}
+	r := Result{Texts: s.texts, Review: ShareOf(s.review, s.texts), Fields: []Field{}, Worst: append([]Mistake{}, s.worst...)}
 	for i := range s.fields {
 		if len(s.fields[i].answers) > 0 {
 			r.Fields = append(r.Fields, s.fields[i].result(fieldNames[i]))
@@ -306,12 +306,8 @@ func ShareOf(n, of int) Share {
 	if of == 0 {
 		return Share{}
 	}
-	const z = 1.959964
-	all, p := float64(of), float64(n)/float64(of)
-	middle := p + z*z/(2*all)
-	half := z * math.Sqrt(p*(1-p)/all+z*z/(4*all*all))
-	scale := 1 + z*z/all
-	return Share{n, of, round(p), round(max((middle-half)/scale, 0)), round(min((middle+half)/scale, 1))}
+	low, high := incident.Interval(n, of)
+	return Share{n, of, round(float64(n) / float64(of)), round(low), round(high)}
 }
 
 // round leaves four digits: more would be noise, and would differ between

@@ -157,6 +157,7 @@ type listed struct {
 	Kind       value     `json:"kind"`
 	Channel    value     `json:"channel"`
 	Target     value     `json:"target"`
+	Review     bool      `json:"review"`
 	taken      bool
 }
 
@@ -239,18 +240,24 @@ func (s Seeder) handle(ctx context.Context, p planned, incidents map[int64][]*li
 	return change("close", map[string]any{"fixed": p.fixed, "reason": reason})
 }
 
-// corrections are what a reviewer who knows the truth fills in or mends.
+// corrections are what a reviewer who knows the truth fills in or mends: all of
+// it, where a person is asked to look.
 func (p planned) corrections(i *listed) map[string]string {
 	fix := make(map[string]string)
+	mended := false
 	mend := func(field, truth, counts string) {
-		if truth != "" && truth != counts {
+		if truth == "" {
+			truth = counts // of a hazard, that it has neither channel nor target
+		}
+		mended = mended || truth != counts
+		if truth != counts || i.Review {
 			fix[field] = truth
 		}
 	}
 	mend("kind", string(p.kind), i.Kind.Value)
 	mend("channel", string(p.channel), i.Channel.Value)
 	mend("target", string(p.target), i.Target.Value)
-	if len(fix) > 0 {
+	if mended {
 		fix["reason"] = "Demo: asked the reporter."
 	}
 	return fix

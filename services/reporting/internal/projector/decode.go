@@ -194,7 +194,7 @@ func reading(ev *onrecordv1.ReportClassified, at time.Time) (*incident.Reading, 
 	if ev.GetModelVersion() == "" || incident.CheckText("", ev.GetModelVersion(), maxModel) != "" {
 		return nil, errors.New("model_version is missing or malformed")
 	}
-	r := &incident.Reading{ReportID: ev.GetReportId(), Model: ev.GetModelVersion(), Review: ev.GetReview(), At: at}
+	r := &incident.Reading{ReportID: ev.GetReportId(), Model: ev.GetModelVersion(), Review: ev.GetReview(), Sampled: ev.GetReview() && ev.GetSampled(), At: at}
 	flag := func(v string) bool { return incident.Flag(v).Valid() }
 	channel := func(v string) bool { return incident.Channel(v).Valid() }
 	for _, f := range []struct {

@@ -111,6 +111,7 @@ type readingDoc struct {
 	Weapon   judgementDoc   `bson:"weapon,omitempty"`
 	Basis    []judgementDoc `bson:"basis,omitempty"`
 	Review   bool           `bson:"review,omitempty"`
+	Sampled  bool           `bson:"sampled,omitempty"`
 	At       time.Time      `bson:"at,omitempty"`
 }
 
@@ -259,7 +260,7 @@ func toReadingDoc(r incident.Reading) readingDoc {
 		ReportID: r.ReportID, Model: r.Model,
 		Kind: toJudgementDoc(r.Kind), Channel: toJudgementDoc(r.Channel), Target: toJudgementDoc(r.Target),
 		Second: toJudgementDoc(r.SecondChannel), Threat: toJudgementDoc(r.SeriousThreat), Weapon: toJudgementDoc(r.Weapon),
-		Basis: each(r.Basis, toJudgementDoc), Review: r.Review, At: r.At,
+		Basis: each(r.Basis, toJudgementDoc), Review: r.Review, Sampled: r.Sampled, At: r.At,
 	}
 }
 
@@ -268,7 +269,7 @@ func toReading(d readingDoc) incident.Reading {
 		ReportID: d.ReportID, Model: d.Model,
 		Kind: toJudgement(d.Kind), Channel: toJudgement(d.Channel), Target: toJudgement(d.Target),
 		SecondChannel: toJudgement(d.Second), SeriousThreat: toJudgement(d.Threat), Weapon: toJudgement(d.Weapon),
-		Basis: each(d.Basis, toJudgement), Review: d.Review, At: d.At,
+		Basis: each(d.Basis, toJudgement), Review: d.Review, Sampled: d.Sampled, At: d.At,
 	}
 }
 

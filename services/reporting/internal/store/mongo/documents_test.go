@@ -39,7 +39,7 @@ func TestStoredDocumentsStay(t *testing.T) {
 	}
 
 	// Those without "whole" are from before by had all its fields.
-	for _, name := range []string{"incident", "incident_lesson"} {
+	for _, name := range []string{"incident", "incident_lesson", "incident_sampled"} {
 		whole := stored(name+"_whole_by", new(incidentDoc))
 		for _, name := range []string{name, name + "_whole_by"} {
 			var doc incidentDoc

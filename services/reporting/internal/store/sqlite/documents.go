@@ -65,6 +65,7 @@ type readingDoc struct {
 	Channel  judgementDoc `json:"chan,omitzero"`
 	Target   judgementDoc `json:"targ,omitzero"`
 	Review   bool         `json:"review,omitempty"`
+	Sampled  bool         `json:"sampled,omitempty"`
 	At       time.Time    `json:"at,omitzero"`
 
 	SecondChannel judgementDoc   `json:"chan2,omitzero"`
@@ -176,7 +177,7 @@ func toReadingDoc(r incident.Reading) readingDoc {
 	return readingDoc{
 		ReportID: r.ReportID, Model: r.Model,
 		Kind: toJudgementDoc(r.Kind), Channel: toJudgementDoc(r.Channel), Target: toJudgementDoc(r.Target),
-		Review: r.Review, At: r.At.UTC(),
+		Review: r.Review, Sampled: r.Sampled, At: r.At.UTC(),
 		SecondChannel: toJudgementDoc(r.SecondChannel), SeriousThreat: toJudgementDoc(r.SeriousThreat), Weapon: toJudgementDoc(r.Weapon),
 		Basis: each(r.Basis, toJudgementDoc),
 	}
@@ -186,7 +187,7 @@ func toReading(d readingDoc) incident.Reading {
 	return incident.Reading{
 		ReportID: d.ReportID, Model: d.Model,
 		Kind: toJudgement(d.Kind), Channel: toJudgement(d.Channel), Target: toJudgement(d.Target),
-		Review: d.Review, At: d.At,
+		Review: d.Review, Sampled: d.Sampled, At: d.At,
 		SecondChannel: toJudgement(d.SecondChannel), SeriousThreat: toJudgement(d.SeriousThreat), Weapon: toJudgement(d.Weapon),
 		Basis: each(d.Basis, toJudgement),
 	}

@@ -9,7 +9,7 @@ import (
 // The stored form is for ever: what an earlier release wrote reads back, and is
 // written again byte for byte.
 func TestStoredIncidentStays(t *testing.T) {
-	for _, name := range []string{"incident", "incident_lesson"} {
+	for _, name := range []string{"incident", "incident_lesson", "incident_sampled"} {
 		stored, err := os.ReadFile("testdata/" + name + ".json")
 		if err != nil {
 			t.Fatal(err)
