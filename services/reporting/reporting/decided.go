@@ -3,6 +3,7 @@ package reporting
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -61,15 +62,17 @@ type Undecided struct {
 
 // EachUndecided calls fn with every report of an open question that a model
 // has not read yet: its channel or target is not known, or a person should look
-// and has not. What a person decided about every field is left alone.
-func (s *Service) EachUndecided(ctx context.Context, model string, fn func(Undecided) error) error {
-	return s.school().eachUndecided(ctx, model, fn)
+// and has not. What a person decided about every field is left alone. It looks
+// through all incidents, and tells looked of each how many that makes, of how many
+// there were when it began.
+func (s *Service) EachUndecided(ctx context.Context, model string, looked func(n, of int), fn func(Undecided) error) error {
+	return s.school().eachUndecided(ctx, model, looked, fn)
 }
 
 // EachUndecided is Service.EachUndecided of a database, beside the services that
 // use it.
-func (d Database) EachUndecided(ctx context.Context, model string, fn func(Undecided) error) error {
-	return d.with(ctx, func(st store.Store) error { return d.school(st).eachUndecided(ctx, model, fn) })
+func (d Database) EachUndecided(ctx context.Context, model string, looked func(n, of int), fn func(Undecided) error) error {
+	return d.with(ctx, func(st store.Store) error { return d.school(st).eachUndecided(ctx, model, looked, fn) })
 }
 
 // school is what the machine learns from and what it is asked about.
@@ -84,7 +87,10 @@ func (s *Service) school() school { return school{s.store, s.keyring, s.cases} }
 func (d Database) school(st store.Store) school { return school{st, d.Keyring, d.casework(st)} }
 
 func (s school) eachDecided(ctx context.Context, f FeatureMaker, fn func(Decided) error) error {
-	return s.each(ctx, (*incident.Incident).Teaches, func(i *incident.Incident) error {
+	return s.store.EachIncident(ctx, func(i *incident.Incident) error {
+		if !isOneWithWords(i) || !i.Teaches() {
+			return ctx.Err()
+		}
 		features, err := s.features(ctx, i, f)
 		if err != nil || len(features) == 0 {
 			return err
@@ -127,7 +133,12 @@ func (s school) features(ctx context.Context, i *incident.Incident, f FeatureMak
 	return made, err
 }
 
-func (s school) eachUndecided(ctx context.Context, model string, fn func(Undecided) error) error {
+func (s school) eachUndecided(ctx context.Context, model string, looked func(n, of int), fn func(Undecided) error) error {
+	of, err := s.store.CountIncidents(ctx, store.Filter{}, math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	n := 0
 	open := func(i *incident.Incident) bool {
 		if i.Kind.Reviewer != "" && i.Channel.Reviewer != "" && i.Target.Reviewer != "" {
 			return false
@@ -135,7 +146,12 @@ func (s school) eachUndecided(ctx context.Context, model string, fn func(Undecid
 		read := slices.ContainsFunc(i.Readings, func(r incident.Reading) bool { return r.Model == model && r.ReportID == i.Reports[0].ID })
 		return !read && (i.NeedsReview() || i.Dims().Undecided())
 	}
-	return s.each(ctx, open, func(i *incident.Incident) error {
+	return s.store.EachIncident(ctx, func(i *incident.Incident) error {
+		n++
+		defer func() { looked(n, max(n, of)) }()
+		if !isOneWithWords(i) || !open(i) {
+			return ctx.Err()
+		}
 		words, err := s.cases.Narrative(i)
 		if err != nil || words == "" {
 			return err
@@ -144,13 +160,8 @@ func (s school) eachUndecided(ctx context.Context, model string, fn func(Undecid
 	})
 }
 
-// each calls fn with the incidents of one report that count, have words, and
-// are wanted.
-func (s school) each(ctx context.Context, wanted func(*incident.Incident) bool, fn func(*incident.Incident) error) error {
-	return s.store.EachIncident(ctx, func(i *incident.Incident) error {
-		if len(i.Reports) != 1 || !i.Status.Counts() || len(i.WrappedKey) == 0 || !wanted(i) {
-			return ctx.Err()
-		}
-		return fn(i)
-	})
+// isOneWithWords reports whether an incident is of one report, counts, and its
+// words were not erased.
+func isOneWithWords(i *incident.Incident) bool {
+	return len(i.Reports) == 1 && i.Status.Counts() && len(i.WrappedKey) > 0
 }

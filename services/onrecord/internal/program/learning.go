@@ -14,6 +14,9 @@ import (
 // rereadBatch is how many reports are read again together.
 const rereadBatch = 64
 
+// rereadSteps is how often reading again says how far it is.
+const rereadSteps = 20
+
 // Reread says what reading again did.
 type Reread struct {
 	Model   string `json:"model"`
@@ -64,7 +67,7 @@ func (p *Program) reread(ctx context.Context, _ struct{}, progress func(string))
 
 // questions are a reporting service's, or its database's.
 type questions interface {
-	EachUndecided(ctx context.Context, model string, fn func(reporting.Undecided) error) error
+	EachUndecided(ctx context.Context, model string, looked func(n, of int), fn func(reporting.Undecided) error) error
 }
 
 // reread says what it did also when it ends with an error.
@@ -77,10 +80,14 @@ func reread(ctx context.Context, from questions, by *classifier.Service, progres
 		}
 		done.Reports += len(batch)
 		batch = batch[:0]
-		progress(fmt.Sprintf("read %d reports again", done.Reports))
 		return nil
 	}
-	err := from.EachUndecided(ctx, done.Model, func(u reporting.Undecided) error {
+	looked := func(n, of int) {
+		if n == of || n%max(of/rereadSteps, 1) == 0 {
+			progress(fmt.Sprintf("%d of %d incidents looked through, %d reports read again", n, of, done.Reports+len(batch)))
+		}
+	}
+	err := from.EachUndecided(ctx, done.Model, looked, func(u reporting.Undecided) error {
 		batch = append(batch, classifier.Again{ReportID: u.ReportID, Input: classifier.Input{
 			Narrative: u.Words, Kind: u.Said.Kind, Channel: u.Said.Channel, Target: u.Said.Target}})
 		if len(batch) < rereadBatch {

@@ -89,7 +89,11 @@ func TestWhatRepsDecideTeachesTheMachine(t *testing.T) {
 
 	k, end = begin()
 	defer end()
-	k.do(program.OpReread, struct{}{}, &again) // it looks for another model first
+	lines = nil
+	err = k.Operations().Call(t.Context(), program.OpReread, struct{}{}, &again, func(l string) { lines = append(lines, l) }) // it looks for another model first
+	if last := fmt.Sprintf("2 of 2 incidents looked through, %d reports read again", again.Reports); err != nil || len(lines) != 2 || lines[1] != last {
+		t.Errorf("%v: how far it was is told as %q, want the last to be %q", err, lines, last)
+	}
 	if again.Reports != 1 || again.Model != trained.Version {
 		t.Fatalf("%+v, want the undecided report read again by %s", again, trained.Version)
 	}
