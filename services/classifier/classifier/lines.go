@@ -9,6 +9,8 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/classifier/internal/evaluation"
@@ -171,11 +173,18 @@ func Evaluate(r Reader, in io.Reader, wordsOnly bool, bad func(line int, err err
 	}
 }
 
+// quoted returns words of a text for a line of a terminal, which must not do what
+// they say.
 func quoted(words string) string {
 	if words == "" {
 		return "no word"
 	}
-	return "“" + words + "”"
+	return "“" + strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, words) + "”"
 }
 
 func (l *Line) gold() evaluation.Gold {
@@ -263,7 +272,7 @@ func (l *lines) next() (Line, int, error) {
 		}
 		var line Line
 		if err := json.Unmarshal(text, &line); err != nil {
-			return Line{}, l.n, lineError("not a JSON object with these fields: %s", whatIsWrong(err))
+			return Line{}, l.n, lineError("%s", whatIsWrong(err))
 		}
 		line.ID = slices.Clone(line.ID) // text is used again
 		if len(line.ID) == 0 {
@@ -278,10 +287,12 @@ func whatIsWrong(err error) string {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
+	case errors.As(err, &kind) && kind.Field == "":
+		return "it must be a JSON object, in braces"
 	case errors.As(err, &kind):
 		return fmt.Sprintf("“%s” must be %s", kind.Field, typeWords(kind.Type))
 	case errors.As(err, &syntax):
-		return fmt.Sprintf("it breaks off, or goes wrong, at byte %d", syntax.Offset)
+		return fmt.Sprintf("not JSON: it breaks off, or goes wrong, at byte %d", syntax.Offset)
 	}
 	return "it cannot be decoded"
 }
@@ -292,6 +303,10 @@ func typeWords(t reflect.Type) string {
 		return "true or false"
 	case reflect.Slice:
 		return "a list"
+	case reflect.Int, reflect.Uint32:
+		return "a whole number"
+	case reflect.Struct:
+		return "an object"
 	}
 	return "a text"
 }

@@ -72,6 +72,30 @@ not json
 	}
 }
 
+func TestWhatIsNoObjectIsSaidToBeNone(t *testing.T) {
+	_, bad := classify(t, "[1]\n\"x\"\n7\nnull\n")
+	for n, want := range map[int]string{1: "must be a JSON object", 2: "must be a JSON object", 3: "must be a JSON object", 4: "no “text”"} {
+		if !strings.Contains(bad[n], want) {
+			t.Errorf("line %d: %q, want %q", n, bad[n], want)
+		}
+	}
+}
+
+// What a reporter wrote does nothing to the terminal on which its words are shown.
+func TestWordsOfMistakesAreShownAndNotDone(t *testing.T) {
+	in := `{"text":"rang and\u001b[2J\u202e called\tme\na bitch down\u001b]0;x\u0007 the phone","gold_channel":"letter"}`
+	r, _, err := Evaluate(NewReader(), strings.NewReader(in), true, func(int, error) {})
+	if err != nil || len(r.Worst) != 1 || len(r.Worst[0].Words) == 0 {
+		t.Fatalf("err=%v worst=%+v, want one mistake with words", err, r.Worst)
+	}
+	if words := strings.Join(r.Worst[0].Words, " "); strings.ContainsAny(words, "\x1b\a\t\n\u202e") {
+		t.Errorf("shown as %q", words)
+	}
+	if got := quoted("down\x1b]0;x\a the\u202e\nphone é"); got != "“down ]0;x  the  phone é”" {
+		t.Errorf("quoted as %q", got)
+	}
+}
+
 func TestALineThatIsTooLongIsPassedOver(t *testing.T) {
 	out, bad := classify(t, `{"text":"`+strings.Repeat("swore ", maxLine/6)+`"}`+"\n"+`{"id":"after","text":"spat at me"}`)
 	if len(out) != 1 || string(out[0].ID) != `"after"` || !strings.Contains(bad[1], "longer") {

@@ -3,6 +3,7 @@ package classifier
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -12,6 +13,28 @@ import (
 
 // modelEvery is how often a model's file is looked at.
 const modelEvery = 2 * time.Second
+
+// maxModel is larger than any model: they have half a MiB.
+const maxModel = 64 << 20
+
+// OpenModel returns the reader of the model in a file. It refuses what OpenReader
+// refuses, and whatever might never end.
+func OpenModel(path string) (Reader, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not the file of a model: it is no regular file")
+	case info.Size() > maxModel:
+		return nil, fmt.Errorf("not the file of a model: it is larger than %d MiB", maxModel>>20)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return OpenReader(file)
+}
 
 // Reader returns the reader in use.
 func (s *Service) Reader() Reader { return *s.reader.Load() }
@@ -38,10 +61,7 @@ func (s *Service) TakeUpModel() {
 	}
 	next := s.Config.Reader
 	if err == nil && seen != (modelSeen{}) {
-		var file []byte
-		if file, err = os.ReadFile(s.ModelFile); err == nil {
-			next, err = OpenReader(file)
-		}
+		next, err = OpenModel(s.ModelFile)
 	}
 	s.seen = &seen
 	if err != nil {

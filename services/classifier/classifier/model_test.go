@@ -2,10 +2,12 @@ package classifier
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
@@ -67,5 +69,24 @@ func TestAModelIsTakenUpWhenItsFileChanges(t *testing.T) {
 	again, err := New(s.Config)
 	if err != nil || again.Model() != own {
 		t.Errorf("a start beside a file that is none: %v, reading with %s", err, again.Model())
+	}
+}
+
+// Whatever is given as a model is refused before it fills the memory, or is
+// waited for for ever.
+func TestWhatNeverEndsIsNoModel(t *testing.T) {
+	dir := t.TempDir()
+	large, pipe := filepath.Join(dir, "large"), filepath.Join(dir, "pipe")
+	f, err := os.Create(large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(maxModel+1), f.Close(), syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{large: "larger than 64 MiB", pipe: "no regular file", "/dev/zero": "no regular file", dir: "no regular file", filepath.Join(dir, "none"): "no such file"} {
+		if r, err := OpenModel(path); r != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
 	}
 }

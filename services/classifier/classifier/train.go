@@ -2,11 +2,13 @@ package classifier
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/onrecord/onrecord/services/classifier/corpus"
 	"github.com/onrecord/onrecord/services/classifier/internal/reading"
@@ -131,18 +133,35 @@ func readCorrections(in io.Reader) ([]Correction, error) {
 	var all []Correction
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
-	for n := 1; lines.Scan(); n++ {
-		if len(lines.Bytes()) == 0 {
+	n := 1
+	for ; lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
 		var c Correction
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			return nil, fmt.Errorf("corrections, line %d: %s", n, whatIsWrong(err))
 		}
+		if err := checkFeatures(c); err != nil {
+			return nil, fmt.Errorf("corrections, line %d: %w", n, err)
+		}
 		all = append(all, c)
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return nil, errors.New("corrections: a line is too long")
+		return nil, fmt.Errorf("corrections, line %d: longer than %d MiB", n, maxLine>>20)
 	}
 	return all, lines.Err()
+}
+
+// checkFeatures refuses features that no text has: said again and again, one would
+// weigh as much as whoever wrote the file likes.
+func checkFeatures(c Correction) error {
+	sorted := slices.Sorted(slices.Values(c.Features))
+	if len(slices.Compact(sorted)) < len(c.Features) {
+		return errors.New("a feature stands there twice")
+	}
+	if c.Lettered > maxLine {
+		return errors.New("“lettered” is more than any text has")
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -129,14 +130,21 @@ func open(t *testing.T, file []byte) Reader {
 
 func TestMistakesInCorrectionsAndCorpusAreNamed(t *testing.T) {
 	good := Features("swore at me")
-	other, outside, label := good, good, good
+	other, outside, label, twice, lettered := good, good, good, good, good
+	twice.Features = append(slices.Clone(good.Features), good.Features[0])
+	lettered.Lettered = 1 << 62
 	other.Space, outside.Features, label.Kind = "another", []reading.Feature{1 << 20}, "murder"
 	for want, c := range map[string]any{
 		"correction 1 was made for the lexicon": other,
 		"feature 1048576 does not exist":        outside,
 		"a label is not in the taxonomy":        label,
 		"no features":                           Correction{Space: good.Space},
-		"“features” must be":                    map[string]string{"features": "x"},
+		"“features” must be a list":             map[string]string{"features": "x"},
+		"“features” must be a whole number":     map[string]any{"features": []string{"x"}},
+		"“lettered” must be a whole number":     map[string]any{"lettered": 1.5},
+		"line 1: a feature stands there twice":  twice,
+		"“lettered” is more than any text has":  lettered,
+		"line 1: it must be a JSON object":      []int{1},
 	} {
 		line, err := json.Marshal(c)
 		if err != nil {

@@ -144,7 +144,7 @@ func Decode(file []byte) (*Model, error) {
 
 func (m *Model) load(weights []byte) error {
 	dense := m.lex.denseRows() * outputs
-	if m.Card.Hashed < 0 || len(weights) != dense+m.Card.Hashed*(4+headOutputs) {
+	if m.Card.Hashed < 0 || m.Card.Hashed > len(weights) || len(weights) != dense+m.Card.Hashed*(4+headOutputs) {
 		return errors.New("the model's weights are not of the size that its card says")
 	}
 	signed := func(b []byte) []int8 {
@@ -187,6 +187,9 @@ func (m *Model) loadAnswers() error {
 			return errors.New("the card's tables are not of the taxonomy's size")
 		}
 		for _, p := range m.Card.Usual[h] {
+			if !(p >= 0 && p <= 1) {
+				return errors.New("the card's tables hold what is no probability")
+			}
 			m.usual[h] = append(m.usual[h], int64(math.Floor(float64(p*float64(probOne)))))
 		}
 		for _, row := range m.Card.Answers[h] {

@@ -10,7 +10,7 @@ import (
 // Input is what a report says: its words and the reporter's own answers. An
 // empty or unknown answer is none.
 type Input struct {
-	Narrative string // any bytes
+	Narrative string // any bytes; what comes after the first 64 KiB is not read
 	Kind      incident.Kind
 	Channel   incident.Channel
 	Target    incident.Target
@@ -97,7 +97,7 @@ func (j *judge) said(h Head) int {
 func (j *judge) weigh() {
 	var fine [maxValues]int64
 	r := &j.pad.report
-	j.doubts = len(r.tokens) < fewestWords || !r.known()
+	j.doubts = len(r.tokens) < fewestWords || !r.known() || len(j.in.Narrative) > mostBytes
 	for h := range Head(Heads) {
 		n := len(headValues[h])
 		total := j.pad.units.total[headFrom[h]:headFrom[h+1]]

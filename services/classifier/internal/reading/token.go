@@ -27,6 +27,10 @@ const (
 
 const unknownWord int32 = -1
 
+// mostBytes of a text are read, three times the longest report: each word takes
+// some hundred times its size while it is read.
+const mostBytes = 64 << 10
+
 // starred is what any word with letters starred out is read as: the word that
 // was meant does not matter, that it was starred out does.
 const starred = "*"
@@ -45,9 +49,11 @@ type scratch struct {
 	letters   []byte // of all words of the text
 }
 
-// tokenise appends the words of text to into. A line break is a space: people
-// break lines anywhere. Any bytes are accepted; those that are not UTF-8 end a word.
+// tokenise appends the words of text to into, of its first mostBytes. A line break
+// is a space: people break lines anywhere. Any bytes are accepted; those that are
+// not UTF-8 end a word.
 func (v *vocabulary) tokenise(text string, into []token, s *scratch) []token {
+	text = text[:min(len(text), mostBytes)]
 	breaks := noPause
 	s.letters = s.letters[:0]
 	for i := 0; i < len(text); {

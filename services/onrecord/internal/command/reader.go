@@ -43,15 +43,11 @@ func (r *reading) open() (classifier.Reader, error) {
 }
 
 func openModel(path string) (classifier.Reader, error) {
-	file, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+	reader, err := classifier.OpenModel(path)
+	if err != nil && !errors.As(err, new(*fs.PathError)) {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	reader, err := classifier.OpenReader(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return reader, nil
+	return reader, err
 }
 
 // input opens the file that args name, or standard input.
@@ -221,6 +217,9 @@ func printEvaluation(out io.Writer, model string, r classifier.Evaluation) error
 func percent(p float64) string { return fmt.Sprintf("%.1f %%", 100*p) }
 
 func ofAll(s classifier.Share) string {
+	if s.Of == 0 {
+		return "–, there are none"
+	}
 	return fmt.Sprintf("%.3f (%.3f–%.3f), %d of %d", s.Share, s.Low, s.High, s.N, s.Of)
 }
 
@@ -397,12 +396,15 @@ func replaceFile(path string, content []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// rollBack swaps a model with the one before it. Where there was none before,
-// the program's own is in use again.
+// rollBack swaps a model with the one before it. Where one of the two is none,
+// that is the program's own.
 func (s *shared) rollBack(path string) error {
 	now, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.rollForward(path)
+	}
 	if err != nil {
-		return fmt.Errorf("there is nothing to roll back: %w", err)
+		return err
 	}
 	before, err := os.ReadFile(previousModel(path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -423,6 +425,22 @@ func (s *shared) rollBack(path string) error {
 		return err
 	}
 	return s.say("The model before is back, and in use in some seconds. The other is kept as %s.", previousModel(path))
+}
+
+// rollForward brings a model back in whose place the program's own came.
+func (s *shared) rollForward(path string) error {
+	before, err := os.ReadFile(previousModel(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is nothing to roll back: no model was trained as %s, and the one in this program is in use", path)
+	}
+	if err != nil {
+		return err
+	}
+	change := modelChange{Action: "rolled back", Model: versionOf(before), Before: classifier.NewReader().Version()}
+	if err := noting(path, change, func() error { return os.Rename(previousModel(path), path) }); err != nil {
+		return err
+	}
+	return s.say("The model before is back, and in use in some seconds.")
 }
 
 // versionOf returns the version of a model's file; "unreadable" where it is of

@@ -14,7 +14,7 @@ import (
 func TestClassifyNeedsNoDataDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
 	r := onrecord(t, `{"id":"1","text":"swore at me down the phone"}`+"\nnonsense\n"+`{"id":"2","text":"kicked me under the desk"}`+"\n", "classify", "--data-dir", dir)
-	if r.code != run.ExitFailed || !strings.Contains(r.err, "line 2: not a JSON object") || !strings.Contains(r.err, "1 line could not be read") {
+	if r.code != run.ExitFailed || !strings.Contains(r.err, "line 2: not JSON") || !strings.Contains(r.err, "1 line could not be read") {
 		t.Errorf("exit %d, %q; want 1 and line 2 named", r.code, r.err)
 	}
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
@@ -37,7 +37,7 @@ func TestEvalPrintsForPeopleAndForPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := must(t, "", "eval", file)
-	for _, want := range []string{"KIND", "CHANNEL", "TARGET", "0.500 (0.095–0.905), 1 of 2", "macro-F1", "calibration error", "most confident", "threat, read as assault", "“kicked", "BESIDES", "basis of abuse", "0.000 (0.000–0.793), 0 of 1"} {
+	for _, want := range []string{"KIND", "CHANNEL", "TARGET", "0.500 (0.095–0.905), 1 of 2", "macro-F1", "calibration error", "most confident", "threat, read as assault", "“kicked", "BESIDES", "basis of abuse", "0.000 (0.000–0.793), 0 of 1", "–, there are none"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("there is no %q in:\n%s", want, out)
 		}
@@ -57,6 +57,9 @@ func TestEvalPrintsForPeopleAndForPrograms(t *testing.T) {
 		t.Errorf("result=%+v", result)
 	}
 	fails(t, run.ExitMistake, "accepts 1 arg", "", "eval")
+	if out := must(t, "", "eval", "--json", "-"); !strings.Contains(out, `"fields": []`) || !strings.Contains(out, `"worst": []`) {
+		t.Errorf("of no texts at all: %s", out)
+	}
 }
 
 // corpusOf writes a corpus that trains in a moment.
@@ -78,6 +81,32 @@ func corpusOf(t *testing.T, word string) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+func TestRollingBackTheFirstModelCanBeTakenBack(t *testing.T) {
+	data := t.TempDir()
+	model := filepath.Join(data, "model.bin")
+	must(t, "", "train", "--corpus", corpusOf(t, "phone"), "--data-dir", data)
+	first, err := os.ReadFile(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if out := must(t, "", "train", "--rollback", "--data-dir", data); !strings.Contains(out, "model in this program is in use again") {
+			t.Errorf("out=%s", out)
+		}
+		if _, err := os.Stat(model); !os.IsNotExist(err) {
+			t.Errorf("the model is still there: %v", err)
+		}
+		must(t, "", "train", "--rollback", "--data-dir", data)
+		if again, err := os.ReadFile(model); err != nil || !bytes.Equal(again, first) {
+			t.Errorf("the first model is not back: %v", err)
+		}
+	}
+	history := must(t, "", "train", "--history", "--data-dir", data)
+	if strings.Count(history, "rolled back") != 4 {
+		t.Errorf("history=%s, want four changes", history)
+	}
 }
 
 func TestTrainKeepsTheModelBeforeAndBringsItBack(t *testing.T) {
