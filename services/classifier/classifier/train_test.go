@@ -158,3 +158,29 @@ func TestMistakesInCorrectionsAndCorpusAreNamed(t *testing.T) {
 		t.Errorf("err=%v, want the file and line", err)
 	}
 }
+
+// Whatever stands in a file of corrections, it is taken or its line is named.
+func FuzzReadCorrections(f *testing.F) {
+	f.Add(corrections(2, "swore at me down the phone", incident.ChannelPhone).Bytes())
+	for _, line := range []string{"", "\n\n", "null", "[1]", `{"space":7}`, `{"features":[-1]}`, `{"features":[4294967296]}`, `{"features":[1,1]}`, `{"lettered":9223372036854775807}`, `{"said":[]}`, "{\n}", "\xff"} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		all, err := readCorrections(bytes.NewReader(in))
+		if err != nil {
+			if all != nil || !strings.HasPrefix(err.Error(), "corrections, line ") {
+				t.Errorf("%d corrections and %v", len(all), err)
+			}
+			return
+		}
+		for _, c := range all {
+			seen := make(map[reading.Feature]bool, len(c.Features))
+			for _, f := range c.Features {
+				if seen[f] {
+					t.Errorf("feature %d stands there twice", f)
+				}
+				seen[f] = true
+			}
+		}
+	})
+}

@@ -45,7 +45,7 @@ func (c *checks) add(i *incident.Incident, model string) {
 				c.kept[field]++
 			}
 		}
-	case i.NeedsReview() && i.Status.IsOpen():
+	case i.NeedsReview() && i.Status.IsOpen() && len(i.WrappedKey) > 0: // whose words are there to be read
 		c.waiting++
 	}
 }

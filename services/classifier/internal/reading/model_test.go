@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(card, uint32(n), uint16(0))
 	f.Add([]byte("{}"), uint32(2), uint16(1))
 	f.Add(card[:40], uint32(1<<31), uint16(9))
+	// rows whose size runs over to the two bytes that are there
+	over := bytes.Replace(card, []byte(`"hashed": 1`), []byte(fmt.Sprintf(`"hashed": %d`, 2*inverse(uint64(4+headOutputs)))), 1)
+	f.Add(over, uint32(len(over)), uint16(sha256.Size+4+headOutputs-2))
 	f.Fuzz(func(t *testing.T, card []byte, said uint32, cut uint16) {
 		b := binary.LittleEndian.AppendUint32(bytes.Clone(modelMagic), said)
 		b = append(append(b, card...), weights[min(int(cut), len(weights)):]...)

@@ -383,6 +383,7 @@ func FuzzRead(f *testing.F) {
 		f.Add(e.text, e.want[HeadKind], e.want[HeadChannel], e.want[HeadTarget])
 	}
 	f.Add("\xff\xfe f*\x00** Ŵŷ 𝗵𝗶𝘁 'm’e ***", "other", "not_applicable", "not_applicable")
+	f.Add(strings.Repeat("\ufdfa ", mostBytes/3), "", "", "") // each is read as eighteen letters
 	reader := Embedded()
 	f.Fuzz(func(t *testing.T, text, kind, channel, target string) {
 		in := Input{text, incident.Kind(kind), incident.Channel(channel), incident.Target(target)}
