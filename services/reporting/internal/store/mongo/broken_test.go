@@ -276,3 +276,33 @@ func TestServerGoneAndBack(t *testing.T) {
 		t.Errorf("when it is back: %v", err)
 	}
 }
+
+// Incidents and ledgers that have grown large are read a few at a time: all of
+// a page is in memory at once.
+func TestAPageIsNoHeavierThanItMayBe(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			d := s.open(t)
+			var want, got []string
+			for n := range 20 {
+				want = append(want, fmt.Sprintf("fact-%02d", n))
+				if err := d.SetMeta(t.Context(), want[n], make([]byte, 1<<20)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := eachPage(t.Context(), d, "each fact", meta, 100, func(page []metaDoc) (last string, err error) {
+				if weight := len(page) << 20; weight > pageBytes+1<<20 {
+					t.Errorf("%d MiB in one page", weight>>20)
+				}
+				for _, doc := range page {
+					got = append(got, doc.Name)
+					last = doc.Name
+				}
+				return last, nil
+			})
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("read %v, %v", got, err)
+			}
+		})
+	}
+}

@@ -15,10 +15,11 @@ import (
 )
 
 // auditPage is how many incidents an audit reads at a time; ledgerPage, how
-// many ledgers, which may be large.
+// many ledgers; pageBytes, of how many bytes, because either may be large.
 const (
 	auditPage  = 256
 	ledgerPage = 16
+	pageBytes  = 16 << 20
 	// pageTimeout is how long the server may take over a page: the compatible one
 	// reads and sorts the whole collection before the first.
 	pageTimeout = 10 * time.Minute
@@ -258,8 +259,9 @@ func eachDoc[D any](ctx context.Context, d *db, what, collection string, fn func
 	})
 }
 
-// eachPage calls fn with the documents of a collection, size at a time and in
-// order of id, of which fn returns the last. It stops at fn's first error.
+// eachPage calls fn with the documents of a collection, size at a time, fewer
+// where they come to pageBytes, and in order of id, of which fn returns the
+// last. It stops at fn's first error.
 //
 // One query reads all of them, so that a server that has to look through the
 // whole collection does it once. When its cursor is lost, to a broken connection,
@@ -270,10 +272,11 @@ func eachPage[D any](ctx context.Context, d *db, what, collection string, size i
 	filter := bson.D{}
 	for {
 		var page []D
+		var ended bool
 		err := d.read(ctx, what, func(ctx context.Context) (err error) {
 			ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 			defer cancel()
-			page = nil // of an attempt that broke
+			page, ended = nil, false // of an attempt that broke
 			if open == nil {
 				open, err = d.collection(collection).Find(ctx, filter,
 					options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(int32(size)))
@@ -281,7 +284,10 @@ func eachPage[D any](ctx context.Context, d *db, what, collection string, size i
 					return err
 				}
 			}
-			for len(page) < size && open.Next(ctx) {
+			for weight := 0; len(page) < size && weight < pageBytes; weight += len(open.Current) {
+				if ended = !open.Next(ctx); ended {
+					break
+				}
 				var doc D
 				if err := open.Decode(&doc); err != nil {
 					return err
@@ -298,7 +304,7 @@ func eachPage[D any](ctx context.Context, d *db, what, collection string, size i
 			return err
 		}
 		last, err := fn(page)
-		if err != nil || len(page) < size {
+		if err != nil || ended {
 			return err
 		}
 		filter = byID(bson.D{{Key: "$gt", Value: last}})
