@@ -109,6 +109,9 @@ func (s *Service) forgetReasons(ctx context.Context, id string) error {
 	return nil
 }
 
+// causeErased stands where the content of a message was, which is not in lists.
+const causeErased = "erased"
+
 // emptyQuarantine takes the content out of messages about the incident's
 // reports that nobody could read.
 func (s *Service) emptyQuarantine(ctx context.Context, i *incident.Incident) error {
@@ -118,8 +121,8 @@ func (s *Service) emptyQuarantine(ctx context.Context, i *incident.Incident) err
 	}
 	for _, q := range all {
 		for _, r := range i.Reports {
-			if projector.About(q.Subject) == r.ID && len(q.Data) > 0 {
-				q.Data, q.Cause, q.ReplayedAt = nil, "erased", s.now()
+			if projector.About(q.Subject) == r.ID && q.Cause != causeErased {
+				q.Cause, q.ReplayedAt = causeErased, s.now()
 				if err := s.store.PutQuarantined(ctx, q); err != nil {
 					return err
 				}

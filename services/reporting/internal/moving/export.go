@@ -83,6 +83,9 @@ func eachBeside(ctx context.Context, st store.Store, fn func(record) error) erro
 			return err
 		}
 	}
+	if err := eachUnreadable(ctx, st, func(q *store.Quarantined) error { return fn(record{Quarantined: q}) }); err != nil {
+		return err
+	}
 	if err := eachEdition(ctx, st, func(e *store.Edition) error { return fn(record{Edition: e}) }); err != nil {
 		return err
 	}
@@ -96,6 +99,25 @@ func eachBeside(ctx context.Context, st store.Store, fn func(record) error) erro
 		}
 	}
 	return st.EachPending(ctx, func(p store.Pending) error { return fn(record{Pending: &p}) })
+}
+
+// eachUnreadable calls fn with every message that could not be read, one in
+// memory at a time.
+func eachUnreadable(ctx context.Context, st store.Store, fn func(*store.Quarantined) error) error {
+	all, err := st.ListQuarantined(ctx)
+	if err != nil {
+		return err
+	}
+	for _, listed := range all {
+		q, err := st.Quarantined(ctx, listed.Subject)
+		if err == nil {
+			err = fn(q)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eachEdition calls fn with every published month, one in memory at a time.
@@ -139,13 +161,6 @@ func fewOf(ctx context.Context, st store.Store) ([]record, error) {
 	}
 	for _, t := range tokens {
 		all = append(all, record{Token: t})
-	}
-	unreadable, err := st.ListQuarantined(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, q := range unreadable {
-		all = append(all, record{Quarantined: q})
 	}
 	return all, nil
 }

@@ -331,7 +331,7 @@ func CheckSites(sites []Site) error {
 type Quarantined struct {
 	Subject    string
 	Seq        uint64
-	Data       []byte // as it came; sealed words in it stay sealed
+	Data       []byte // as it came, nil in lists; sealed words in it stay sealed
 	Cause      string
 	At         time.Time // when the stream stored it
 	ReplayedAt time.Time // zero until somebody replayed it with success
@@ -341,7 +341,9 @@ type Quarantined struct {
 type Quarantine interface {
 	PutQuarantined(ctx context.Context, q *Quarantined) error // inserts or replaces
 	Quarantined(ctx context.Context, subject string) (*Quarantined, error)
-	ListQuarantined(ctx context.Context) ([]*Quarantined, error) // oldest first, then by subject
+	// ListQuarantined returns all of them without their Data, oldest first, then
+	// by subject: of a release that reads nothing there may be very many.
+	ListQuarantined(ctx context.Context) ([]*Quarantined, error)
 }
 
 // PhotoKind is what a stored photo is of the one that was taken.

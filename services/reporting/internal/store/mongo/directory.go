@@ -83,6 +83,6 @@ func (d *db) Quarantined(ctx context.Context, subject string) (*store.Quarantine
 // ListQuarantined implements store.Quarantine.
 func (d *db) ListQuarantined(ctx context.Context) ([]*store.Quarantined, error) {
 	docs, err := find[quarantinedDoc](ctx, d, "quarantine", quarantine, bson.D{},
-		options.Find().SetSort(bson.D{{Key: "at", Value: 1}, {Key: "_id", Value: 1}}))
+		options.Find().SetSort(bson.D{{Key: "at", Value: 1}, {Key: "_id", Value: 1}}).SetProjection(bson.D{{Key: "data", Value: 0}}))
 	return each(docs, toQuarantined), err
 }

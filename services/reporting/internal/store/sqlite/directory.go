@@ -58,6 +58,6 @@ func (d *db) Quarantined(ctx context.Context, subject string) (*store.Quarantine
 
 // ListQuarantined implements store.Quarantine.
 func (d *db) ListQuarantined(ctx context.Context) ([]*store.Quarantined, error) {
-	docs, err := readAll[quarantinedDoc](ctx, d, "quarantine", `SELECT doc FROM quarantine INDEXED BY quarantine_by_age ORDER BY at, subject`)
+	docs, err := readAll[quarantinedDoc](ctx, d, "quarantine", `SELECT json_remove(CAST(doc AS TEXT), '$.data') FROM quarantine INDEXED BY quarantine_by_age ORDER BY at, subject`)
 	return each(docs, toQuarantined), err
 }
