@@ -18,13 +18,57 @@ type historyEntry struct {
 	Note    string // somebody's words
 }
 
-// historyOf tells the timeline, oldest first. notes are the opened words by Seq.
-func historyOf(changes []incident.Change, notes map[int]string, sites *directory) []historyEntry {
-	entries := make([]historyEntry, len(changes))
-	for n, c := range changes {
-		entries[n] = historyEntry{What: whatWasDone(c), When: clock(c.At), ISO: iso(c.At), Who: doer(c), Details: details(c, sites), Note: notes[c.Seq]}
+// historyOf tells an incident's timeline, oldest first. notes are the opened words by Seq.
+func historyOf(i *incident.Incident, notes map[int]string, sites *directory) []historyEntry {
+	entries := make([]historyEntry, len(i.Timeline))
+	filed := 0
+	for n, c := range i.Timeline {
+		e := historyEntry{What: whatWasDone(c), When: clock(c.At), ISO: iso(c.At), Who: doer(c), Details: details(c, sites), Note: notes[c.Seq]}
+		switch {
+		case c.Action == incident.ActionRead:
+			e.Details = readDetails(i, c.By.ID)
+		case c.Action == incident.ActionFiled && filed < len(i.Reports):
+			r := i.Reports[filed]
+			e.Details = answered("Answered", r.Kind, r.Channel, r.Target)
+			filed++
+		}
+		entries[n] = e
 	}
 	return entries
+}
+
+// readDetails returns what a model made of the words.
+func readDetails(i *incident.Incident, model string) []string {
+	for _, r := range i.Readings {
+		if r.Model != model {
+			continue
+		}
+		lines := answered("Read as", incident.Kind(r.Kind.Value), incident.Channel(r.Channel.Value), incident.Target(r.Target.Value))
+		if r.Sampled {
+			lines = append(lines, "It was sure, and was picked for a spot check.")
+		}
+		return lines
+	}
+	return nil
+}
+
+// answered returns in a line what somebody said about the three fields, nothing when
+// that was nothing.
+func answered(who string, kind incident.Kind, channel incident.Channel, target incident.Target) []string {
+	var parts []string
+	if kind != "" && kind != incident.KindUnknown {
+		parts = append(parts, lowered(kindWords[kind]))
+	}
+	if channel != "" && channel != incident.ChannelUnknown && channel != incident.ChannelNotApplicable {
+		parts = append(parts, lowered(channelWords[channel]))
+	}
+	if target != "" && target != incident.TargetUnknown && target != incident.TargetNotApplicable {
+		parts = append(parts, "aimed at "+lowered(targetWords[target]))
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return []string{who + ": " + strings.Join(parts, "; ")}
 }
 
 // whatWasDone returns a change's heading.
@@ -39,6 +83,9 @@ func whatWasDone(c incident.Change) string {
 	case incident.ActionStatus:
 		return "Status changed"
 	case incident.ActionCorrected:
+		if c.From == c.To {
+			return "Confirmed"
+		}
 		return "Corrected"
 	case incident.ActionNoted:
 		return "Note added"
@@ -117,7 +164,7 @@ func details(c incident.Change, sites *directory) []string {
 	switch c.Action {
 	case incident.ActionCorrected:
 		from, to := changedWord(c.Field, c.From, sites), changedWord(c.Field, c.To, sites)
-		if from == "" {
+		if from == "" || c.From == c.To {
 			return []string{fmt.Sprintf("%s: %s", changedField(c.Field), to)}
 		}
 		return []string{fmt.Sprintf("%s: from %s to %s", changedField(c.Field), from, to)}

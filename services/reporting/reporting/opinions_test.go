@@ -57,6 +57,16 @@ func TestThreeWordsStandSideBySide(t *testing.T) {
 	stands("reviewed", opinionItem{"assault", incident.SetByReviewer, "abuse", "threat", "assault"}, []string{"Abuse", "Threat", "Assault"})
 	k.apply(k.Classified(r.ID, "demo-2", incident.KindAttemptedAssault, incident.ChannelPhone, incident.TargetNamedPerson))
 	stands("read again", opinionItem{"assault", incident.SetByReviewer, "abuse", "attempted_assault", "assault"}, []string{"Abuse", "", "Assault"})
+	history := strings.Join(strings.Fields(k.page(rep, incidentsPath+i.ID, 200).Document(t).Find(".app-timeline").Text()), " ")
+	for _, want := range []string{"Answered: abuse; phone; aimed at a named person", "Read as: threat; phone; aimed at a named person", "Read as: attempted assault; phone",
+		"Corrected", "What happened: from abuse to assault", "Confirmed", "How it reached staff: phone"} {
+		if !strings.Contains(history, want) {
+			t.Errorf("the history does not say %q: %s", want, history)
+		}
+	}
+	if strings.Contains(history, "from phone to phone") {
+		t.Errorf("the history tells a change that is none: %s", history)
+	}
 
 	var got incidentDetail
 	decodeInto(t, k.get(rep, path).Body, &got)
