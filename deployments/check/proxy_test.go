@@ -317,6 +317,33 @@ func TestTheProxyKeepsNothingOfWhatPasses(t *testing.T) {
 	}
 }
 
+// While one release takes the place of another, a page finds its styles at
+// whichever instance made it.
+func TestAssetsComeFromWhoeverHasThem(t *testing.T) {
+	has := func(name string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/assets/"+name {
+				http.NotFound(w, r)
+				return
+			}
+			fmt.Fprint(w, name)
+		}))
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	p := startProxy(t, []string{has("old"), has("new")}, []string{has("staff"), has("old")})
+	for range 4 {
+		for _, name := range []string{"old", "new", "staff"} {
+			if res, body := p.get(t, "/assets/"+name); res.StatusCode != http.StatusOK || body != name {
+				t.Errorf("%s: %d %.40s", name, res.StatusCode, body)
+			}
+		}
+		if res, _ := p.get(t, "/assets/nobody"); res.StatusCode != http.StatusNotFound {
+			t.Errorf("what nobody has: %d", res.StatusCode)
+		}
+	}
+}
+
 // A service that is away is not noticed as long as another instance is there.
 func TestTheProxyAsksAnotherInstance(t *testing.T) {
 	var calls atomic.Int32

@@ -492,6 +492,14 @@ func TestSites(t *testing.T) {
 	}
 }
 
+// Where the services run apart, the whole API is described here.
+func TestTheAPIIsDescribed(t *testing.T) {
+	got := webtest.Get(t, start(t).app, "/api/v1/openapi.yaml")
+	if got.StatusCode != 200 || got.Header.Get("Content-Type") != "application/yaml" || !strings.Contains(got.Body, "/api/v1/incidents") {
+		t.Errorf("%d %v %.80s", got.StatusCode, got.Header, got.Body)
+	}
+}
+
 // TestWordsOfOneReportNeverBecomeAnothers posts over a socket, where Fiber
 // reuses its buffers between requests.
 func TestWordsOfOneReportNeverBecomeAnothers(t *testing.T) {

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	_ "embed"
 	"mime"
 	"net/http"
 
@@ -12,6 +13,12 @@ import (
 
 // maxForm is the most bytes of a report with its photos.
 const maxForm = 32 << 20
+
+// OpenAPI describes the HTTP API, reporting’s part too: it is served here, where
+// everybody may ask. A test of the program holds it against the routes.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
 
 // Routes returns the route table: all of it is open to anyone, because filing
 // needs no account, unless the operator wants one for it.
@@ -48,8 +55,14 @@ func (s *Service) Routes() []web.Route {
 		get("/accessibility/", s.showWords("accessibility", fault.Text("Accessibility"))),
 		byFilers(post("/api/v1/reports", maxForm, s.fileAPI)),
 		get("/api/v1/sites", s.sitesAPI),
+		get("/api/v1/openapi.yaml", serveOpenAPI),
 		post("/api/v1/follow-up", maxForm, s.followUpAPI),
 	}
+}
+
+func serveOpenAPI(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderContentType, "application/yaml")
+	return c.Send(OpenAPI)
 }
 
 func redirect(status int, to string) fiber.Handler {

@@ -20,7 +20,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
-	"github.com/onrecord/onrecord/services/onrecord/internal/program"
+	"github.com/onrecord/onrecord/services/intake/intake"
 )
 
 // document is the OpenAPI document, and which of its answers were seen.
@@ -34,7 +34,7 @@ type document struct {
 func readDocument(tb testing.TB) *document {
 	tb.Helper()
 	var parsed any
-	if err := yaml.Unmarshal(program.OpenAPI, &parsed); err != nil {
+	if err := yaml.Unmarshal(intake.OpenAPI, &parsed); err != nil {
 		tb.Fatal(err)
 	}
 	asRead, err := jsonschema.UnmarshalJSON(strings.NewReader(asJSON(parsed)))
@@ -623,7 +623,7 @@ func TestTheDocumentKnowsAReport(t *testing.T) {
 
 func TestTheDocumentIsServedAsItIs(t *testing.T) {
 	res := open(t).call("GET", "/api/v1/openapi.yaml", "")
-	if res.StatusCode != 200 || !bytes.Equal([]byte(res.Body), program.OpenAPI) {
-		t.Errorf("status=%d, %d bytes, want the document of %d", res.StatusCode, len(res.Body), len(program.OpenAPI))
+	if res.StatusCode != 200 || !bytes.Equal([]byte(res.Body), intake.OpenAPI) {
+		t.Errorf("status=%d, %d bytes, want the document of %d", res.StatusCode, len(res.Body), len(intake.OpenAPI))
 	}
 }

@@ -1,7 +1,6 @@
 package program
 
 import (
-	_ "embed"
 	"net/http"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -10,23 +9,12 @@ import (
 	"github.com/onrecord/onrecord/pkg/web"
 )
 
-// OpenAPI describes the HTTP API. A test holds it against the routes.
-//
-//go:embed openapi.yaml
-var OpenAPI []byte
-
 // routes are the program's own, beside those of its services.
 func (p *Program) routes() []web.Route {
 	anyone := []web.Role{web.Anyone}
 	return []web.Route{
-		{Method: http.MethodGet, Path: "/api/v1/openapi.yaml", Who: anyone, Handler: serveOpenAPI},
 		{Method: http.MethodGet, Path: "/metrics", Who: anyone, Handler: serveMetrics},
 	}
-}
-
-func serveOpenAPI(c *fiber.Ctx) error {
-	c.Set(fiber.HeaderContentType, "application/yaml")
-	return c.Send(OpenAPI)
 }
 
 // serveMetrics answers the operator on this machine only: counts by the minute
