@@ -108,7 +108,7 @@ func (a *App) guard(r Route) fiber.Handler {
 		c.Locals(principalKey{}, who)
 		if err := authorise(c, r, who); err != nil {
 			if fault.KindOf(err) == fault.Unauthenticated && isSafe(c.Method()) && wantsHTML(c) {
-				return c.Redirect("/sign-in/?next="+url.QueryEscape(c.Path()), http.StatusSeeOther)
+				return c.Redirect("/sign-in/?next="+url.QueryEscape(c.OriginalURL()), http.StatusSeeOther)
 			}
 			return err
 		}

@@ -82,6 +82,21 @@ func TestEveryPageIsWellMade(t *testing.T) {
 	}
 }
 
+// Whoever may not open something is led to what they may, and whoever must sign
+// in first comes to what they asked for.
+func TestRefusedPagesLeadOn(t *testing.T) {
+	k := newKit(t)
+	for who, want := range map[string]string{admin: "/people/", manager: "/figures/"} {
+		if got := k.page(who, "/incidents/", 403).Document(t).Find("main a").AttrOr("href", ""); got != want {
+			t.Errorf("%s is led to %q, want %q", who, got, want)
+		}
+	}
+	res := k.get(nobody, "/figures/?month=2026-08")
+	if to, err := url.Parse(res.Header.Get("Location")); err != nil || to.Query().Get("next") != "/figures/?month=2026-08" {
+		t.Errorf("to sign in first: %d to %v", res.StatusCode, to)
+	}
+}
+
 // What happened nobody knows when or where is shown as that, and counted when it
 // was reported, until a rep knows.
 func TestNobodyKnowsWhenOrWhere(t *testing.T) {
