@@ -302,6 +302,9 @@ func (i *Incident) ReportedAt() time.Time {
 	return i.ReceivedAt
 }
 
+// Undated reports whether nobody knows when it happened.
+func (i *Incident) Undated() bool { return i.Precision == PrecisionUnknown }
+
 // Ledger returns the ledger in which the incident counts.
 func (i *Incident) Ledger() LedgerKey { return LedgerKey{i.Month(), i.Site} }
 
@@ -332,5 +335,6 @@ func (i *Incident) Line(k LedgerKey) Entry {
 		People:          max(i.PeopleAffected, 1),
 		NothingHappened: here && i.Status.Counts() && i.NothingHappened(),
 		SetAside:        here && i.Status == StatusSetAside,
+		Undated:         here && i.Status.Counts() && i.Undated(),
 	}
 }

@@ -243,7 +243,7 @@ func TestLedgerConvergesWhateverTheOrder(t *testing.T) {
 		for i := range 20 {
 			id := string(rune('a' + i))
 			for rev := range int64(1 + rng.IntN(4)) {
-				all = append(all, change{id, Entry{Rev: rev + 1, Counted: rng.IntN(4) > 0, Reports: 1, People: 1 + rng.IntN(3), NothingHappened: rng.IntN(4) == 0, SetAside: rng.IntN(4) == 0,
+				all = append(all, change{id, Entry{Rev: rev + 1, Counted: rng.IntN(4) > 0, Reports: 1, People: 1 + rng.IntN(3), NothingHappened: rng.IntN(4) == 0, SetAside: rng.IntN(4) == 0, Undated: rng.IntN(4) == 0,
 					Dims: Dims{Kind: Kinds[rng.IntN(len(Kinds))], Channel: Channels[rng.IntN(len(Channels))], Target: Targets[rng.IntN(len(Targets))]}}})
 			}
 		}

@@ -21,6 +21,7 @@ type Entry struct {
 
 	NothingHappened bool // it is counted, and a reporter has said that nothing happened
 	SetAside        bool // it is not counted, because a person set it aside
+	Undated         bool // it is counted, and nobody knows when it happened: it stands in the month in which it was reported
 }
 
 // Cell is one number of a month's figures with all its dimensions.
@@ -32,6 +33,7 @@ type Cell struct {
 
 	NothingHappened int // of Incidents, those of which a reporter has said that nothing happened
 	SetAside        int // incidents that a person set aside: in none of the numbers above
+	Undated         int // of Incidents, those of which nobody knows when they happened
 }
 
 // cell returns what the line adds to the totals.
@@ -46,6 +48,9 @@ func (e Entry) cell() Cell {
 	if e.SetAside {
 		c.SetAside = 1
 	}
+	if e.Undated {
+		c.Undated = 1
+	}
 	return c
 }
 
@@ -55,7 +60,7 @@ func (c Cell) IsZero() bool { return c == Cell{Dims: c.Dims} }
 // plus returns the sum of two cells with the same dimensions.
 func (c Cell) plus(o Cell) Cell {
 	return Cell{o.Dims, c.Incidents + o.Incidents, c.Reports + o.Reports, c.People + o.People,
-		c.NothingHappened + o.NothingHappened, c.SetAside + o.SetAside}
+		c.NothingHappened + o.NothingHappened, c.SetAside + o.SetAside, c.Undated + o.Undated}
 }
 
 // Ledger holds, for one month and site, a line per incident and the totals

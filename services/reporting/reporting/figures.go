@@ -31,6 +31,7 @@ type figuresPage struct {
 	Rows    []crossRow
 	Kinds   []kindLine
 	Beside  []besideRow
+	Undated bool // of something nobody knows when it happened
 	Aside   bool // something was set aside
 	History []historyRow
 	Heads   []string // of History, the parts of the chart
@@ -80,9 +81,9 @@ type kindLine struct {
 
 // besideRow is a channel of what stands beside the total.
 type besideRow struct {
-	Label             string
-	Total             bool
-	Nothing, SetAside crossCell
+	Label                      string
+	Total                      bool
+	Nothing, Undated, SetAside crossCell
 }
 
 // historyRow is one month of the table behind the chart.
@@ -202,8 +203,9 @@ func (s *Service) newFiguresPage(page figures.Page, who web.Principal) figuresPa
 	for _, r := range page.Beside {
 		row := besideRow{Label: r.Label, Total: r.Key == "",
 			Nothing:  cellOf(page, r.Nothing, "", "channel", string(r.Key), "nothing_happened", "true"),
+			Undated:  cellOf(page, r.Undated, "", "channel", string(r.Key), "undated", "true"),
 			SetAside: cellOf(page, r.SetAside, "", "channel", string(r.Key), "status", string(incident.StatusSetAside))}
-		p.Aside = p.Aside || !row.SetAside.Zero
+		p.Undated, p.Aside = p.Undated || !row.Undated.Zero, p.Aside || !row.SetAside.Zero
 		p.Beside = append(p.Beside, row)
 	}
 	p.Heads, p.History = historyRows(page)
@@ -239,7 +241,7 @@ func hidesSome(page figures.Page) bool {
 		slices.ContainsFunc(page.Rows, func(r figures.Row) bool {
 			return r.Total.Hidden || slices.ContainsFunc(r.Cells, func(t figures.Text) bool { return t.Hidden })
 		}) ||
-		slices.ContainsFunc(page.Beside, func(r figures.BesideRow) bool { return r.Nothing.Hidden || r.SetAside.Hidden })
+		slices.ContainsFunc(page.Beside, func(r figures.BesideRow) bool { return r.Nothing.Hidden || r.Undated.Hidden || r.SetAside.Hidden })
 }
 
 // crossRowOf returns a row whose numbers open the incidents behind them.

@@ -24,7 +24,7 @@ const (
 )
 
 // listParameters are what GET /api/v1/incidents and /incidents/ understand.
-var listParameters = []string{"status", "site", "kind", "channel", "target", "month", "review", "nothing_happened", "assigned", "cursor", "limit"}
+var listParameters = []string{"status", "site", "kind", "channel", "target", "month", "review", "nothing_happened", "undated", "assigned", "cursor", "limit"}
 
 // channelFilters are the channels, and online for two of them together.
 var channelFilters = append(slices.Clone(incident.Channels), figures.ChannelOnline)
@@ -78,6 +78,7 @@ func readFilter(q url.Values, sites []string, groups map[string][]incident.Statu
 	f.Month = month
 	f.Review = yes(wrong, q, "review")
 	f.Nothing = yes(wrong, q, "nothing_happened")
+	f.Undated = yes(wrong, q, "undated")
 	if q.Has("assigned") {
 		wrong("assigned", "Incidents cannot be assigned to anybody yet, so this filter is not available.")
 	}

@@ -210,7 +210,11 @@ func lede(i *incident.Incident, sites *directory) string {
 	if h := how(i.Dims()); h != "" {
 		parts = append(parts, h)
 	}
-	parts = append(parts, sites.name(i.Site), occurred(i))
+	where := sites.name(i.Site)
+	if i.Site == incident.SiteUnlisted {
+		where = "Site " + lowered(where)
+	}
+	parts = append(parts, where, occurred(i))
 	return strings.Join(parts, ". ") + "."
 }
 

@@ -187,8 +187,10 @@ func (s *Service) fillFilters(data *incidentsPage, q url.Values, f store.Filter,
 		{ID: "target", Name: "target", Label: "Whom it was aimed at", Options: choices("Anybody", incident.Targets, targetWords, string(f.Target))},
 		{ID: "nothing_happened", Name: "nothing_happened", Label: "What reporters said since", Options: []option{
 			{Value: "", Text: "Anything or nothing"}, {Value: "true", Text: "That nothing happened", Selected: f.Nothing}}},
+		{ID: "undated", Name: "undated", Label: "When it happened", Options: []option{
+			{Value: "", Text: "Known or not"}, {Value: "true", Text: "Not known when", Selected: f.Undated}}},
 	}
-	data.MoreOpen = f.Kind != "" || q.Get("channel") != "" || f.Target != "" || f.Nothing
+	data.MoreOpen = f.Kind != "" || q.Get("channel") != "" || f.Target != "" || f.Nothing || f.Undated
 }
 
 func statusChoices(selected string) []option {
@@ -275,7 +277,7 @@ func pageLinks(q url.Values, next string) (first, following string) {
 func (p *incidentsPage) explainEmpty(q url.Values, ever bool) {
 	const appears = "When staff at your sites report something, it appears here within a second."
 	filtered := false
-	for _, name := range []string{"site", "kind", "channel", "target", "month", "nothing_happened"} {
+	for _, name := range []string{"site", "kind", "channel", "target", "month", "nothing_happened", "undated"} {
 		filtered = filtered || q.Get(name) != ""
 	}
 	switch {

@@ -54,7 +54,7 @@ const (
 )
 
 // Numbers are those of a cell.
-type Numbers struct{ Incidents, Reports, People, NothingHappened, SetAside int }
+type Numbers struct{ Incidents, Reports, People, NothingHappened, SetAside, Undated int }
 
 // Difference is a cell whose stored numbers are not those of the incidents.
 type Difference struct {

@@ -26,7 +26,7 @@ func (t tally) add(d incident.Dims, n Numbers) {
 		return
 	}
 	s := t[d]
-	t[d] = Numbers{s.Incidents + n.Incidents, s.Reports + n.Reports, s.People + n.People, s.NothingHappened + n.NothingHappened, s.SetAside + n.SetAside}
+	t[d] = Numbers{s.Incidents + n.Incidents, s.Reports + n.Reports, s.People + n.People, s.NothingHappened + n.NothingHappened, s.SetAside + n.SetAside, s.Undated + n.Undated}
 }
 
 // numbersOf returns what a line adds, said apart from what ledgers add up.
@@ -39,6 +39,9 @@ func numbersOf(e incident.Entry) (n Numbers) {
 	}
 	if e.SetAside {
 		n.SetAside = 1
+	}
+	if e.Undated {
+		n.Undated = 1
 	}
 	return n
 }
@@ -74,7 +77,7 @@ func (ss sites) all() tally {
 func tallyCells(cells []incident.Cell) tally {
 	t := make(tally, len(cells))
 	for _, c := range cells {
-		t.add(c.Dims, Numbers{c.Incidents, c.Reports, c.People, c.NothingHappened, c.SetAside})
+		t.add(c.Dims, Numbers{c.Incidents, c.Reports, c.People, c.NothingHappened, c.SetAside, c.Undated})
 	}
 	return t
 }

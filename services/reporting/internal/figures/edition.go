@@ -49,8 +49,8 @@ type Edition struct {
 
 // Change is a number that reads otherwise than in the edition before. Of is
 // "total" or "undecided", or "" for a number that channel, target or kind name;
-// "nothing_happened" or "set_aside" for what stands beside the total, of the
-// channel that is named if one is.
+// "nothing_happened", "undated" or "set_aside" for what stands beside the total,
+// of the channel that is named if one is.
 type Change struct {
 	Of      string           `json:"of,omitempty"`
 	Kind    incident.Kind    `json:"kind,omitempty"`
@@ -65,6 +65,7 @@ const (
 	OfTotal     = "total"
 	OfUndecided = "undecided"
 	OfNothing   = "nothing_happened"
+	OfUndated   = "undated"
 	OfSetAside  = "set_aside"
 )
 
@@ -174,6 +175,8 @@ func (c Change) label() string {
 		return "Not decided yet"
 	case c.Of == OfNothing:
 		return besideLabel("Nothing happened", c.Channel)
+	case c.Of == OfUndated:
+		return besideLabel("Not known when", c.Channel)
 	case c.Of == OfSetAside:
 		return besideLabel("Set aside", c.Channel)
 	case c.Kind != "":
@@ -257,6 +260,7 @@ func newPlaces() []place {
 		number beside
 	}{
 		{OfNothing, func(m *Month) *Beside { return m.Nothing }, theGrid.nothing},
+		{OfUndated, func(m *Month) *Beside { return m.Undated }, theGrid.undated},
 		{OfSetAside, func(m *Month) *Beside { return m.SetAside }, theGrid.aside},
 	} {
 		all = append(all, place{number: b.number.all, of: b.of, alone: func(m *Month) *Number { return &b.in(m).Total }})
@@ -281,7 +285,9 @@ func (m *Month) publish(g monthGrid) {
 		}
 	}
 	m.Suppressed = m.Total.Hidden || m.Undecided.Hidden
-	m.Nothing.Suppressed, m.SetAside.Suppressed = m.Nothing.Total.Hidden, m.SetAside.Total.Hidden
+	for _, b := range []*Beside{m.Nothing, m.Undated, m.SetAside} {
+		b.Suppressed = b.Total.Hidden
+	}
 	if g.hidden.len() > 0 {
 		m.Notes = append(m.Notes, noteHidden)
 	}
@@ -296,6 +302,9 @@ func gridOf(m Month) monthGrid {
 	}
 	if m.Nothing == nil {
 		m.Nothing, m.SetAside = &Beside{}, &Beside{}
+	}
+	if m.Undated == nil {
+		m.Undated = &Beside{}
 	}
 	for _, p := range places {
 		n := Number{}
@@ -327,6 +336,9 @@ func Changes(before, after Month) []Change {
 	all := changes(gridOf(before), gridOf(after))
 	if before.Nothing == nil || after.Nothing == nil {
 		all = slices.DeleteFunc(all, func(c Change) bool { return c.Of == OfNothing || c.Of == OfSetAside })
+	}
+	if before.Undated == nil || after.Undated == nil {
+		all = slices.DeleteFunc(all, func(c Change) bool { return c.Of == OfUndated })
 	}
 	return all
 }

@@ -94,6 +94,7 @@ type Month struct {
 	Cells       []Cell         `json:"cells"`                      // every part that is not zero, channel and target always named
 	Margins     *Margins       `json:"margins,omitempty"`          // published figures only: hidden cells cannot be added up
 	Nothing     *Beside        `json:"nothing_happened,omitempty"` // of the incidents in total, those of which a reporter said so
+	Undated     *Beside        `json:"undated,omitempty"`          // of the incidents in total, those of which nobody knows when they happened
 	SetAside    *Beside        `json:"set_aside,omitempty"`        // incidents that a person set aside: not in total
 	Notes       []string       `json:"notes"`                      // what a reader must know, in sentences
 }
@@ -260,7 +261,7 @@ func (s *Service) answer(q Query) Figures {
 
 // newMonth returns a month in which nothing is counted.
 func newMonth(m incident.Month) Month {
-	return Month{Month: m, Cells: []Cell{}, Nothing: &Beside{Cells: []Cell{}}, SetAside: &Beside{Cells: []Cell{}}, Notes: []string{}}
+	return Month{Month: m, Cells: []Cell{}, Nothing: &Beside{Cells: []Cell{}}, Undated: &Beside{Cells: []Cell{}}, SetAside: &Beside{Cells: []Cell{}}, Notes: []string{}}
 }
 
 // key is a cell's dimensions; those not asked for are empty.
@@ -275,7 +276,7 @@ type key struct {
 // fill adds up the parts of a month by the dimensions asked for.
 func (m *Month) fill(parts []part, q Query) {
 	counts, setBy := make(map[key]int), make(map[key]*SetBy)
-	nothing, aside := make(map[key]int), make(map[key]int)
+	nothing, undated, aside := make(map[key]int), make(map[key]int), make(map[key]int)
 	for _, p := range parts {
 		n := q.unit().of(p.Cell)
 		m.Total.N += n
@@ -289,6 +290,7 @@ func (m *Month) fill(parts []part, q Query) {
 		counts[k] += n
 		setBy[k].add(p.SetBy, n)
 		nothing[k] += p.NothingHappened
+		undated[k] += p.Undated
 		aside[k] += p.SetAside
 	}
 	m.Cells = newCells(counts, q)
@@ -296,6 +298,7 @@ func (m *Month) fill(parts []part, q Query) {
 		m.Cells[n].SetBy = setBy[m.Cells[n].key()]
 	}
 	m.Nothing.fill(nothing, q)
+	m.Undated.fill(undated, q)
 	m.SetAside.fill(aside, q)
 }
 

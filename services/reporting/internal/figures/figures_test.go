@@ -187,11 +187,13 @@ func TestExactFiguresOfChosenSites(t *testing.T) {
 }
 
 // saidAndAside are twoSites, where reporters of twelve incidents of a site said
-// that nothing happened, and two floods were set aside.
+// that nothing happened, of eleven nobody knows when they happened, and two floods
+// were set aside.
 func saidAndAside() ledgers {
 	l := twoSites()
 	leeds, york := l[1].Cells, l[2].Cells
 	leeds[0].NothingHappened, leeds[1].NothingHappened, leeds[3].NothingHappened = 7, 2, 3
+	leeds[0].Undated, leeds[3].Undated = 8, 3
 	leeds[3].SetAside = 40
 	l[2].Cells = append(york, incident.Cell{Dims: incident.Dims{Kind: incident.KindAssault, Channel: incident.ChannelPrivateMessage, Target: incident.TargetNamedPerson}, SetAside: 4})
 	return l
@@ -214,6 +216,12 @@ func TestWhatStandsBesideTheTotalHasItsPartsAndChangesNoOther(t *testing.T) {
 		if !reflect.DeepEqual(*m.Nothing, want) {
 			t.Errorf("%s: nothing happened %+v, want %+v", unit, m.Nothing, want)
 		}
+		want = Beside{Total: Number{N: 11}, Cells: []Cell{
+			{Channel: incident.ChannelInPerson, Target: incident.TargetNamedPerson, Site: "leeds", Count: Number{N: 8}},
+			{Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff, Site: "leeds", Count: Number{N: 3}}}}
+		if !reflect.DeepEqual(*m.Undated, want) {
+			t.Errorf("%s: not known when %+v, want %+v", unit, m.Undated, want)
+		}
 		want = Beside{Total: Number{N: 44}, Cells: []Cell{
 			{Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff, Site: "leeds", Count: Number{N: 40}},
 			{Channel: incident.ChannelPrivateMessage, Target: incident.TargetNamedPerson, Site: "york", Count: Number{N: 4}}}}
@@ -233,10 +241,13 @@ func TestManagersSeeWhatStandsBesideTheTotalByChannelAndSuppressed(t *testing.T)
 	if got := m.Nothing.Cells; len(got) != 2 || !got[1].Suppressed || !(got[0].Suppressed || m.Nothing.Suppressed) {
 		t.Errorf("nothing happened: %+v", m.Nothing)
 	}
+	if got := m.Undated.Cells; len(got) != 2 || !got[1].Suppressed || !(got[0].Suppressed || m.Undated.Suppressed) {
+		t.Errorf("not known when: %+v", m.Undated)
+	}
 	if got := m.SetAside.Cells; len(got) != 2 || got[1].Channel != ChannelOnline || !got[1].Suppressed || !(got[0].Suppressed || m.SetAside.Suppressed) {
 		t.Errorf("set aside: %+v", m.SetAside)
 	}
-	for _, b := range []Beside{*m.Nothing, *m.SetAside} {
+	for _, b := range []Beside{*m.Nothing, *m.Undated, *m.SetAside} {
 		shown := slices.ContainsFunc(b.Cells, func(c Cell) bool { return !c.Suppressed })
 		if !b.Suppressed && !shown {
 			t.Errorf("a total stands alone: %+v", b)
@@ -298,6 +309,10 @@ func TestExactAnswerIsTheDocumentedJSON(t *testing.T) {
     "total": 0,
     "cells": []
    },
+   "undated": {
+    "total": 0,
+    "cells": []
+   },
    "set_aside": {
     "total": 0,
     "cells": []
@@ -310,6 +325,10 @@ func TestExactAnswerIsTheDocumentedJSON(t *testing.T) {
    "undecided": 0,
    "cells": [],
    "nothing_happened": {
+    "total": 0,
+    "cells": []
+   },
+   "undated": {
     "total": 0,
     "cells": []
    },
@@ -445,8 +464,8 @@ func numbersOf(m Month) []Number {
 	if m.Nothing == nil { // not published
 		return []Number{m.Total, m.Undecided}
 	}
-	all := []Number{m.Total, m.Undecided, m.Nothing.Total, m.SetAside.Total}
-	for _, cells := range [][]Cell{m.Cells, m.Margins.Channels, m.Margins.Online, m.Margins.Targets, m.Margins.Kinds, m.Nothing.Cells, m.SetAside.Cells} {
+	all := []Number{m.Total, m.Undecided, m.Nothing.Total, m.Undated.Total, m.SetAside.Total}
+	for _, cells := range [][]Cell{m.Cells, m.Margins.Channels, m.Margins.Online, m.Margins.Targets, m.Margins.Kinds, m.Nothing.Cells, m.Undated.Cells, m.SetAside.Cells} {
 		for _, c := range cells {
 			all = append(all, c.Count)
 		}

@@ -13,9 +13,9 @@ const ChannelOnline incident.Channel = "online"
 
 // grid is the fixed set of numbers given for one month: channel × target with
 // every margin, online as one row and as two, what is undecided, the kinds, the
-// total, and beside it two numbers by channel: of how many a reporter has said
-// that nothing happened, and how many were set aside. Managers see this grid and
-// nothing else.
+// total, and beside it three numbers by channel: of how many a reporter has said
+// that nothing happened, of how many nobody knows when they happened, and how many
+// were set aside. Managers see this grid and nothing else.
 type grid struct {
 	table
 	cell      [][]int // by channel, by target
@@ -28,6 +28,8 @@ type grid struct {
 	total     int
 	nothing   beside // of the total
 	rest      beside // of the total, those of which nobody has said so: never shown
+	undated   beside // of the total
+	dated     beside // of the total, the others: never shown
 	aside     beside // in no other number
 }
 
@@ -90,10 +92,13 @@ func newGrid() *grid {
 	g.total = add(1, priceTotal)[0]
 	g.nothing = beside{add(len(besideRows), priceBeside), add(1, priceMargin)[0]}
 	g.aside = beside{add(len(besideRows), priceBeside), add(1, priceMargin)[0]}
-	for range besideRows {
-		g.rest.rows = append(g.rest.rows, g.add(number{latent: true, rest: true}))
+	g.undated = beside{add(len(besideRows), priceBeside), add(1, priceMargin)[0]}
+	for _, rest := range []*beside{&g.rest, &g.dated} {
+		for range besideRows {
+			rest.rows = append(rest.rows, g.add(number{latent: true, rest: true}))
+		}
+		rest.all = g.add(number{latent: true, rest: true})
 	}
-	g.rest.all = g.add(number{latent: true, rest: true})
 	g.tieMargins()
 	g.tieBeside()
 	g.tieHazards()
@@ -138,16 +143,18 @@ func (g *grid) tieMargins() {
 	g.tie(g.undecided, append(undecided, g.channels[channelAt(incident.ChannelUnknown)])...)
 }
 
-// tieBeside ties the numbers beside the grid to their rows, and what reporters
-// said to the incidents of which they said it: what is left of these is a number
-// that anybody can work out.
+// tieBeside ties the numbers beside the grid to their rows, and those that count
+// incidents of the total to these: what is left of them is a number that anybody
+// can work out.
 func (g *grid) tieBeside() {
-	for r, c := range besideRows {
-		margin, _ := g.channel(c)
-		g.tie(margin, g.nothing.rows[r], g.rest.rows[r])
+	for _, b := range []struct{ some, rest beside }{{g.nothing, g.rest}, {g.undated, g.dated}} {
+		for r, c := range besideRows {
+			margin, _ := g.channel(c)
+			g.tie(margin, b.some.rows[r], b.rest.rows[r])
+		}
+		g.tie(g.total, b.some.all, b.rest.all)
+		g.tie(b.some.all, b.some.rows...)
 	}
-	g.tie(g.total, g.nothing.all, g.rest.all)
-	g.tie(g.nothing.all, g.nothing.rows...)
 	g.tie(g.aside.all, g.aside.rows...)
 }
 
@@ -187,6 +194,7 @@ func (g *grid) values(parts []part, unit Unit) []int {
 		v[g.kinds[k]] += n
 		r := besideRow(incident.Channels[c])
 		v[g.nothing.rows[r]] += p.NothingHappened
+		v[g.undated.rows[r]] += p.Undated
 		v[g.aside.rows[r]] += p.SetAside
 	}
 	g.complete(v)
@@ -214,10 +222,13 @@ func (g *grid) complete(v []int) {
 	for r, c := range besideRows {
 		margin, _ := g.channel(c)
 		v[g.rest.rows[r]] = v[margin] - v[g.nothing.rows[r]]
+		v[g.dated.rows[r]] = v[margin] - v[g.undated.rows[r]]
 		v[g.nothing.all] += v[g.nothing.rows[r]]
+		v[g.undated.all] += v[g.undated.rows[r]]
 		v[g.aside.all] += v[g.aside.rows[r]]
 	}
 	v[g.rest.all] = v[g.total] - v[g.nothing.all]
+	v[g.dated.all] = v[g.total] - v[g.undated.all]
 	hazards := g.sums[len(g.sums)-1]
 	rest := v[hazards.whole]
 	for _, k := range hazards.parts[1:] {
@@ -252,7 +263,7 @@ func (g *grid) standsAlone(values []int, hidden set) int {
 	if shown(g.total) && !g.showsPart(values, hidden) {
 		return g.total
 	}
-	for _, b := range []beside{g.nothing, g.aside} {
+	for _, b := range []beside{g.nothing, g.undated, g.aside} {
 		if shown(b.all) && !slices.ContainsFunc(b.rows, shown) {
 			return b.all
 		}

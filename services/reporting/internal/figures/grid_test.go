@@ -37,13 +37,16 @@ func month(r *rand.Rand, n int) []part {
 		}
 		one[d]++
 	}
-	said, aside := r.IntN(3), r.IntN(3) // of how many: hardly any, some, most
+	said, aside, undated := r.IntN(3), r.IntN(3), r.IntN(3) // of how many: hardly any, some, most
 	var parts []part
 	for d, n := range one {
 		c := incident.Cell{Dims: d, Incidents: n, Reports: n, People: n}
 		for range n {
 			if r.IntN(20) < 1+said*said*4 {
 				c.NothingHappened++
+			}
+			if r.IntN(20) < undated*undated*4 {
+				c.Undated++
 			}
 			if r.IntN(20) < aside*aside*3 {
 				c.SetAside++

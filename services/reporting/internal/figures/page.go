@@ -82,6 +82,7 @@ type BesideRow struct {
 	Key      incident.Channel // "" in the row of totals
 	Label    string
 	Nothing  Text // of the incidents that are counted, those of which a reporter said that nothing happened
+	Undated  Text // of the incidents that are counted, those of which nobody knows when they happened
 	SetAside Text // incidents that were set aside and are not counted
 }
 
@@ -297,9 +298,9 @@ func (s *Service) page(q PageQuery, months map[incident.Month]monthGrid) Page {
 		p.Kinds = append(p.Kinds, Line{kind, KindLabels[kind], text(g.number(theGrid.kinds[k]))})
 	}
 	for r, c := range besideRows {
-		p.Beside = append(p.Beside, BesideRow{c, ChannelLabels[c], text(g.number(theGrid.nothing.rows[r])), text(g.number(theGrid.aside.rows[r]))})
+		p.Beside = append(p.Beside, BesideRow{c, ChannelLabels[c], text(g.number(theGrid.nothing.rows[r])), text(g.number(theGrid.undated.rows[r])), text(g.number(theGrid.aside.rows[r]))})
 	}
-	p.Beside = append(p.Beside, BesideRow{"", "All", text(g.number(theGrid.nothing.all)), text(g.number(theGrid.aside.all))})
+	p.Beside = append(p.Beside, BesideRow{"", "All", text(g.number(theGrid.nothing.all)), text(g.number(theGrid.undated.all)), text(g.number(theGrid.aside.all))})
 	if m == running {
 		p.Notes = append(p.Notes, noteRunning)
 	}

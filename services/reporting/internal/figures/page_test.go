@@ -53,9 +53,9 @@ func TestPageTellsWhatStandsBesideTheTotal(t *testing.T) {
 	}
 	var rows []string
 	for _, r := range p.Beside {
-		rows = append(rows, r.Label+" "+r.Nothing.Text+" "+r.SetAside.Text)
+		rows = append(rows, r.Label+" "+r.Nothing.Text+" "+r.Undated.Text+" "+r.SetAside.Text)
 	}
-	want := "In person 9 0, Phone 3 40, Letter 0 0, Online 0 4, Does not apply 0 0, Not known 0 0, All 12 44"
+	want := "In person 9 8 0, Phone 3 3 40, Letter 0 0 0, Online 0 0 4, Does not apply 0 0 0, Not known 0 0 0, All 12 11 44"
 	if got := strings.Join(rows, ", "); got != want || p.Heading != "October 2026: 174 incidents" {
 		t.Errorf("%s under %q, want %s", got, p.Heading, want)
 	}

@@ -60,7 +60,7 @@ type sum struct {
 
 const (
 	maxNumbers = 128 // of a table, the size of a set
-	maxSums    = 40
+	maxSums    = 48
 
 	stepPrice = 1 // of changing a number that is hidden already
 	sizePrice = 4 // of hiding a number, for each of its binary digits

@@ -42,8 +42,8 @@ import (
 
 // Format is the newest format of the file that this version reads, and the one
 // it writes. The totals of format 1 do not say what reporters said nor what was
-// set aside.
-const Format = 2
+// set aside, and those of format 2 not of what nobody knows when it happened.
+const Format = 3
 
 // maxLine is the longest line that is read, so that a file that is none cannot
 // fill the memory. The longest written are a large photo, and a month's totals
@@ -127,12 +127,15 @@ type monthTotals struct {
 
 // told returns what the totals of its format say of cells.
 func (m *monthTotals) told(cells []incident.Cell) []incident.Cell {
-	if m.format != 1 {
+	if m.format == 0 || m.format == Format {
 		return cells
 	}
 	var told []incident.Cell
 	for _, c := range cells {
-		c.NothingHappened, c.SetAside = 0, 0
+		c.Undated = 0
+		if m.format == 1 {
+			c.NothingHappened, c.SetAside = 0, 0
+		}
 		if !c.IsZero() {
 			told = append(told, c)
 		}

@@ -118,6 +118,7 @@ type said struct {
 	people    int
 	site      string
 	at        time.Time
+	unknown   bool // when it happened
 	withdrawn bool
 	nothing   bool
 	additions int
@@ -206,7 +207,7 @@ func (h *history) write() {
 		}
 		r.PeopleAffected = h.rng.IntN(4)
 		r.Employer = pick(h, "", "DEMO DEPARTMENT", "somebody else")
-		s := &said{report: r, site: r.Site, at: r.OccurredAt, people: r.PeopleAffected, reviewer: map[string]string{}, corrected: map[string]bool{}}
+		s := &said{report: r, site: r.Site, at: r.OccurredAt, unknown: r.Precision == incident.PrecisionUnknown, people: r.PeopleAffected, reviewer: map[string]string{}, corrected: map[string]bool{}}
 		s.filed = h.Filed(r)
 		h.reports = append(h.reports, s)
 		h.queue = append(h.queue, s.filed)
@@ -217,7 +218,7 @@ func (h *history) write() {
 			fallthrough
 		case h.chance(0.1):
 			s.unread = true
-			s.site, s.at, s.people = incident.SiteUnlisted, s.filed.At, 0
+			s.site, s.at, s.unknown, s.people = incident.SiteUnlisted, s.filed.At, true, 0
 		}
 		for n := range h.rng.IntN(4) {
 			k, c, to := pick(h, kinds...), pick(h, channels...), pick(h, targets...)
@@ -343,12 +344,12 @@ func (h *history) edit(s *said) {
 			c.OccurredAt = &at
 			changes := !at.Equal(i.OccurredAt)
 			changes = changes || i.Precision == incident.PrecisionUnknown
-			note = then(note, func() { s.at = at; s.corrected["at"] = s.corrected["at"] || changes })
+			note = then(note, func() { s.at, s.unknown = at, false; s.corrected["at"] = s.corrected["at"] || changes })
 		} else if h.chance(0.2) { // nobody knows any more: it counts when it was reported
 			unknown := incident.PrecisionUnknown
 			c.Precision = &unknown
 			if i.Precision != unknown {
-				note = then(note, func() { s.at = s.filed.At; s.corrected["at"] = true })
+				note = then(note, func() { s.at, s.unknown = s.filed.At, true; s.corrected["at"] = true })
 			}
 		}
 		if h.chance(0.2) {
@@ -402,7 +403,7 @@ func (h *history) figures() map[string]int {
 		if s.withdrawn {
 			continue
 		}
-		site, at, people, employer := s.site, s.at, s.people, ""
+		site, at, unknown, people, employer := s.site, s.at, s.unknown, s.people, ""
 		reporter := map[string]string{"kind": "unknown", "channel": "unknown", "target": "unknown"}
 		if !s.neverRead {
 			reporter = map[string]string{"kind": string(s.report.Kind), "channel": string(s.report.Channel), "target": string(s.report.Target)}
@@ -410,7 +411,7 @@ func (h *history) figures() map[string]int {
 				site = s.report.Site
 			}
 			if !s.corrected["at"] {
-				at = s.report.OccurredAt
+				at, unknown = s.report.OccurredAt, s.report.Precision == incident.PrecisionUnknown
 			}
 			if !s.corrected["people"] {
 				people = s.report.PeopleAffected
@@ -467,6 +468,9 @@ func (h *history) figures() map[string]int {
 		if s.nothing {
 			want[cell+"|nothing happened"]++
 		}
+		if unknown {
+			want[cell+"|undated"]++
+		}
 		want[cell+"|incidents"]++
 		want[cell+"|reports"]++
 		want[cell+"|people"] += max(people, 1)
@@ -483,7 +487,7 @@ var (
 func tell(into map[string]int, month incident.Month, site string, cells []incident.Cell) {
 	for _, c := range cells {
 		cell := strings.Join([]string{month.String(), site, string(c.Kind), string(c.Channel), string(c.Target), c.Employer, string(c.SetBy)}, "|")
-		for what, n := range map[string]int{"incidents": c.Incidents, "reports": c.Reports, "people": c.People, "nothing happened": c.NothingHappened, "set aside": c.SetAside} {
+		for what, n := range map[string]int{"incidents": c.Incidents, "reports": c.Reports, "people": c.People, "nothing happened": c.NothingHappened, "set aside": c.SetAside, "undated": c.Undated} {
 			if n != 0 {
 				into[cell+"|"+what] += n
 			}

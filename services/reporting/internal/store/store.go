@@ -162,6 +162,7 @@ type Filter struct {
 	Month    incident.Month   // of occurrence
 	Review   bool             // only those that need a person to look
 	Nothing  bool             // only those of which a reporter has said that nothing happened
+	Undated  bool             // only those of which nobody knows when they happened
 	Cursor   string           // from the page before; one the adapter did not make is fault.Invalid
 	Limit    int              // 1 to 200
 }

@@ -92,6 +92,7 @@
 //	incidents_by_target        … by target
 //	incidents_by_review        … by need of a person
 //	incidents_by_nothing       … by what a reporter said
+//	incidents_by_undated       … of which nobody knows when they happened
 //	incidents_by_arrival       CountArrivals, ListReceived
 //	incidents_by_month         Recount
 //	incidents_by_report        IncidentByReport

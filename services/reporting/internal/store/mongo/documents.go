@@ -61,6 +61,7 @@ type byDoc struct {
 	People   int              `bson:"people"`
 	Nothing  bool             `bson:"nothing"`   // a reporter has said that nothing happened
 	SetAside bool             `bson:"set_aside"` // not counted, because a person set it aside
+	Undated  bool             `bson:"undated"`   // nobody knows when it happened
 }
 
 type detailDoc struct {
@@ -201,7 +202,7 @@ func toBody(i *incident.Incident, write bson.ObjectID) (incidentBody, error) {
 		Write: write, Rev: i.Rev, At: i.OccurredAt, Status: i.Status, Review: i.NeedsReview(), Counted: line.Counted,
 		By: byDoc{Month: i.Month().String(), Site: i.Site, Kind: dims.Kind, Channel: dims.Channel, Target: dims.Target,
 			Employer: dims.Employer, SetBy: dims.SetBy, Reports: line.Reports, People: line.People,
-			Nothing: i.NothingHappened(), SetAside: line.SetAside},
+			Nothing: i.NothingHappened(), SetAside: line.SetAside, Undated: i.Undated()},
 		Reports: append([]filedReportDoc{}, each(i.Reports, toFiledReportDoc)...),
 		Detail: detailDoc{
 			Ref: i.Ref, Precision: i.Precision, ReceivedAt: i.ReceivedAt,

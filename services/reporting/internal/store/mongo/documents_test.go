@@ -38,10 +38,10 @@ func TestStoredDocumentsStay(t *testing.T) {
 		}
 	}
 
-	// Those without "whole" are from before by had all its fields.
+	// Those without "undated" are from before by had all its fields.
 	for _, name := range []string{"incident", "incident_lesson", "incident_sampled"} {
-		whole := stored(name+"_whole_by", new(incidentDoc))
-		for _, name := range []string{name, name + "_whole_by"} {
+		whole := stored(name+"_undated_by", new(incidentDoc))
+		for _, name := range []string{name, name + "_whole_by", name + "_undated_by"} {
 			var doc incidentDoc
 			stored(name, &doc)
 			i, err := toIncident(doc)
@@ -155,11 +155,17 @@ func TestRecount(t *testing.T) {
 				if n%3 == 0 {
 					i.Timeline = []incident.Change{{By: incident.Actor{Role: incident.RoleReporter}, Action: incident.ActionAdded, Field: incident.FieldNothingHappened}}
 				}
+				if n%5 == 0 {
+					i.Precision = incident.PrecisionUnknown
+				}
 				if err := d.InsertIncident(ctx, i); err != nil {
 					t.Fatal(err)
 				}
 				if line := i.Line(i.Ledger()); i.Status != incident.StatusWithdrawn && !i.Month().Before(november.Add(-3)) {
 					c := incident.Cell{Dims: line.Dims, Incidents: 1, Reports: len(i.Reports), People: max(i.PeopleAffected, 1), NothingHappened: (2 - n%3) / 2}
+					if i.Undated() {
+						c.Undated = 1
+					}
 					if i.Status == incident.StatusSetAside {
 						c = incident.Cell{Dims: line.Dims, SetAside: 1}
 					}

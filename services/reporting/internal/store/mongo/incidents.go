@@ -155,6 +155,9 @@ func listFilter(f store.Filter, after store.Position, notBefore int64) (filter b
 	if f.Nothing {
 		filter = append(filter, bson.E{Key: "by.nothing", Value: true})
 	}
+	if f.Undated {
+		filter = append(filter, bson.E{Key: "by.undated", Value: true})
+	}
 	return filter, ok
 }
 

@@ -241,6 +241,9 @@ func (d recountedDoc) cell() incident.Cell {
 	if d.By.Nothing {
 		c.NothingHappened = d.Incidents
 	}
+	if d.By.Undated {
+		c.Undated = d.Incidents
+	}
 	return c
 }
 

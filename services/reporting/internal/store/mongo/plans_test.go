@@ -108,7 +108,7 @@ func everyQuery(t *testing.T, d *db) {
 	for _, f := range []store.Filter{
 		{}, {Cursor: cursor}, {Month: november}, {Sites: []string{"leeds", "york"}}, {Sites: []string{"leeds"}, Month: november, Cursor: cursor},
 		{Statuses: []incident.Status{incident.StatusNew, incident.StatusAcknowledged}}, {Kind: incident.KindAbuse}, {Channel: incident.ChannelPhone},
-		{Online: true}, {Target: incident.TargetAnyStaff}, {Review: true}, {Nothing: true},
+		{Online: true}, {Target: incident.TargetAnyStaff}, {Review: true}, {Nothing: true}, {Undated: true},
 		{Sites: []string{"leeds"}, Statuses: incident.Statuses, Kind: incident.KindAbuse, Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff, Review: true, Month: november},
 	} {
 		f.Limit = 2

@@ -63,6 +63,7 @@ var indexes = []index{
 	{incidents, "incidents_by_target", byTime("by.target"), false},
 	{incidents, "incidents_by_review", byTime("review"), false},
 	{incidents, "incidents_by_nothing", byTime("by.nothing"), false},
+	{incidents, "incidents_by_undated", byTime("by.undated"), false},
 	{incidents, "incidents_by_arrival", ascending("detail.received", "by.site", "_id"), false},
 	{jointChanges, "joint_changes_by_flood", ascending("flood", "at", "_id"), false},
 	{jointChanges, "joint_changes_by_age", ascending("at", "_id"), false},
@@ -100,6 +101,7 @@ var migrations = []migration{
 	moveLines,
 	whatReportersSaid,
 	lessonsFromBefore,
+	func(context.Context, *conn) error { return nil }, // ledgers say of what nobody knows when it happened: nothing did before
 }
 
 // moveLines takes the lines of ledgers out of the documents that figures read.

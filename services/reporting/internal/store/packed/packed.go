@@ -19,11 +19,13 @@ import (
 // name their dimensions by number. Numbers are varints. A form that changes gets
 // a new version byte, and decode goes on reading the old ones.
 //
-// Version 1 has neither what reporters said nor what was set aside: they read as
-// none, and what has none is still written in it.
+// Version 1 has neither what reporters said nor what was set aside, and version 2
+// not of what nobody knows when it happened: they read as none, and what has none
+// is still written in it.
 const (
 	firstVersion  = 1
 	secondVersion = 2
+	thirdVersion  = 3
 )
 
 // ErrDamaged says that stored bytes are no figures, or of a later version.
@@ -31,10 +33,10 @@ var ErrDamaged = errors.New("stored figures are damaged")
 
 // figures is the form while it is written.
 type figures struct {
-	second bool // version 2 rather than 1
-	texts  numbering[string]
-	dims   numbering[incident.Dims]
-	values []byte
+	version byte
+	texts   numbering[string]
+	dims    numbering[incident.Dims]
+	values  []byte
 }
 
 // numbering numbers distinct values in the order in which they come.
@@ -66,16 +68,28 @@ func (f *figures) cells(cells []incident.Cell) {
 		f.signed(int64(c.Incidents))
 		f.signed(int64(c.Reports))
 		f.signed(int64(c.People))
-		if f.second {
+		if f.version >= secondVersion {
 			f.signed(int64(c.NothingHappened))
 			f.signed(int64(c.SetAside))
+		}
+		if f.version >= thirdVersion {
+			f.signed(int64(c.Undated))
 		}
 	}
 }
 
-// needsSecond reports whether version 1 cannot hold some of the cells.
-func needsSecond(cells []incident.Cell) bool {
-	return slices.ContainsFunc(cells, func(c incident.Cell) bool { return c.NothingHappened != 0 || c.SetAside != 0 })
+// versionOf returns the first version that can hold the cells.
+func versionOf(cells []incident.Cell) byte {
+	v := byte(firstVersion)
+	for _, c := range cells {
+		switch {
+		case c.Undated != 0:
+			return thirdVersion
+		case c.NothingHappened != 0 || c.SetAside != 0:
+			v = secondVersion
+		}
+	}
+	return v
 }
 
 func (f *figures) entries(entries map[string]incident.Entry) {
@@ -84,10 +98,13 @@ func (f *figures) entries(entries map[string]incident.Entry) {
 	for id, e := range entries {
 		f.id(id)
 		f.signed(e.Rev)
-		if f.second {
-			f.unsigned(f.dims.of(e.Dims)<<3 | bit(e.Counted) | bit(e.NothingHappened)<<1 | bit(e.SetAside)<<2)
-		} else {
-			f.unsigned(f.dims.of(e.Dims)<<1 | bit(e.Counted))
+		switch dims, flags := f.dims.of(e.Dims), bit(e.Counted)|bit(e.NothingHappened)<<1|bit(e.SetAside)<<2|bit(e.Undated)<<3; f.version {
+		case firstVersion:
+			f.unsigned(dims<<1 | flags)
+		case secondVersion:
+			f.unsigned(dims<<3 | flags)
+		default:
+			f.unsigned(dims<<4 | flags)
 		}
 		f.signed(int64(e.Reports))
 		f.signed(int64(e.People))
@@ -130,10 +147,7 @@ func (f *figures) bytes() []byte {
 			dims = binary.AppendUvarint(dims, f.texts.of(text))
 		}
 	}
-	out := []byte{firstVersion}
-	if f.second {
-		out[0] = secondVersion
-	}
+	out := []byte{f.version}
 	out = binary.AppendUvarint(out, uint64(len(f.texts.list)))
 	for _, text := range f.texts.list {
 		out = binary.AppendUvarint(out, uint64(len(text)))
@@ -145,16 +159,21 @@ func (f *figures) bytes() []byte {
 
 // EncodeCells returns the stored form of cells.
 func EncodeCells(cells []incident.Cell) []byte {
-	f := figures{second: needsSecond(cells)}
+	f := figures{version: versionOf(cells)}
 	f.cells(cells)
 	return f.bytes()
 }
 
 // EncodeEntries returns the stored form of a ledger’s entries.
 func EncodeEntries(entries map[string]incident.Entry) []byte {
-	var f figures
+	f := figures{version: firstVersion}
 	for _, e := range entries {
-		f.second = f.second || e.NothingHappened || e.SetAside
+		switch {
+		case e.Undated:
+			f.version = thirdVersion
+		case e.NothingHappened || e.SetAside:
+			f.version = max(f.version, secondVersion)
+		}
 	}
 	f.entries(entries)
 	return f.bytes()
@@ -162,9 +181,9 @@ func EncodeEntries(entries map[string]incident.Entry) []byte {
 
 // EncodeSites returns the stored form of the cells of a month’s sites.
 func EncodeSites(sites map[string]incident.SiteCells) []byte {
-	var f figures
+	f := figures{version: firstVersion}
 	for _, s := range sites {
-		f.second = f.second || needsSecond(s.Cells)
+		f.version = max(f.version, versionOf(s.Cells))
 	}
 	f.sites(sites)
 	return f.bytes()
@@ -173,18 +192,18 @@ func EncodeSites(sites map[string]incident.SiteCells) []byte {
 // reading is the form while it is read. The first thing that does not fit
 // sets err; after that everything reads as zero.
 type reading struct {
-	rest   []byte
-	second bool // of version 2
-	texts  []string
-	dims   []incident.Dims
-	err    error
+	rest    []byte
+	version byte
+	texts   []string
+	dims    []incident.Dims
+	err     error
 }
 
 func newReading(stored []byte) *reading {
 	r := &reading{rest: stored}
 	if version := r.take(1); r.err == nil {
-		if r.second = version[0] == secondVersion; !r.second && version[0] != firstVersion {
-			r.err = fmt.Errorf("%w: version %d", ErrDamaged, version[0])
+		if r.version = version[0]; r.version < firstVersion || r.version > thirdVersion {
+			r.err = fmt.Errorf("%w: version %d", ErrDamaged, r.version)
 		}
 	}
 	r.texts = make([]string, r.length(1))
@@ -270,8 +289,11 @@ func (r *reading) cells() []incident.Cell {
 			Dims:      r.dimsOf(r.unsigned()),
 			Incidents: int(r.signed()), Reports: int(r.signed()), People: int(r.signed()),
 		}
-		if r.second {
+		if r.version >= secondVersion {
 			cells[c].NothingHappened, cells[c].SetAside = int(r.signed()), int(r.signed())
+		}
+		if r.version >= thirdVersion {
+			cells[c].Undated = int(r.signed())
 		}
 	}
 	return cells
@@ -286,9 +308,13 @@ func (r *reading) entries() map[string]incident.Entry {
 	for range n {
 		id, rev, dims := r.id(), r.signed(), r.unsigned()
 		e := incident.Entry{Rev: rev, Counted: dims&1 != 0}
-		if r.second {
+		if r.version >= secondVersion {
 			e.NothingHappened, e.SetAside = dims&2 != 0, dims&4 != 0
 			dims >>= 2
+		}
+		if r.version >= thirdVersion {
+			e.Undated = dims&2 != 0
+			dims >>= 1
 		}
 		dims >>= 1
 		e.Dims, e.Reports, e.People = r.dimsOf(dims), int(r.signed()), int(r.signed())

@@ -18,6 +18,7 @@ func TestStoredFiguresStay(t *testing.T) {
 	dims := incident.Dims{Kind: "threat", Channel: "phone", Target: "any_staff", Employer: "Serco", SetBy: "reporter"}
 	first := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 4, People: 500}}
 	cells := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 4, People: 500, NothingHappened: 2, SetAside: 70}}
+	undated := []incident.Cell{{Dims: dims, Incidents: 3, Reports: 4, People: 500, Undated: 5}}
 	for name, test := range map[string]struct {
 		encoded []byte
 		decode  func([]byte) (any, error)
@@ -50,6 +51,13 @@ func TestStoredFiguresStay(t *testing.T) {
 			func(b []byte) (any, error) { return packed.DecodeEntries(b) },
 			map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 8, Dims: dims, Reports: 1, People: 2, SetAside: true}},
 			"0205067468726561740570686f6e6509616e795f737461666605536572636f087265706f72746572010001020304010001890a5dac96874bbcceb302099a805710040204"},
+		"cells of what nobody knows when it happened": {packed.EncodeCells(undated), func(b []byte) (any, error) { return packed.DecodeCells(b) }, undated,
+			"0305067468726561740570686f6e6509616e795f737461666605536572636f087265706f7274657201000102030401000608e80700000a"},
+		"entry of which nobody knows when it happened": {
+			packed.EncodeEntries(map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2, Undated: true}}),
+			func(b []byte) (any, error) { return packed.DecodeEntries(b) },
+			map[string]incident.Entry{"01890a5d-ac96-874b-bcce-b302099a8057": {Rev: 7, Counted: true, Dims: dims, Reports: 1, People: 2, Undated: true}},
+			"0305067468726561740570686f6e6509616e795f737461666605536572636f087265706f72746572010001020304010001890a5dac96874bbcceb302099a80570e090204"},
 		"sites": {
 			packed.EncodeSites(map[string]incident.SiteCells{"leeds": {LedgerRev: 9, Cells: cells}}),
 			func(b []byte) (any, error) { return packed.DecodeSites(b) },
@@ -76,7 +84,7 @@ func TestStoredFiguresStay(t *testing.T) {
 			if _, err := test.decode(append(stored, 0)); err == nil {
 				t.Error("with a byte too many: no error")
 			}
-			if _, err := test.decode(append([]byte{3}, stored[1:]...)); err == nil || !strings.Contains(err.Error(), "version 3") {
+			if _, err := test.decode(append([]byte{4}, stored[1:]...)); err == nil || !strings.Contains(err.Error(), "version 4") {
 				t.Errorf("of a later version: %v", err)
 			}
 		})
@@ -104,7 +112,7 @@ func FuzzFigures(f *testing.F) {
 	l := incident.Ledger{}
 	for n, id := range []string{"01890a5d-ac96-874b-bcce-b302099a8057", "no UUID", ""} {
 		dims := incident.Dims{Kind: incident.Kinds[n], Channel: incident.ChannelPhone, Employer: id}
-		l.Set(id, incident.Entry{Rev: int64(n) + 1, Counted: n < 2, Dims: dims, Reports: 1, People: n, NothingHappened: n == 1, SetAside: n == 2})
+		l.Set(id, incident.Entry{Rev: int64(n) + 1, Counted: n < 2, Dims: dims, Reports: 1, People: n, NothingHappened: n == 1, SetAside: n == 2, Undated: n == 0})
 	}
 	l.Total()
 	f.Add(packed.EncodeCells(l.Cells))

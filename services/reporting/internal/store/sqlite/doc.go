@@ -17,7 +17,7 @@
 //
 //	table             key                 what
 //	incidents         n; id               a document each, with its place in four streams
-//	facets            facet               distinct (kind, channel, target, status, review, said_nothing)
+//	facets            facet               distinct (kind, channel, target, status, review, said_nothing, undated)
 //	site_facets       site_facet          distinct (site, facet)
 //	incident_reports  incident, report    which incident holds a report and its receipt
 //	pending           subject             events that wait for their report
@@ -34,7 +34,7 @@
 //	incidents_by_id               Incident, EachIncident, ReplaceIncident, MarkFolded
 //	incidents_by_time             lists and counts with no filter but the month
 //	incidents_by_site             … by sites
-//	incidents_by_facet            … by any of kind, channel, target, statuses, review, said_nothing
+//	incidents_by_facet            … by any of kind, channel, target, statuses, review, said_nothing, undated
 //	incidents_by_site_facet       … by sites and any of those
 //	incidents_by_arrival          CountArrivals, ListReceived
 //	incidents_unfolded            Unfolded (partial: only what is behind)

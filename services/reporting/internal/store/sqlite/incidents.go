@@ -75,10 +75,10 @@ func (d *db) ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev i
 // ones if nothing had these values yet.
 func facetsOf(ctx context.Context, s *statements, i *incident.Incident) (facet, siteFacet int64, err error) {
 	dims := i.Dims()
-	values := args(string(dims.Kind), string(dims.Channel), string(dims.Target), string(i.Status), i.NeedsReview(), i.NothingHappened())
+	values := args(string(dims.Kind), string(dims.Channel), string(dims.Target), string(i.Status), i.NeedsReview(), i.NothingHappened(), i.Undated())
 	facet, err = findOrInsert(ctx, s,
-		`SELECT facet FROM facets WHERE kind = ? AND channel = ? AND target = ? AND status = ? AND review = ? AND said_nothing = ?`,
-		`INSERT INTO facets (kind, channel, target, status, review, said_nothing) VALUES (?, ?, ?, ?, ?, ?) RETURNING facet`, values)
+		`SELECT facet FROM facets WHERE kind = ? AND channel = ? AND target = ? AND status = ? AND review = ? AND said_nothing = ? AND undated = ?`,
+		`INSERT INTO facets (kind, channel, target, status, review, said_nothing, undated) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING facet`, values)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -69,6 +69,9 @@ func facetConditions(f store.Filter) (where string, values []any) {
 	if f.Nothing {
 		add(`said_nothing = ?`, true)
 	}
+	if f.Undated {
+		add(`undated = ?`, true)
+	}
 	return strings.Join(conditions, " AND "), values
 }
 

@@ -134,6 +134,9 @@ func population(size int) []*incident.Incident {
 			i.Timeline = []incident.Change{{Action: incident.ActionAdded, Field: incident.FieldNothingHappened, By: incident.Actor{Role: incident.RoleReporter}}}
 		}
 		if r.IntN(4) == 0 {
+			i.Precision = incident.PrecisionUnknown
+		}
+		if r.IntN(4) == 0 {
 			i.Kind.Reviewer, i.Channel.Reviewer, i.Target.Reviewer = incident.KindThreat, incident.ChannelPhone, incident.TargetAnyStaff
 		}
 		all = append(all, i)
@@ -153,7 +156,8 @@ func holds(f store.Filter, i *incident.Incident) bool {
 		(f.Target == "" || f.Target == dims.Target) &&
 		(f.Month.IsZero() || f.Month == i.Month()) &&
 		(!f.Review || i.NeedsReview()) &&
-		(!f.Nothing || i.NothingHappened())
+		(!f.Nothing || i.NothingHappened()) &&
+		(!f.Undated || i.Undated())
 }
 
 // testFilters lists a population by every combination of filters, drawn anew
@@ -173,8 +177,8 @@ func testFilters(t *testing.T, s store.Store, size, drawn int) {
 		func(f *store.Filter, r *rand.Rand) { f.Target = incident.Targets[r.IntN(len(incident.Targets))] },
 		func(f *store.Filter, r *rand.Rand) { f.Month = incident.MonthOf(at).Add(-r.IntN(4)) },
 		func(f *store.Filter, r *rand.Rand) {
-			f.Nothing = r.IntN(3) == 0
-			f.Review = !f.Nothing || r.IntN(2) == 0
+			f.Nothing, f.Undated = r.IntN(3) == 0, r.IntN(3) == 0
+			f.Review = !f.Nothing && !f.Undated || r.IntN(2) == 0
 		},
 		func(f *store.Filter, _ *rand.Rand) { f.Online = true },
 	}
