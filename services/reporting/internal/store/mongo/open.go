@@ -40,15 +40,18 @@ func IsAddress(name string) bool {
 }
 
 // Redact returns what of an address may be shown and logged: servers and
-// database, no user, no password, no options.
+// database, no user, no password, no options; none of it where it cannot be told
+// which is which.
 func Redact(address string) string {
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		return "a MongoDB"
 	}
-	rest = rest[strings.LastIndex(rest, "@")+1:]
-	rest, _, _ = strings.Cut(rest, "?")
-	return scheme + "://" + rest
+	rest, options, _ := strings.Cut(rest, "?")
+	if strings.Contains(options, "@") { // it may be the password that has the question mark
+		return scheme + "://…"
+	}
+	return scheme + "://" + rest[strings.LastIndex(rest, "@")+1:]
 }
 
 // Open connects to the MongoDB at an address "mongodb://…" or "mongodb+srv://…",
@@ -153,18 +156,27 @@ func explain(err error) error {
 	return err
 }
 
-// withoutSecrets takes the user and password of an address out of an error, as
-// they stand there and as they are meant.
+// withoutSecrets takes the user and password of an address, and the passwords
+// among its options, out of an error, as they stand there and as they are meant.
 func withoutSecrets(err error, address string) error {
 	_, rest, _ := strings.Cut(address, "://")
-	at := strings.LastIndex(rest, "@")
-	if at < 0 {
-		return err
+	var stand, secrets []string
+	for at := range rest {
+		if rest[at] != '@' { // the last one ends them, unless it is an option’s
+			continue
+		}
+		user, password, _ := strings.Cut(rest[:at], ":")
+		stand = append([]string{rest[:at], password, user}, stand...)
+	}
+	_, options, _ := strings.Cut(rest, "?")
+	for option := range strings.SplitSeq(options, "&") {
+		name, value, _ := strings.Cut(option, "=")
+		if name = strings.ToLower(name); strings.Contains(name, "password") || name == "authmechanismproperties" {
+			stand = append(stand, value)
+		}
 	}
 	text := err.Error()
-	secrets := []string{rest[:at]}
-	user, password, _ := strings.Cut(rest[:at], ":")
-	for _, s := range []string{password, user} {
+	for _, s := range stand {
 		secrets = append(secrets, s)
 		if meant, err := url.QueryUnescape(s); err == nil {
 			secrets = append(secrets, meant)

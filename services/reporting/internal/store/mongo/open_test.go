@@ -86,10 +86,30 @@ func TestRedact(t *testing.T) {
 		"mongodb://localhost/":                                                  "mongodb://localhost/",
 		"mongodb://u:p@a:1,b:2/reports?replicaSet=rs":                           "mongodb://a:1,b:2/reports",
 		"mongodb+srv://u:p@h@cluster.example/x?tlsCertificateKeyFilePassword=p": "mongodb+srv://cluster.example/x",
-		"u:p@host": "a MongoDB",
+		"u:p@host":                           "a MongoDB",
+		"mongodb://u:p@a/x?appName=s3cret@b": "mongodb://…",
+		"mongodb://u:s3c?ret@a/x":            "mongodb://…",
+		"mongodb://u:s3@c?ret@a/x":           "mongodb://…",
 	} {
 		if got := Redact(address); got != want {
 			t.Errorf("Redact=%q, want %q", got, want)
+		}
+	}
+}
+
+func TestErrorsTellNoSecrets(t *testing.T) {
+	for address, told := range map[string]string{
+		"mongodb://demo-user:s3cret@a/x":                                       "demo-user:s3cret, s3cret, demo-user",
+		"mongodb://demo-user:s3cret@a/x?appName=me@here":                       "auth of demo-user with s3cret",
+		"mongodb://demo-user:s3%40cret@a/x":                                    "auth of demo-user with s3@cret or s3%40cret",
+		"mongodb://demo-user:s3@cret@a/x":                                      "auth of demo-user with s3@cret",
+		"mongodb://a/x?tls=true&tlsCertificateKeyFilePassword=s3cret":          "cannot open with s3cret",
+		"mongodb://a/x?authMechanismProperties=AWS_SESSION_TOKEN:s3cret&w=1":   "properties AWS_SESSION_TOKEN:s3cret",
+		"mongodb://demo-user:pa@a/x?tlsCertificateKeyFilePassword=s3%20cret&x": "s3 cret",
+	} {
+		got := withoutSecrets(errors.New(told+" at the server"), address).Error()
+		if strings.Contains(got, "s3") || strings.Contains(got, "demo-user") || !strings.HasSuffix(got, " at the server") {
+			t.Errorf("of %q: %q", address, got)
 		}
 	}
 }
