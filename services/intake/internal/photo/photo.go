@@ -1,7 +1,7 @@
 // Package photo takes pictures from outside: it decides by their first bytes
 // what they are, turns them the right way up, and writes them anew as JPEG, so
 // that nothing is left of what a camera or anybody else put beside the picture.
-// A plain JPEG is written anew symbol by symbol, whatever else is decoded within
+// A plain JPEG is written anew number by number, whatever else is decoded within
 // bounds.
 package photo
 

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"image"
 	"image/jpeg"
-	"sync"
+	"slices"
 )
 
 // transcode writes a JPEG anew without decoding its picture: each symbol of it
@@ -19,42 +19,33 @@ func transcode(raw []byte) (out []byte, width, height int, ok bool) {
 	if !ok {
 		return nil, 0, 0, false
 	}
+	used := <-desks
+	defer used.leave()
 	out, ok = b.header(len(raw)), true
-	used := desks.Get().(*desk)
-	defer desks.Put(used)
-	w, interval := &used.w, used.interval
+	blocks := used.blocks(&b, ownCodes)
 	mcus := b.mcus()
 	per := b.restart
 	if per == 0 {
 		per = mcus
 	}
 	for done, n := 0, byte(0); ok && done < mcus; done, n = done+per, n+1 {
-		if interval, scan = cutInterval(interval[:0], scan); scan == nil {
+		if scan = used.cutInterval(scan); scan == nil {
 			return nil, 0, 0, false
 		}
 		if done > 0 {
 			out = append(out, 0xff, restart0+(n-1)%8)
 		}
-		w.reset()
-		ok = b.translate(interval, min(per, mcus-done), w)
-		out = appendStuffed(out, w.bytes())
+		ok = used.translate(blocks, min(per, mcus-done))
+		out = appendStuffed(out, used.written())
 		var marker byte
 		marker, scan = nextMarker(scan)
 		if last := done+per >= mcus; last && marker != endOfImage || !last && marker != restart0+n%8 {
 			ok = false
 		}
+		ok = ok && len(out) <= maxStored
 	}
-	used.interval = interval
 	return append(out, 0xff, endOfImage), b.width, b.height, ok
 }
-
-// desk is what transcoding writes on, and needs no longer afterwards.
-type desk struct {
-	interval []byte
-	w        bitWriter
-}
-
-var desks = sync.Pool{New: func() any { return new(desk) }}
 
 // Markers of T.81, table B.1.
 const (
@@ -163,10 +154,12 @@ func (b *baseline) frame(body []byte) bool {
 	}
 	b.height, b.width = int(binary.BigEndian.Uint16(body[1:])), int(binary.BigEndian.Uint16(body[3:]))
 	for c := body[6:]; len(c) > 0; c = c[3:] {
-		b.components = append(b.components, component{id: c[0], h: c[1] >> 4, v: c[1] & 15, quant: c[2]})
-		if c[2] > 3 {
+		is := component{id: c[0], h: c[1] >> 4, v: c[1] & 15, quant: c[2]}
+		known := func(other component) bool { return other.id == is.id }
+		if is.h < 1 || is.h > 4 || is.v < 1 || is.v > 4 || is.quant > 3 || slices.ContainsFunc(b.components, known) {
 			return false
 		}
+		b.components = append(b.components, is)
 	}
 	first := &b.components[0]
 	if len(b.components) == 1 {
@@ -236,22 +229,6 @@ func nextMarker(rest []byte) (marker byte, after []byte) {
 		return 0, nil
 	}
 	return rest[1], rest[2:]
-}
-
-// cutInterval appends the bits of a scan up to its next marker to interval,
-// with eight bytes of zeros after them, and returns what follows from the
-// marker on; or nil where none comes.
-func cutInterval(interval, scan []byte) (_, rest []byte) {
-	for {
-		n := bytes.IndexByte(scan, 0xff)
-		if n < 0 || n+1 >= len(scan) {
-			return interval, nil
-		}
-		if scan[n+1] != 0 {
-			return append(append(interval, scan[:n]...), 0, 0, 0, 0, 0, 0, 0, 0), scan[n:]
-		}
-		interval, scan = append(interval, scan[:n+1]...), scan[n+2:]
-	}
 }
 
 // appendStuffed appends bits so that none of them is a marker.
@@ -337,6 +314,22 @@ const (
 	sixteenZeros = 0xf0
 )
 
+// symbol returns the one whose code word the highest bits begin with, and the
+// word's length, which is 0 where they begin with none. None is longer than 16
+// bits.
+func (h *huffman) symbol(bits uint64) (symbol byte, length uint) {
+	if e := h.short[bits>>(64-peek)]; e != 0 {
+		return byte(e), uint(e >> 8)
+	}
+	next := uint32(bits >> 48)
+	for length := uint(peek + 1); length <= 16; length++ {
+		if next < h.limit[length] {
+			return h.symbols[int32(next>>(16-length))+h.first[length]], length
+		}
+	}
+	return 0, 0
+}
+
 // ownCodes are the codes that pictures are written with: those of image/jpeg,
 // which it takes from annex K.
 var ownCodes = func() [2][2]*huffman {
@@ -347,141 +340,3 @@ var ownCodes = func() [2][2]*huffman {
 	b, _, _ := readBaseline(sample.Bytes())
 	return b.codes
 }()
-
-// translate reads so many MCUs of an interval and writes them in our own
-// codes. It reports whether the interval holds them and no more.
-func (b *baseline) translate(interval []byte, mcus int, w *bitWriter) bool {
-	type block struct{ dc, ac, ownDC, ownAC *huffman }
-	var blocks []block
-	for i, c := range b.components {
-		for range c.h * c.v {
-			blocks = append(blocks, block{b.codes[0][c.dc], b.codes[1][c.ac], ownCodes[0][min(i, 1)], ownCodes[1][min(i, 1)]})
-		}
-	}
-	r := bitReader{data: interval, end: len(interval) - 8}
-	for range mcus {
-		for _, k := range blocks {
-			if !r.block(k.dc, k.ac, k.ownDC, k.ownAC, w) {
-				return false
-			}
-		}
-	}
-	w.pad()
-	left := r.left()
-	return left >= 0 && left < 8
-}
-
-// bitReader reads bits, the highest first, and zeros after the last.
-type bitReader struct {
-	data []byte // with eight zeros from end on
-	end  int
-	at   int    // the next byte
-	bits uint64 // the next bits, from the highest
-	n    uint   // how many of them
-}
-
-// fill makes sure of at least 56 bits.
-func (r *bitReader) fill() {
-	r.bits |= binary.BigEndian.Uint64(r.data[min(r.at, r.end):]) >> r.n
-	r.at += int((63 - r.n) >> 3)
-	r.n |= 56
-}
-
-// left returns how many bits are left, less than none when too many were read.
-func (r *bitReader) left() int { return (r.end-r.at)*8 + int(r.n) }
-
-// symbol reads a code word; none is longer than 16 bits. length is 0 where it
-// is no word.
-func (r *bitReader) symbol(h *huffman) (symbol byte, length uint) {
-	if e := h.short[r.bits>>(64-peek)]; e != 0 {
-		return byte(e), uint(e >> 8)
-	}
-	next := uint32(r.bits >> 48)
-	for length := uint(peek + 1); length <= 16; length++ {
-		if next < h.limit[length] {
-			return h.symbols[int32(next>>(16-length))+h.first[length]], length
-		}
-	}
-	return 0, 0
-}
-
-// block reads a block of 64 numbers and writes it. Zeros before the end of a
-// block are part of it, however they were written.
-func (r *bitReader) block(dc, ac, ownDC, ownAC *huffman, w *bitWriter) bool {
-	r.fill()
-	size, length := r.symbol(dc)
-	own := ownDC.words[size]
-	if length == 0 || own.n == 0 {
-		return false
-	}
-	r.copy(length, uint(size), own, w)
-	zeros := 0
-	for k := 1; k < 64; {
-		r.fill()
-		symbol, length := r.symbol(ac)
-		if length == 0 {
-			return false
-		}
-		switch symbol {
-		case endOfBlock:
-			r.bits, r.n = r.bits<<length, r.n-length
-			own := ownAC.words[endOfBlock]
-			w.put(uint64(own.bits), uint(own.n))
-			return r.left() >= 0
-		case sixteenZeros:
-			r.bits, r.n = r.bits<<length, r.n-length
-			zeros, k = zeros+1, k+16
-			continue
-		}
-		if k += int(symbol>>4) + 1; k > 64 {
-			return false
-		}
-		for ; zeros > 0; zeros-- {
-			own := ownAC.words[sixteenZeros]
-			w.put(uint64(own.bits), uint(own.n))
-		}
-		own := ownAC.words[symbol]
-		if own.n == 0 {
-			return false
-		}
-		r.copy(length, uint(symbol&15), own, w)
-	}
-	return zeros == 0 && r.left() >= 0
-}
-
-// copy passes over a code word, and writes another instead of it with the same
-// number after it, of size bits.
-func (r *bitReader) copy(length, size uint, own word, w *bitWriter) {
-	number := r.bits << length >> (64 - size) // by 64, it is nothing
-	w.put(uint64(own.bits)<<size|number, uint(own.n)+size)
-	r.bits, r.n = r.bits<<(length+size), r.n-length-size
-}
-
-// bitWriter writes bits, the highest first.
-type bitWriter struct {
-	out  []byte
-	bits uint64
-	n    uint
-}
-
-func (w *bitWriter) reset() { w.out, w.bits, w.n = w.out[:0], 0, 0 }
-
-// put writes the n lowest of bits, 32 at most; the others are zero.
-func (w *bitWriter) put(bits uint64, n uint) {
-	w.bits, w.n = w.bits<<n|bits, w.n+n
-	if w.n >= 32 {
-		w.n -= 32
-		w.out = binary.BigEndian.AppendUint32(w.out, uint32(w.bits>>w.n))
-	}
-}
-
-// pad fills the last byte with ones.
-func (w *bitWriter) pad() { w.put(1<<(-w.n%8)-1, -w.n%8) }
-
-// bytes returns what was written, up to the last whole byte.
-func (w *bitWriter) bytes() []byte {
-	for ; w.n >= 8; w.n -= 8 {
-		w.out = append(w.out, byte(w.bits>>(w.n-8)))
-	}
-	return w.out
-}

@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -77,6 +78,51 @@ func TestTranscodingKeepsEveryPixel(t *testing.T) {
 	}
 }
 
+// backwards are our own codes with the shortest words for the rarest symbols.
+func backwards(tb testing.TB) (codes [2][2]*huffman) {
+	for class := range ownCodes {
+		for id, own := range ownCodes[class] {
+			spec := bytes.Clone(own.spec)
+			slices.Reverse(spec[17:])
+			if codes[class][id], _ = newHuffman(spec); codes[class][id] == nil {
+				tb.Fatal("that is no code")
+			}
+		}
+	}
+	return codes
+}
+
+// inCodes returns a picture without restarts in other codes.
+func inCodes(tb testing.TB, raw []byte, codes [2][2]*huffman) []byte {
+	b, scan, ok := readBaseline(raw)
+	d := new(desk)
+	if d.cutInterval(scan); !ok || !d.translate(d.blocks(&b, codes), b.mcus()) {
+		tb.Fatal("it cannot be written in other codes")
+	}
+	head := b.header(0)
+	for class := range codes {
+		for id, h := range codes[class] {
+			head = bytes.Replace(head, ownCodes[class][id].spec, h.spec, 1)
+		}
+	}
+	return append(appendStuffed(head, d.written()), 0xff, endOfImage)
+}
+
+func TestWhateverTheCodesThePictureIsWrittenTheSame(t *testing.T) {
+	for _, size := range []image.Point{{1, 1}, {17, 33}, {320, 201}} {
+		for _, q := range []int{1, 60, 100} {
+			raw := coded(t, patterned(size.X, size.Y, uint64(q)), q)
+			other := inCodes(t, raw, backwards(t))
+			samePixels(t, raw, other)
+			want, _, _, _ := transcode(raw)
+			got, _, _, ok := transcode(other)
+			if !ok || !bytes.Equal(want, got) {
+				t.Errorf("%v at %d: %v, %d bytes for %d", size, q, ok, len(got), len(want))
+			}
+		}
+	}
+}
+
 func TestTheCodesHoldEverySymbol(t *testing.T) {
 	for class := range ownCodes {
 		for id, h := range ownCodes[class] {
@@ -142,6 +188,8 @@ func TestWhatIsNotPlainIsNotTranscoded(t *testing.T) {
 		"in colours of its own":    segment(raw, appAdobe, "Adobe\x00\x64\x00\x00\x00\x00\x00"),
 		"in red, green and blue":   bytes.ReplaceAll(change(at(baselineFrame)+10, 'R', 0x22, 0, 'G', 0x11, 1, 'B'), []byte{0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 3}, []byte{0xff, 0xda, 0, 12, 3, 'R', 0, 'G', 0x11, 'B'}),
 		"in half a colour":         change(at(baselineFrame)+11, 0x11, 0, 2, 0x22),
+		"in one colour twice":      bytes.Replace(change(at(baselineFrame)+16, 2), []byte{0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 3}, []byte{0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 2}, 1),
+		"in grey by no factor":     bytes.Replace(restarted(24, 8), []byte{1, 1, 0x11, 0}, []byte{1, 1, 0x30, 0}, 1),
 		"dividing by nothing":      change(at(quantTables)+5, 0),
 		"with a code too short":    change(at(huffmanTables)+5, 3),
 		"with another interval":    segment(raw, restartEvery, "\x00\x01"),
@@ -205,6 +253,7 @@ func FuzzTranscode(f *testing.F) {
 	f.Add(coded(f, patterned(33, 17, 1), 80))
 	f.Add(coded(f, image.NewGray(image.Rect(0, 0, 9, 9)), 50))
 	f.Add(restarted(24, 8))
+	f.Add(inCodes(f, coded(f, patterned(24, 24, 1), 90), backwards(f)))
 	f.Add(exif(coded(f, patterned(8, 8, 1), 80), 6, binary.LittleEndian))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if c, err := jpeg.DecodeConfig(bytes.NewReader(raw)); err == nil && c.Width*c.Height > 1<<20 {
@@ -223,11 +272,19 @@ func FuzzTranscode(f *testing.F) {
 
 func BenchmarkTranscode200KB(b *testing.B) {
 	raw := coded(b, patterned(1600, 1200, 1), 60)
-	b.SetBytes(int64(len(raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, _, ok := transcode(raw); !ok {
-			b.Fatal("it was not transcoded")
-		}
+	pictures := map[string][][]byte{
+		"in the usual codes":  {raw},
+		"in codes of its own": {inCodes(b, raw, backwards(b)), raw}, // in turn: what was made for one does not serve for the other
+	}
+	for name, of := range pictures {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				if _, _, _, ok := transcode(of[n%len(of)]); !ok {
+					b.Fatal("it was not transcoded")
+				}
+			}
+		})
 	}
 }
