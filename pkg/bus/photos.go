@@ -3,12 +3,16 @@ package bus
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 )
@@ -33,16 +37,42 @@ func photosConfig(s Settings) jetstream.ObjectStoreConfig {
 // PutPhoto stores a sealed photo under a name not used before, and returns once
 // it is on disk. Otherwise it returns fault.Unavailable, and whatever was
 // stored of it is an orphan.
+//
+// It writes what ObjectStore.Put would (NATS ADR-20), the description first: so
+// an orphan never lacks its name, by which it is found and removed. Put asks
+// whether the name is new, and makes a subscription and a buffer for each photo.
 func (b *Bus) PutPhoto(ctx context.Context, name string, sealed []byte) error {
-	photos, err := b.photos(ctx)
-	if err == nil {
-		_, err = photos.Put(ctx, jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: photoChunk}}, bytes.NewReader(sealed))
+	id, sum := nuid.Next(), sha256.New()
+	sum.Write(sealed)
+	chunks := slices.Collect(slices.Chunk(sealed, photoChunk))
+	description, err := json.Marshal(jetstream.ObjectInfo{
+		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: photoChunk}},
+		Bucket:     ObjectsPhotos,
+		NUID:       id,
+		Size:       uint64(len(sealed)),
+		Chunks:     uint32(len(chunks)),
+		Digest:     jetstream.GetObjectDigestValue(sum),
+	})
+	if err != nil {
+		return fmt.Errorf("photo: %w", err)
+	}
+	_, err = b.js.Publish(ctx, describesPhoto(name), description)
+	for n := 0; err == nil && n < len(chunks); n++ {
+		_, err = b.js.Publish(ctx, holdsPhoto(id), chunks[n])
 	}
 	if err != nil {
 		return unavailable.Because(fmt.Errorf("photo: %w", err))
 	}
 	return nil
 }
+
+// Subjects of an object store: of what describes an object by its name, and of
+// what it consists of.
+func describesPhoto(name string) string {
+	return "$O." + ObjectsPhotos + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+}
+
+func holdsPhoto(id string) string { return "$O." + ObjectsPhotos + ".C." + id }
 
 // Photo returns a stored photo, or fault.NotFound.
 func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
@@ -86,8 +116,8 @@ func (b *Bus) DropPhoto(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("photo: %w", err)
 	}
-	for _, subject := range []string{"C." + info.NUID, "M." + base64.URLEncoding.EncodeToString([]byte(name))} {
-		if err := stream.Purge(ctx, jetstream.WithPurgeSubject("$O."+ObjectsPhotos+"."+subject)); err != nil {
+	for _, subject := range []string{holdsPhoto(info.NUID), describesPhoto(name)} {
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 			return fmt.Errorf("photo: %w", err)
 		}
 	}

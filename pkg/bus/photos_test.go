@@ -1,0 +1,73 @@
+package bus_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onrecord/onrecord/pkg/bus"
+	"github.com/onrecord/onrecord/pkg/bus/bustest"
+	"github.com/onrecord/onrecord/pkg/fault"
+)
+
+// What is stored is an object as any client of NATS reads it.
+func TestAPhotoIsAnObjectOfTheStore(t *testing.T) {
+	b, conn := bustest.NewConn(t)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := js.ObjectStore(t.Context(), bus.ObjectsPhotos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int{"demo.small": 1, "demo.one-chunk": 512 << 10, "demo.three": 1<<20 + 1} {
+		sealed := make([]byte, size)
+		rand.Read(sealed)
+		if err := b.PutPhoto(t.Context(), name, sealed); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := objects.GetBytes(t.Context(), name); err != nil || !bytes.Equal(got, sealed) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+		if got, err := b.Photo(t.Context(), name); err != nil || !bytes.Equal(got, sealed) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+	if waiting, err := b.WaitingPhotos(t.Context()); err != nil || len(waiting) != 3 {
+		t.Errorf("waiting=%v, %v", waiting, err)
+	}
+}
+
+// A photo that there was no room for is found by its name and removed, all of it.
+func TestWhatIsLeftOfAPhotoCanBeRemoved(t *testing.T) {
+	b, conn := bustest.NewConn(t)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "OBJ_"+bus.ObjectsPhotos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := stream.CachedInfo().Config
+	small.MaxBytes = 800 << 10
+	if _, err := js.UpdateStream(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.PutPhoto(t.Context(), "demo.large", make([]byte, 1<<20)); fault.KindOf(err) != fault.Unavailable {
+		t.Fatalf("a photo that there is no room for: %v", err)
+	}
+	waiting, err := b.WaitingPhotos(t.Context())
+	if err != nil || len(waiting) != 1 {
+		t.Fatalf("waiting=%v, %v", waiting, err)
+	}
+	if err := b.DropPhoto(t.Context(), waiting[0].Name); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 0 {
+		t.Errorf("left: %d messages, %v", info.State.Msgs, err)
+	}
+}
