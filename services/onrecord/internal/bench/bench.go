@@ -71,7 +71,7 @@ func Run(ctx context.Context, c Config, done func(Round)) error {
 		return err
 	}
 	if s.photos = c.Photos; s.photos > 0 {
-		if s.photo, err = madeUpPhoto(); err != nil {
+		if s.album, err = madeUpPhotos(); err != nil {
 			return err
 		}
 	}
@@ -111,7 +111,7 @@ type server struct {
 	rate  int
 
 	photos int
-	photo  []byte
+	album  [][]byte // of which each report carries so many
 }
 
 func newServer(c Config) (server, error) {
@@ -162,7 +162,7 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 		return Round{}, err
 	}
 	phones := newPhones(s.url, clients)
-	phones.carry(s.photo, s.photos)
+	phones.carry(s.album, s.photos)
 	defer phones.CloseIdleConnections()
 	started := time.Now()
 	var watched *watch

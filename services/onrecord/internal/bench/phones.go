@@ -19,7 +19,7 @@ import (
 type phones struct {
 	*fasthttp.HostClient
 	url    string
-	photos []byte // the parts of a body after the report; nil where it is the report alone
+	photos [][]byte // the parts of a body after the report, to choose from; none where it is the report alone
 }
 
 func newPhones(server *url.URL, clients int) *phones {
@@ -44,14 +44,16 @@ const (
 	lastPart   = "\r\n--" + boundary + "--\r\n"
 )
 
-// carry has every report from now on come with a photo, so many times.
-func (p *phones) carry(photo []byte, times int) {
+// carry has every report from now on come with so many photos of an album, not
+// always the same ones.
+func (p *phones) carry(album [][]byte, photos int) {
 	p.photos = nil
-	for range times {
-		p.photos = append(append(p.photos, photoPart...), photo...)
-	}
-	if times > 0 {
-		p.photos = append(p.photos, lastPart...)
+	for n := range album {
+		var parts []byte
+		for i := range photos {
+			parts = append(append(parts, photoPart...), album[(n+i)%len(album)]...)
+		}
+		p.photos = append(p.photos, append(parts, lastPart...))
 	}
 }
 
@@ -89,7 +91,9 @@ func (p *phones) send(id uuid.UUID, site string, occurred time.Time) (answer, er
 	req.AppendBodyString(fmt.Sprintf(`{"id":%q,"site":%q,"occurred_at":%q,"sent_at":%q,"kind":"abuse","channel":"in_person","target":"named_person",`+
 		`"narrative":"Benchmark: a customer shouted at me at the front desk and would not leave when I asked him to."}`,
 		id, site, occurred.UTC().Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano)))
-	req.AppendBody(p.photos)
+	if p.photos != nil {
+		req.AppendBody(p.photos[int(id[len(id)-1])%len(p.photos)])
+	}
 	if err := p.Do(req, res); err != nil {
 		return answer{}, err
 	}
