@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // KeySize is the size of the master key and of every data key, in bytes.
@@ -34,6 +35,7 @@ var ErrOpen = errors.New("sealed words cannot be opened with this key")
 type Keyring struct {
 	master [KeySize]byte
 	wrap   cipher.AEAD
+	macs   sync.Map // the keys of MAC by purpose, once derived: there are a few
 }
 
 // NewKeyring returns a keyring around a master key of KeySize bytes.
@@ -114,7 +116,11 @@ func (k *Keyring) Derive(purpose string) []byte {
 // MAC returns HMAC-SHA256 of the parts under the key for a purpose. Parts are
 // length-prefixed, so that no two lists of parts give the same input.
 func (k *Keyring) MAC(purpose string, parts ...[]byte) []byte {
-	return MAC(k.Derive(purpose), parts...)
+	key, known := k.macs.Load(purpose)
+	if !known {
+		key, _ = k.macs.LoadOrStore(purpose, k.Derive(purpose))
+	}
+	return MAC(key.([]byte), parts...)
 }
 
 // MAC returns HMAC-SHA256 of the length-prefixed parts.
