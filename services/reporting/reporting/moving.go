@@ -88,6 +88,15 @@ func (d Database) Import(ctx context.Context, file ExportFile, progress func(ste
 	return m, err
 }
 
+// Verify is Service.Verify for a database whose services run apart, beside them.
+func (d Database) Verify(ctx context.Context, progress func(done, total int)) (v Verification, err error) {
+	err = d.with(ctx, func(st store.Store) error {
+		v, err = verify(ctx, audit.New(audit.Config{Store: st, Keyring: d.Keyring, Log: d.Log, Now: time.Now}), progress)
+		return err
+	})
+	return v, err
+}
+
 // with opens the database, looks whether it is under the same master key, and
 // closes it after do.
 func (d Database) with(ctx context.Context, do func(store.Store) error) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/check"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/sitecode"
+	"github.com/onrecord/onrecord/services/reporting/internal/audit"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
 	"github.com/onrecord/onrecord/services/reporting/internal/poster"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
@@ -258,7 +259,11 @@ var errNoSite = fault.New(fault.NotFound, "not_found", "There is no such site.")
 // names what differs. It repairs nothing and may run beside work under way.
 // Progress is called now and then with the incidents done and how many there are.
 func (s *Service) Verify(ctx context.Context, progress func(done, total int)) (Verification, error) {
-	r, err := s.auditor.Verify(ctx, progress)
+	return verify(ctx, s.auditor, progress)
+}
+
+func verify(ctx context.Context, a *audit.Auditor, progress func(done, total int)) (Verification, error) {
+	r, err := a.Verify(ctx, progress)
 	if err != nil {
 		return Verification{}, err
 	}

@@ -282,12 +282,14 @@ func (s *shared) read(path string) (string, error) {
 	return string(b), err
 }
 
+const verifyHelp = `Recounts all figures from the incidents themselves, compares them with the stored
+ones, and checks that no timeline entry was changed or removed. Names whatever
+differs, and months that changed too fast to be compared; exits with 1 for either.`
+
 func newVerify(s *shared) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify", Short: "Recount every figure from the incidents and check every timeline",
-		Long: `Recounts all figures from the incidents themselves, compares them with the stored
-ones, and checks that no timeline entry was changed or removed. Names whatever
-differs, and months that changed too fast to be compared; exits with 1 for either.`,
+		Long: verifyHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r reporting.Verification
