@@ -154,7 +154,7 @@ func (r *Report) Validate(siteKnown func(id string) bool, now time.Time) error {
 	case r.Site == "":
 		wrong("site", "Select where it happened, or “Not sure”.")
 	case r.Site != SiteUnlisted && !siteKnown(r.Site):
-		wrong("site", "That site is not in the list. Choose another, or “unlisted” and give its name.")
+		wrong("site", "That site is not in the list. Choose another, “Somewhere else” (unlisted) or “Not sure”.")
 	}
 	if r.Kind == KindUnknown && r.Narrative == "" {
 		wrong("kind", "Select what happened, or tell us in your own words.")

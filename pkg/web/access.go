@@ -160,6 +160,24 @@ func (a *App) authenticate(ctx context.Context, c *fiber.Ctx) (Principal, error)
 	return Principal{}, nil
 }
 
+// recognise finds out who asks for a page that no route answers, so that it has
+// their links. Nothing is refused by it, and when it cannot be done it is not.
+func (a *App) recognise(c *fiber.Ctx) {
+	if _, asked := c.Locals(principalKey{}).(Principal); asked {
+		return
+	}
+	leave, err := a.limits.enter()
+	if err != nil {
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(c.UserContext(), handlerTimeout)
+	defer cancel()
+	if who, err := a.authenticate(ctx, c); err == nil {
+		c.Locals(principalKey{}, who)
+	}
+}
+
 type principalKey struct{}
 
 // PrincipalOf returns who asks, and whether they are signed in.

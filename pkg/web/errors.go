@@ -90,6 +90,9 @@ func (a *App) handleError(c *fiber.Ctx, err error) error {
 	if !wantsHTML(c) {
 		return sendProblem(c, status, f)
 	}
+	if f.Kind == fault.NotFound {
+		a.recognise(c)
+	}
 	l := Language(c)
 	heading, signIn := l.Say("Sorry, there is a problem"), f.Kind == fault.Unauthenticated
 	switch f.Kind {

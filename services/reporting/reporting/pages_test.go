@@ -91,6 +91,10 @@ func TestRefusedPagesLeadOn(t *testing.T) {
 			t.Errorf("%s is led to %q, want %q", who, got, want)
 		}
 	}
+	lost := k.page(rep, "/nowhere", 404).Document(t)
+	if to := lost.Find("main a").AttrOr("href", ""); to != "/incidents/" || lost.Find(".app-sign-out").Length() != 1 {
+		t.Errorf("a rep at a page that does not exist is led to %q, signed in %d", to, lost.Find(".app-sign-out").Length())
+	}
 	res := k.get(nobody, "/figures/?month=2026-08")
 	if to, err := url.Parse(res.Header.Get("Location")); err != nil || to.Query().Get("next") != "/figures/?month=2026-08" {
 		t.Errorf("to sign in first: %d to %v", res.StatusCode, to)
