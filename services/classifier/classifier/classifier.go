@@ -30,7 +30,8 @@ type Reader = reading.Reader
 // Input is what a Reader reads.
 type Input = reading.Input
 
-// NewReader returns the reader that is part of the program.
+// NewReader returns the reader that is part of the program. Its first call takes
+// a tenth of a second of a core.
 func NewReader() Reader { return reading.Embedded() }
 
 // Reports are read together, so that their classifications share a write to
@@ -59,7 +60,8 @@ type Config struct {
 // Service consumes report.filed and publishes report.classified.
 type Service struct {
 	Config
-	reader atomic.Pointer[Reader] // in use
+	begin  func()                 // takes up a reader, once
+	reader atomic.Pointer[Reader] // in use, once there is one
 
 	taking   sync.Mutex
 	seen     *modelSeen // of ModelFile; nil before it was looked at
@@ -67,6 +69,8 @@ type Service struct {
 }
 
 // New returns a Service, or an error that names everything the configuration lacks.
+// It takes up no model yet: that is the most work of a start, and people can
+// file before it is done.
 func New(c Config) (*Service, error) {
 	var missing []error
 	need := func(ok bool, name string) {
@@ -84,13 +88,9 @@ func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Reader == nil {
-		c.Reader = NewReader()
-	}
 	c.Log = c.Log.With("category", "classifier")
 	s := &Service{Config: c}
-	s.reader.Store(&c.Reader)
-	s.TakeUpModel()
+	s.begin = sync.OnceFunc(s.takeUpFirst)
 	return s, nil
 }
 

@@ -36,8 +36,21 @@ func OpenModel(path string) (Reader, error) {
 	return OpenReader(file)
 }
 
-// Reader returns the reader in use.
-func (s *Service) Reader() Reader { return *s.reader.Load() }
+// Reader returns the reader in use, and takes one up when it is the first to ask.
+func (s *Service) Reader() Reader {
+	s.begin()
+	return *s.reader.Load()
+}
+
+// takeUpFirst takes up the reader to begin with, and the model of the file when
+// there is one.
+func (s *Service) takeUpFirst() {
+	if s.Config.Reader == nil {
+		s.Config.Reader = NewReader()
+	}
+	s.reader.Store(&s.Config.Reader)
+	s.takeUp()
+}
 
 // modelSeen is by what a model's file is known to have changed.
 type modelSeen struct {
@@ -50,11 +63,17 @@ type modelSeen struct {
 // the model of the program. One that cannot be used is told in the log, and
 // what was read with before stays.
 func (s *Service) TakeUpModel() {
+	s.begin()
+	s.takeUp()
+}
+
+func (s *Service) takeUp() {
 	if s.ModelFile == "" {
 		return
 	}
 	s.taking.Lock()
 	defer s.taking.Unlock()
+	now := (*s.reader.Load()).Version()
 	seen, err := lookAtModel(s.ModelFile)
 	if s.seen != nil && *s.seen == seen && err == nil {
 		return
@@ -66,7 +85,7 @@ func (s *Service) TakeUpModel() {
 	s.seen = &seen
 	if err != nil {
 		if err.Error() != s.unusable {
-			s.Log.Error("the model cannot be used: reports are read with the one before it. Train it again with this version", "file", s.ModelFile, "error", err, "model", s.Reader().Version())
+			s.Log.Error("the model cannot be used: reports are read with the one before it. Train it again with this version", "file", s.ModelFile, "error", err, "model", now)
 		}
 		s.unusable = err.Error()
 		modelUnusable.Set(1)
@@ -74,8 +93,8 @@ func (s *Service) TakeUpModel() {
 	}
 	s.unusable = ""
 	modelUnusable.Set(0)
-	if before := s.Reader().Version(); before != next.Version() {
-		s.Log.Info("reading with another model from now on", "model", next.Version(), "before", before)
+	if now != next.Version() {
+		s.Log.Info("reading with another model from now on", "model", next.Version(), "before", now)
 	}
 	s.reader.Store(&next)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/bus/bustest"
 	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/seal"
+	"github.com/onrecord/onrecord/services/classifier/internal/reading"
 )
 
 // A model is taken up when its file comes, changes or goes; one that cannot be
@@ -88,5 +89,31 @@ func TestWhatNeverEndsIsNoModel(t *testing.T) {
 		if r, err := OpenModel(path); r != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
+	}
+}
+
+// A start reads no model: who files does not wait for it.
+func TestAServiceIsMadeBeforeItsModelIsRead(t *testing.T) {
+	keys, err := seal.NewKeyring(bytes.Repeat([]byte{7}, seal.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model.bin")
+	if err := os.WriteFile(path, reading.File(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := bustest.New(t)
+	made := testing.AllocsPerRun(3, func() {
+		if _, err := New(Config{Bus: b, Keyring: keys, Log: slog.New(slog.DiscardHandler), Producer: "test", ModelFile: path}); err != nil {
+			t.Error(err)
+		}
+	})
+	read := testing.AllocsPerRun(1, func() {
+		if _, err := OpenReader(reading.File()); err != nil {
+			t.Error(err)
+		}
+	})
+	if made >= read {
+		t.Errorf("making a service allocates %v times, and reading a model %v: it reads the model", made, read)
 	}
 }
