@@ -68,6 +68,9 @@ func cardOf(m *reading.Model) (incident.ModelCard, error) {
 	if measures.HeldOut != nil {
 		card.Measured = append(card.Measured, measured("Texts kept back", "No training and no change to the machine’s word list ever saw them. They are few, so the intervals are wide.", *measures.HeldOut))
 	}
+	if measures.Unseen != nil {
+		card.Measured = append(card.Measured, measured("Of those, texts in manners new to it", "They were written last, by somebody who had seen neither what it learned from nor what it reads wrong: the fairest measure there is.", *measures.Unseen))
+	}
 	card.Measured = append(card.Measured, measured("Voices it had not learned from", "The hardest texts there are, many of them written to mislead. Each was read by a model that had learned nothing from its writer’s voice.", measures.OtherVoices))
 	return card, nil
 }

@@ -34,10 +34,10 @@ func TestTheModelSaysWhatItIs(t *testing.T) {
 	if err := json.Unmarshal(m.Card.Measures, &measures); err != nil {
 		t.Fatal(err)
 	}
-	if len(card.Measured) != 2 {
-		t.Fatalf("%d sets were measured, want those kept back and other voices", len(card.Measured))
+	if len(card.Measured) != 3 {
+		t.Fatalf("%d sets were measured, want those kept back, those of them in new manners, and other voices", len(card.Measured))
 	}
-	for n, r := range map[int]Evaluation{0: *measures.HeldOut, 1: measures.OtherVoices} {
+	for n, r := range map[int]Evaluation{0: *measures.HeldOut, 1: *measures.Unseen, 2: measures.OtherVoices} {
 		got := card.Measured[n]
 		if got.Texts != r.Texts || len(got.Off) != len(r.Fields) {
 			t.Errorf("%s: %d texts and %d fields, want %d and %d", got.Name, got.Texts, len(got.Off), r.Texts, len(r.Fields))

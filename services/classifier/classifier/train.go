@@ -77,6 +77,7 @@ type Trained struct {
 	// How the texts that no training sees are read, by the new model and by the
 	// one in use, which is nil when nothing was compared.
 	HeldOut, Before *Evaluation
+	Unseen          *Evaluation // of the former, those in manners of which nothing was learned
 	OtherVoices     Evaluation
 }
 
@@ -112,7 +113,7 @@ func Train(c TrainConfig) (Trained, error) {
 		return Trained{}, err
 	}
 	t := Trained{File: file, Version: m.Version(), Examples: m.Card.Examples, Corrections: m.Card.Corrections,
-		HeldOut: measures.HeldOut, OtherVoices: measures.OtherVoices}
+		HeldOut: measures.HeldOut, Unseen: measures.Unseen, OtherVoices: measures.OtherVoices}
 	if c.Current == nil || t.HeldOut == nil {
 		return t, nil
 	}

@@ -281,3 +281,12 @@ func (l *Labels) fits() error {
 func (c *Corpus) Of(s Split) []Example {
 	return slices.DeleteFunc(slices.Clone(c.Examples), func(e Example) bool { return e.Split != s })
 }
+
+// unseenVoice begins the name of a voice whose writer had seen neither what is
+// learned from nor what is read wrong.
+const unseenVoice = "unseen_"
+
+// Unseen returns the examples of such voices: the fairest to measure by.
+func Unseen(examples []Example) []Example {
+	return slices.DeleteFunc(slices.Clone(examples), func(e Example) bool { return !strings.HasPrefix(e.Voice, unseenVoice) })
+}

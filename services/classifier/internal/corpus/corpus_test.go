@@ -32,6 +32,9 @@ kind=abuse channel=unknown target=unknown split=gauge	shouted
 	if held := c.Of(HeldOut); len(held) != 1 || held[0].Voice != "guard" {
 		t.Errorf("held out=%+v, want the second", held)
 	}
+	if unseen := Unseen([]Example{{Voice: "guard"}, {Voice: "unseen_guard"}}); len(unseen) != 1 || unseen[0].Voice != "unseen_guard" {
+		t.Errorf("unseen=%+v, want the second", unseen)
+	}
 	if gauge := c.Of(Gauge); len(gauge) != 1 || gauge[0].Text != "shouted" {
 		t.Errorf("gauge=%+v, want the third", gauge)
 	}

@@ -1,6 +1,7 @@
 package reading
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strings"
@@ -73,21 +74,19 @@ func TestAModelThatSaysNonsenseIsRefused(t *testing.T) {
 			t.Errorf("%s is taken", name)
 		}
 	}
-	// As many rows as fill a few bytes once the multiplication has run over.
-	m, few := &Model{lex: loadLexicon(), Card: good}, uint64(0)
-	for few++; inverse(uint64(4+headOutputs))*few > math.MaxInt; few++ {
+	// Rows in numbers that no file holds, of weights that are few and of some that
+	// are packed to next to nothing.
+	var zeros bytes.Buffer
+	if err := pack(&zeros, make([]byte, 64<<20)); err != nil {
+		t.Fatal(err)
 	}
-	m.Card.Hashed = int(inverse(uint64(4+headOutputs)) * few)
-	if err := m.load(make([]byte, len(weights)+int(few))); err == nil {
-		t.Errorf("%d rows in %d bytes are taken", m.Card.Hashed, few)
+	for _, rows := range []int{-1, 1, maxHashed, maxHashed + 1, math.MaxInt, math.MinInt} {
+		m := &Model{lex: loadLexicon(), Card: good}
+		m.Card.Hashed = rows
+		for name, packed := range map[string][]byte{"nothing": nil, "zeros": zeros.Bytes()} {
+			if err := m.load(packed); err == nil {
+				t.Errorf("%d rows in %s are taken", rows, name)
+			}
+		}
 	}
-}
-
-// inverse returns the number that makes 1 of an odd one, modulo 2⁶⁴.
-func inverse(odd uint64) uint64 {
-	x := odd
-	for range 6 {
-		x *= 2 - odd*x
-	}
-	return x
 }

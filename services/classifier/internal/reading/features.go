@@ -8,8 +8,9 @@ import "math/bits"
 //     and whether it is the first or the last to speak for a channel;
 //   - how many words there are, whether any class spoke at all, named anybody
 //     or spoke for a channel, and which channels stand apart from another;
-//   - hashed: pairs of classes, classes that follow one another, words, pairs of
-//     words, and pieces of words of 3 to 5 letters with the word's ends.
+//   - hashed: pairs of classes, classes that follow one another, classes by where
+//     in the telling they stand, words, pairs of words, and pieces of words of 3 to
+//     5 letters with the word's ends.
 //
 // The first two kinds are dense: their number is the index of a row. Hashed
 // ones are told apart by 30 bits and have a row only if training found a use
@@ -68,6 +69,10 @@ const (
 	seedWord
 	seedWords
 	seedPiece
+	seedFirstClause
+	seedFirstSentence
+	seedOpens
+	seedCloses
 )
 
 func dense(c classID, v variant) Feature {
@@ -135,6 +140,7 @@ func (fs *features) extract(r *report, letters []byte) {
 		}
 	}
 	fs.ofPairs(r)
+	fs.ofOrder(r)
 	fs.lettered = len(fs.all)
 	fs.ofWords(r, letters)
 }
@@ -234,6 +240,48 @@ func (fs *features) ofPairs(r *report) {
 		}
 		before[realm] = int32(i)
 	}
+}
+
+// ofOrder adds where in the telling a class stands: people begin with what
+// happened, and go on to what came of it. What words are about at all counts in
+// the first clause only.
+func (fs *features) ofOrder(r *report) {
+	clauseEnds, sentenceEnds := r.firstBreak(clause), r.firstBreak(sentence)
+	opens, closes := int32(-1), int32(-1)
+	for i, m := range r.matches {
+		if m.state == silent {
+			continue
+		}
+		from := origin{int32(i), -1}
+		if m.from < clauseEnds {
+			fs.hashed(mix(mix(seedFirstClause, uint64(m.class)), uint64(m.state)), from)
+		}
+		if r.isWorld(m.class) {
+			continue
+		}
+		if m.from < sentenceEnds {
+			fs.hashed(mix(mix(seedFirstSentence, uint64(m.class)), uint64(m.state)), from)
+		}
+		if opens < 0 {
+			opens = int32(i)
+		}
+		closes = int32(i)
+	}
+	if opens >= 0 {
+		fs.hashed(mix(seedOpens, uint64(r.matches[opens].class)), origin{opens, -1})
+		fs.hashed(mix(seedCloses, uint64(r.matches[closes].class)), origin{closes, -1})
+	}
+}
+
+// firstBreak returns the first word before which the text pauses for that long,
+// or how many words there are.
+func (r *report) firstBreak(p pause) int32 {
+	for i, t := range r.tokens {
+		if i > 0 && t.breaks >= p {
+			return int32(i)
+		}
+	}
+	return int32(len(r.tokens))
 }
 
 func (r *report) isWorld(c classID) bool { return r.lex.classes[c].layer == worldLayer }

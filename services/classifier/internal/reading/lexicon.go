@@ -68,7 +68,7 @@ type lexicon struct {
 
 // engineVersion names the rules by which words become features. It changes when
 // they change; the lexicon's hash changes by itself.
-const engineVersion = "words-2"
+const engineVersion = "words-3"
 
 // loadLexicon reads the embedded lexicon once for the process. The file is
 // part of the program and is read by its tests, so a mistake in it panics.

@@ -2,6 +2,7 @@ package reading
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/binary"
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"sync"
@@ -45,7 +47,7 @@ type Card struct {
 	Measures json.RawMessage `json:"measures,omitempty"`
 }
 
-const modelFormat = 1
+const modelFormat = 2
 
 var modelMagic = []byte("onrecord model\n")
 
@@ -58,7 +60,7 @@ type Model struct {
 	dense  []int8   // by row and output, in 1/16
 	table  []slot   // of hashed features, open addressing
 	sieve  []uint64 // a bit for each of them: most features of a text have no row
-	hashed []int8   // by row and output of the heads, in 1/64
+	hashed []int8   // by row and output, in 1/64
 	temper [Heads + 1]int64
 	// logarithms of Card.Answers in 1/fineOne and Card.Usual in probOne
 	likely [Heads][][]int64
@@ -73,6 +75,9 @@ type slot struct {
 	row     int32
 }
 
+// maxHashed bounds what the file of a model may ask for: 4 MB.
+const maxHashed = 100_000
+
 // Scales of the stored weights.
 const (
 	denseScale  = 16
@@ -84,30 +89,57 @@ const (
 func Space() string { return loadLexicon().version }
 
 // Encode returns the file of a model: its card, its weights rounded to whole
-// numbers, and a SHA-256 over all of it. Dense has a row for each dense
-// feature; hashed one for each of features, which stand in order.
+// numbers and packed, and a SHA-256 over all of it. Dense has a row for each
+// dense feature; hashed one for each of features, which stand in order, each
+// written as how far it is from the one before.
 func Encode(card Card, dense []float64, features []Feature, hashed []float64) ([]byte, error) {
 	card.Format, card.Lexicon, card.Rules, card.Hashed = modelFormat, Space(), labelRules, len(features)
-	text, err := json.MarshalIndent(card, "", " ")
+	text, err := json.Marshal(card)
 	if err != nil {
 		return nil, err
+	}
+	var weights []byte
+	for _, w := range dense {
+		weights = append(weights, byte(rounded(w, denseScale)))
+	}
+	for _, w := range hashed {
+		weights = append(weights, byte(rounded(w, hashedScale)))
+	}
+	before := Feature(0)
+	for _, f := range features {
+		weights = binary.AppendUvarint(weights, uint64(f-before))
+		before = f
 	}
 	var b bytes.Buffer
 	b.Write(modelMagic)
 	b.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(text))))
 	b.Write(text)
-	for _, w := range dense {
-		b.WriteByte(byte(rounded(w, denseScale)))
-	}
-	for _, f := range features {
-		b.Write(binary.LittleEndian.AppendUint32(nil, uint32(f)))
-	}
-	for _, w := range hashed {
-		b.WriteByte(byte(rounded(w, hashedScale)))
+	if err := pack(&b, weights); err != nil {
+		return nil, err
 	}
 	sum := sha256.Sum256(b.Bytes())
 	b.Write(sum[:])
 	return b.Bytes(), nil
+}
+
+func pack(to io.Writer, what []byte) error {
+	w, err := flate.NewWriter(to, flate.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(what); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// unpack refuses what would be longer than most.
+func unpack(packed []byte, most int) ([]byte, error) {
+	out, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), int64(most)+1))
+	if err == nil && len(out) > most {
+		err = errors.New("they are too many")
+	}
+	return out, err
 }
 
 func rounded(w float64, scale int) int8 {
@@ -142,10 +174,19 @@ func Decode(file []byte) (*Model, error) {
 	return m, m.load(rest[n:])
 }
 
-func (m *Model) load(weights []byte) error {
+func (m *Model) load(packed []byte) error {
+	if m.Card.Hashed < 0 || m.Card.Hashed > maxHashed {
+		return errors.New("the model's card says that it has more weights than any model")
+	}
 	dense := m.lex.denseRows() * outputs
-	if m.Card.Hashed < 0 || m.Card.Hashed > len(weights) || len(weights) != dense+m.Card.Hashed*(4+headOutputs) {
-		return errors.New("the model's weights are not of the size that its card says")
+	fixed := dense + m.Card.Hashed*outputs
+	weights, err := unpack(packed, fixed+m.Card.Hashed*binary.MaxVarintLen32)
+	if err != nil {
+		return fmt.Errorf("the model's weights: %w", err)
+	}
+	wrongSize := errors.New("the model's weights are not of the size that its card says")
+	if len(weights) < fixed {
+		return wrongSize
 	}
 	signed := func(b []byte) []int8 {
 		out := make([]int8, len(b))
@@ -154,22 +195,28 @@ func (m *Model) load(weights []byte) error {
 		}
 		return out
 	}
-	m.dense = signed(weights[:dense])
-	features := weights[dense:][:4*m.Card.Hashed]
-	m.hashed = signed(weights[dense+len(features):])
+	m.dense, m.hashed = signed(weights[:dense]), signed(weights[dense:fixed])
 	size := 16
 	for size < 2*m.Card.Hashed {
 		size *= 2
 	}
 	m.table, m.sieve = make([]slot, size), make([]uint64, sieveBits/64)
+	steps, f := weights[fixed:], Feature(0)
 	for row := range m.Card.Hashed {
-		f := Feature(binary.LittleEndian.Uint32(features[4*row:]))
+		step, n := binary.Uvarint(steps)
+		if n <= 0 || step == 0 || uint64(f)+step > math.MaxUint32 {
+			return wrongSize
+		}
+		steps, f = steps[n:], f+Feature(step)
 		m.sieve[f%sieveBits/64] |= 1 << (f % 64)
 		at := int(f) & (size - 1)
 		for m.table[at].feature != 0 {
 			at = (at + 1) & (size - 1)
 		}
 		m.table[at] = slot{f, int32(row)}
+	}
+	if len(steps) > 0 {
+		return wrongSize
 	}
 	for i, t := range m.Card.Temperature {
 		if !(t >= 0.05 && t <= 20) {

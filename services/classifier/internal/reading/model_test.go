@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +43,14 @@ func TestAModelOfAnotherLexiconIsRefused(t *testing.T) {
 		t.Errorf("err=%v, want it to name the lexicon", err)
 	}
 	short := signed(file[:len(file)-40])
-	if _, err := Decode(short); err == nil || !strings.Contains(err.Error(), "size") {
+	if _, err := Decode(short); err == nil || !strings.Contains(err.Error(), "weights") {
+		t.Errorf("err=%v, want it to name the weights", err)
+	}
+	fewer, err := Encode(card, make([]float64, DenseRows()*Columns()-1), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(fewer); err == nil || !strings.Contains(err.Error(), "size") {
 		t.Errorf("err=%v, want it to name the size", err)
 	}
 }
@@ -128,7 +134,7 @@ func TestPossibleHarmIsNeverHiddenBehindAnotherKind(t *testing.T) {
 
 // FuzzDecode spoils what a file says of itself, under a checksum that fits.
 func FuzzDecode(f *testing.F) {
-	file, err := Encode(Embedded().Card, make([]float64, DenseRows()*Columns()), []Feature{hashedBit | 1}, make([]float64, HeadColumns()))
+	file, err := Encode(Embedded().Card, make([]float64, DenseRows()*Columns()), []Feature{hashedBit | 1}, make([]float64, Columns()))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -138,9 +144,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add(card, uint32(n), uint16(0))
 	f.Add([]byte("{}"), uint32(2), uint16(1))
 	f.Add(card[:40], uint32(1<<31), uint16(9))
-	// rows whose size runs over to the two bytes that are there
-	over := bytes.Replace(card, []byte(`"hashed": 1`), []byte(fmt.Sprintf(`"hashed": %d`, 2*inverse(uint64(4+headOutputs)))), 1)
-	f.Add(over, uint32(len(over)), uint16(sha256.Size+4+headOutputs-2))
+	for _, rows := range []string{"-1", "0", "2", "100000", "9223372036854775807"} {
+		other := bytes.Replace(card, []byte(`"hashed":1,`), []byte(`"hashed":`+rows+`,`), 1)
+		f.Add(other, uint32(len(other)), uint16(0))
+	}
 	f.Fuzz(func(t *testing.T, card []byte, said uint32, cut uint16) {
 		b := binary.LittleEndian.AppendUint32(bytes.Clone(modelMagic), said)
 		b = append(append(b, card...), weights[min(int(cut), len(weights)):]...)

@@ -43,7 +43,7 @@ func (m *Model) score(fs *features, u *units, matches, tokens int) {
 	for _, f := range fs.all[:fs.lettered] {
 		if f.IsHashed() {
 			if w := m.once(f.Feature, u); w != nil {
-				u.add(int(f.origin.a), int(f.origin.b), w)
+				u.add(int(f.origin.a), int(f.origin.b), w[:headOutputs]) // they say nothing of flags
 			}
 			continue
 		}
@@ -69,8 +69,8 @@ func (m *Model) score(fs *features, u *units, matches, tokens int) {
 	for unit := range matches + tokens + 1 {
 		from := u.of(unit)
 		if share != 64 && unit >= matches && unit != u.whole() {
-			for c := range headOutputs {
-				from[c] = from[c] * share / 64
+			for c, s := range from {
+				from[c] = s * share / 64
 			}
 		}
 		for c, s := range from {
@@ -87,7 +87,7 @@ func (m *Model) once(f Feature, u *units) []int8 {
 		return nil
 	}
 	u.stamps[row] = u.stamp
-	return m.hashed[int(row)*headOutputs:][:headOutputs]
+	return m.hashed[int(row)*outputs:][:outputs]
 }
 
 // add gives the weights of a hashed feature to its places, half to each of two.

@@ -33,6 +33,7 @@ type settings struct {
 	pairs         float64 // … a pair of classes to nothing
 	letters       float64 // … a piece of a word to nothing
 	lettersL1     float64
+	flagsL1       float64 // … and for flags, which have fewer examples
 	prior         float64 // how much of the lexicon's odds is believed before training
 	dropLetters   float64 // how often an example is learned without its words' features
 	dropClasses   float64 // how often a class is not seen by the heads
@@ -41,7 +42,7 @@ type settings struct {
 }
 
 var standard = settings{
-	fits: 2, epochs: 12, rate: 0.1, dense: 5, flags: 5, pairs: 40, letters: 25, lettersL1: 0.15,
+	fits: 2, epochs: 12, rate: 0.1, dense: 5, flags: 5, pairs: 40, letters: 25, lettersL1: 0.15, flagsL1: 1,
 	prior: 0.8, dropLetters: 0.2, dropClasses: 0.3, support: 2, letterSupport: 3,
 }
 
@@ -110,9 +111,11 @@ type fitter struct {
 	index   *index
 	columns int
 	start   []float64 // the lexicon's odds, dense rows only
-	z, root []float64
-	w       []float64 // the weights as of the last touch
+	cells   []cell    // by row and column
 }
+
+// cell is one weight as of its last touch, with what was learned of it.
+type cell struct{ w, z, root float64 }
 
 func newFitter(ix *index, s settings) *fitter {
 	f := &fitter{settings: s, index: ix, columns: reading.Columns()}
@@ -120,24 +123,25 @@ func newFitter(ix *index, s settings) *fitter {
 	for i := range f.start {
 		f.start[i] *= s.prior
 	}
-	f.z = make([]float64, ix.size()*f.columns)
-	f.root = make([]float64, len(f.z))
-	f.w = make([]float64, len(f.z))
-	copy(f.w, f.start)
+	f.cells = make([]cell, ix.size()*f.columns)
+	for i, w := range f.start {
+		f.cells[i].w = w
+	}
 	return f
 }
 
 // step moves one weight by its gradient.
 func (f *fitter) step(i int, g, l1, l2 float64) {
-	root := math.Sqrt(float64(f.root[i]*f.root[i]) + float64(g*g))
-	sigma := (root - f.root[i]) / f.rate
+	c := &f.cells[i]
+	root := math.Sqrt(float64(c.root*c.root) + float64(g*g))
+	sigma := (root - c.root) / f.rate
 	start := 0.0
 	if i < len(f.start) {
 		start = f.start[i]
 	}
-	f.z[i] += g - float64(sigma*(f.w[i]-start))
-	f.root[i] = root
-	z := f.z[i]
+	c.z += g - float64(sigma*(c.w-start))
+	c.root = root
+	z := c.z
 	switch {
 	case z > l1:
 		z -= l1
@@ -146,7 +150,7 @@ func (f *fitter) step(i int, g, l1, l2 float64) {
 	default:
 		z = 0
 	}
-	f.w[i] = start - z/(root/f.rate+l2)
+	c.w = start - z/(root/f.rate+l2)
 }
 
 // gradients returns for every column the gradient of the loss of an example
@@ -195,15 +199,15 @@ func fit(examples []*example, s settings, seed uint64) *weights {
 		f := newFitter(ix, s)
 		f.fit(examples, rows, seed+uint64(n))
 		for i := range w.w {
-			w.w[i] += f.w[i] / float64(s.fits)
+			w.w[i] += f.cells[i].w / float64(s.fits)
 		}
 	}
 	w.prune()
 	return w
 }
 
-// fit is one fit. Flags are learned from classes alone, and from all of them:
-// few examples have any.
+// fit is one fit. Flags are learned from all of an example's classes and words,
+// and from no pairs of classes: few examples have any flag.
 func (f *fitter) fit(examples []*example, rows [][3][]int32, seed uint64) {
 	s := f.settings
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -234,14 +238,19 @@ func (f *fitter) fit(examples []*example, rows [][3][]int32, seed uint64) {
 			f.add(scores[heads:], rows[i][0], heads, 1)
 			f.add(scores[:heads], pairs, 0, 1)
 			f.add(scores[:heads], letters, 0, share)
+			f.add(scores[heads:], rows[i][2], heads, share)
 			gradients(e, scores, g)
 			for c := range g {
+				if g[c] > -leastGradient && g[c] < leastGradient {
+					g[c] = 0
+				}
 				g[c] *= e.weight
 			}
 			f.learn(classes, g[:heads], 0, 0, s.dense, 1)
 			f.learn(rows[i][0], g[heads:], heads, 0, s.flags, 1)
 			f.learn(pairs, g[:heads], 0, 0.05, s.pairs, 1)
 			f.learn(letters, g[:heads], 0, s.lettersL1, s.letters, share)
+			f.learn(rows[i][2], g[heads:], heads, s.flagsL1, s.letters, share)
 		}
 	}
 }
@@ -249,18 +258,22 @@ func (f *fitter) fit(examples []*example, rows [][3][]int32, seed uint64) {
 // add adds to scores, of columns from one on, the weights of rows.
 func (f *fitter) add(scores []float64, rows []int32, from int, share float64) {
 	for _, row := range rows {
-		w := f.w[int(row)*f.columns+from:][:len(scores)]
-		for c := range w {
-			scores[c] += float64(share * w[c])
+		cells := f.cells[int(row)*f.columns+from:][:len(scores)]
+		for c := range cells {
+			scores[c] += float64(share * cells[c].w)
 		}
 	}
 }
+
+// leastGradient is how wrong an output must be before anything is learned from
+// it: what is as good as right takes half the time and teaches nothing.
+const leastGradient = 0.02
 
 // learn moves the weights of rows, of columns from one on, by their gradients.
 func (f *fitter) learn(rows []int32, g []float64, from int, l1, l2, share float64) {
 	for _, row := range rows {
 		for c, gc := range g {
-			if gc > 1e-3 || gc < -1e-3 {
+			if gc != 0 {
 				f.step(int(row)*f.columns+from+c, float64(gc*share), l1, l2)
 			}
 		}
@@ -276,13 +289,20 @@ type weights struct {
 }
 
 func (w *weights) scores(s reading.Sample) []float64 {
-	f := fitter{columns: w.columns, w: w.w}
 	scores := make([]float64, w.columns)
-	rows := w.index.of(s)
 	heads := scores[:reading.HeadColumns()]
-	f.add(scores, rows[0], 0, 1)
-	f.add(heads, rows[1], 0, 1)
-	f.add(heads, rows[2], 0, reading.LetteredShare(s.Lettered))
+	shares := [3]float64{1, 1, reading.LetteredShare(s.Lettered)}
+	for n, rows := range w.index.of(s) {
+		to := heads
+		if n != 1 {
+			to = scores // flags hang on no pairs
+		}
+		for _, row := range rows {
+			for c := range to {
+				to[c] += float64(shares[n] * w.w[int(row)*w.columns+c])
+			}
+		}
+	}
 	return scores
 }
 

@@ -44,6 +44,8 @@ const templateWeight = 1.5
 type Measures struct {
 	// HeldOut are texts that no training and no choice of settings ever saw.
 	HeldOut *evaluation.Result `json:"held_out,omitempty"`
+	// Unseen are those of them that corpus.Unseen tells apart.
+	Unseen *evaluation.Result `json:"unseen,omitempty"`
 	// OtherVoices are the seeds, each read by a model that had learned nothing
 	// from its voice.
 	OtherVoices evaluation.Result `json:"other_voices"`
@@ -91,6 +93,10 @@ func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
 		}
 		result := Measure(model, held)
 		m.HeldOut = &result
+		if last := corpus.Unseen(held); len(last) > 0 {
+			result := Measure(model, last)
+			m.Unseen = &result
+		}
 	}
 	if card.Measures, err = json.Marshal(m); err != nil {
 		return nil, err
@@ -402,6 +408,13 @@ func (w *weights) prune() {
 		w.kept = append(w.kept, k.n)
 	}
 	slices.Sort(w.kept)
+	for _, n := range w.kept {
+		for c, weight := range w.w[(rows+n)*w.columns:][:w.columns] {
+			if math.Abs(weight) < leastWeight {
+				w.w[(rows+n)*w.columns+c] = 0
+			}
+		}
+	}
 	next := 0
 	for n := range w.index.order {
 		if next < len(w.kept) && w.kept[next] == n {
@@ -415,17 +428,18 @@ func (w *weights) prune() {
 // rows returns the weights of a model, hashed ones in the order of their
 // features.
 func (w *weights) rows() (dense []float64, features []reading.Feature, hashed []float64) {
-	rows, heads := reading.DenseRows(), reading.HeadColumns()
+	rows := reading.DenseRows()
 	for _, n := range w.kept {
 		features = append(features, w.index.order[n])
-		hashed = append(hashed, w.w[(rows+n)*w.columns:][:heads]...)
+		hashed = append(hashed, w.w[(rows+n)*w.columns:][:w.columns]...)
 	}
 	return w.w[:rows*w.columns], features, hashed
 }
 
-// Hashed rows whose weights span less than leastKept change no reading; mostKept
-// bound the file.
+// Hashed rows whose weights span less than leastKept change no reading, nor do
+// single weights below leastWeight; mostKept bounds the file.
 const (
-	leastKept = 0.03
-	mostKept  = 9_000
+	leastKept   = 0.03
+	leastWeight = 0.04
+	mostKept    = 16_000
 )

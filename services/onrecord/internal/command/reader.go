@@ -358,6 +358,7 @@ func (s *shared) sayTrained(t classifier.Trained) error {
 	}
 	add("voices it had not learned from", &t.OtherVoices)
 	add("texts kept from training", t.HeldOut)
+	add("of them, in manners new to it", t.Unseen)
 	add("the same by the model in use", t.Before)
 	if err := s.say("Model %s, of %d examples and %d corrections.", t.Version, t.Examples, t.Corrections); err != nil {
 		return err
