@@ -35,12 +35,12 @@ func photosConfig(s Settings) jetstream.ObjectStoreConfig {
 }
 
 // PutPhoto stores a sealed photo under a name not used before, and returns once
-// it is on disk. Otherwise it returns fault.Unavailable, and whatever was
-// stored of it is an orphan.
+// it is on disk. Otherwise it returns fault.Unavailable, and what was stored of
+// it is removed where that may be.
 //
-// It writes what ObjectStore.Put would (NATS ADR-20), the description first: so
-// an orphan never lacks its name, by which it is found and removed. Put asks
-// whether the name is new, and makes a subscription and a buffer for each photo.
+// It writes what ObjectStore.Put would (NATS ADR-20), in the same order: what has
+// a description is whole. Put asks first whether the name is new, and makes a
+// subscription and a buffer for each photo.
 func (b *Bus) PutPhoto(ctx context.Context, name string, sealed []byte) error {
 	id, sum := nuid.Next(), sha256.New()
 	sum.Write(sealed)
@@ -56,14 +56,31 @@ func (b *Bus) PutPhoto(ctx context.Context, name string, sealed []byte) error {
 	if err != nil {
 		return fmt.Errorf("photo: %w", err)
 	}
-	_, err = b.js.Publish(ctx, describesPhoto(name), description)
 	for n := 0; err == nil && n < len(chunks); n++ {
 		_, err = b.js.Publish(ctx, holdsPhoto(id), chunks[n])
 	}
+	if err == nil {
+		_, err = b.js.Publish(ctx, describesPhoto(name), description)
+	}
 	if err != nil {
+		b.dropPart(ctx, id)
 		return unavailable.Because(fmt.Errorf("photo: %w", err))
 	}
 	return nil
+}
+
+// dropPart removes what was stored of a photo that nothing names yet, where the
+// server lets us.
+func (b *Bus) dropPart(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	stream, err := b.photoStream(ctx)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(holdsPhoto(id)))
+	}
+	if err != nil {
+		b.log.Warn("part of a photo may be left in the object store", "error", err)
+	}
 }
 
 // Subjects of an object store: of what describes an object by its name, and of
