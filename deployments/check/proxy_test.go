@@ -3,6 +3,7 @@ package check
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -230,11 +231,13 @@ func TestEveryRouteIsSentToTheServiceThatServesIt(t *testing.T) {
 		for _, found := range regexp.MustCompile(`"(/[^"\s]*)"`).FindAllStringSubmatch(string(table), -1) {
 			path := regexp.MustCompile(`:\w+`).ReplaceAllString(found[1], "x")
 			walked++
-			if res, body := p.get(t, path); res.StatusCode != http.StatusOK || !strings.HasPrefix(body, service+" ") {
-				t.Errorf("%s of %s: the proxy answers %d %.40s", path, service, res.StatusCode, body)
-			}
-			if to := route(ingress, path); to != service {
-				t.Errorf("%s of %s: the Ingress sends it to %s", path, service, to)
+			for _, path := range []string{path, cmp.Or(strings.TrimSuffix(path, "/"), path)} {
+				if res, body := p.get(t, path); res.StatusCode != http.StatusOK || !strings.HasPrefix(body, service+" ") {
+					t.Errorf("%s of %s: the proxy answers %d %.40s", path, service, res.StatusCode, body)
+				}
+				if to := route(ingress, path); to != service {
+					t.Errorf("%s of %s: the Ingress sends it to %s", path, service, to)
+				}
 			}
 		}
 	}

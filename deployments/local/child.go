@@ -255,7 +255,7 @@ func (p *parts) stop() error {
 
 // reportingPaths are those that reporting serves; intake serves the rest. They
 // are the same as in ../proxy/nginx.conf.
-var reportingPaths = []string{"/incidents", "/figures", "/editions/", "/people/", "/sites/", "/model/", "/setup", "/sign-out", "/sign-in/", "/api/v1/incidents", "/api/v1/figures", "/api/v1/editions"}
+var reportingPaths = []string{"/incidents", "/figures", "/editions", "/people", "/sites", "/model", "/setup", "/sign-out", "/sign-in", "/api/v1/incidents", "/api/v1/figures", "/api/v1/editions"}
 
 // newProxy sends each request to the service that serves it, and says in its
 // own words where it came from.

@@ -56,6 +56,17 @@ type Route struct {
 	Always  bool          // also answered while too much is asked
 }
 
+// WithSlash returns the route that sends whoever asks for a page without its
+// last slash on to it, with what was asked of it.
+func WithSlash(page string) Route {
+	return Route{Method: http.MethodGet, Path: strings.TrimSuffix(page, "/"), Who: []Role{Anyone}, Handler: func(c *fiber.Ctx) error {
+		if query := c.Context().QueryArgs().QueryString(); len(query) > 0 {
+			return c.Redirect(page+"?"+string(query), http.StatusMovedPermanently)
+		}
+		return c.Redirect(page, http.StatusMovedPermanently)
+	}}
+}
+
 // Mount adds routes; one for GET answers HEAD too, to the same people. It panics for a route that does not say who may call it:
 // access is denied by default, and forgetting is a programming error.
 func (a *App) Mount(routes []Route) {

@@ -271,7 +271,7 @@ func TestOtherContentIsNotTakenAsAForm(t *testing.T) {
 
 func TestAddressesLeadToTheForm(t *testing.T) {
 	p := start(t)
-	for path, want := range map[string]string{"/": "303 /report/", "/report": "301 /report/", "/follow-up": "301 /follow-up/"} {
+	for path, want := range map[string]string{"/": "303 /report/", "/report": "301 /report/", "/follow-up": "301 /follow-up/", "/report?site=leeds&code=ABC": "301 /report/?site=leeds&code=ABC", "/privacy": "301 /privacy/"} {
 		res := webtest.Get(t, p.app, path)
 		if got := fmt.Sprintf("%d %s", res.StatusCode, res.Header.Get("Location")); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)

@@ -39,8 +39,8 @@ func (s *Service) Routes() []web.Route {
 		return web.Route{Method: http.MethodPost, Path: path, Who: anyone, Handler: h, MaxBody: maxBody}
 	}
 	return []web.Route{
-		get("/", redirect(http.StatusSeeOther, "/report/")),
-		get("/report", redirect(http.StatusMovedPermanently, "/report/")),
+		get("/", func(c *fiber.Ctx) error { return c.Redirect("/report/", http.StatusSeeOther) }),
+		web.WithSlash("/report/"),
 		byFilers(get("/report/", s.showReport)),
 		byFilers(post("/report/", maxForm, s.fileForm)),
 		get("/report/received", s.showReceived),
@@ -48,10 +48,12 @@ func (s *Service) Routes() []web.Route {
 		get("/report/shell", s.showShell),
 		get("/report/worker.js", s.serveWorker),
 		get("/report/who", s.showWho),
-		get("/follow-up", redirect(http.StatusMovedPermanently, "/follow-up/")),
+		web.WithSlash("/follow-up/"),
 		get("/follow-up/", s.showFollowUp),
 		post("/follow-up/", maxForm, s.followUpForm),
+		web.WithSlash("/privacy/"),
 		get("/privacy/", s.showWords("privacy", fault.Text("What we keep, and who reads it"))),
+		web.WithSlash("/accessibility/"),
 		get("/accessibility/", s.showWords("accessibility", fault.Text("Accessibility"))),
 		byFilers(post("/api/v1/reports", maxForm, s.fileAPI)),
 		get("/api/v1/sites", s.sitesAPI),
@@ -63,10 +65,6 @@ func (s *Service) Routes() []web.Route {
 func serveOpenAPI(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderContentType, "application/yaml")
 	return c.Send(OpenAPI)
-}
-
-func redirect(status int, to string) fiber.Handler {
-	return func(c *fiber.Ctx) error { return c.Redirect(to, status) }
 }
 
 // wantsJSON reports whether a page's own script asks rather than the browser.

@@ -25,12 +25,14 @@ func (s *Service) Routes() []web.Route {
 		get, post = http.MethodGet, http.MethodPost
 	)
 	routes := []web.Route{
+		web.WithSlash("/sign-in/"),
 		{Method: get, Path: "/sign-in/", Who: anyone, Handler: s.showSignIn},
 		{Method: post, Path: "/sign-in/", Who: anyone, Handler: s.signIn},
 		{Method: post, Path: "/sign-out", Who: signedIn, Handler: s.signOut},
 		{Method: get, Path: "/setup", Who: anyone, Handler: s.showSetup},
 		{Method: post, Path: "/setup", Who: anyone, Handler: s.setUp},
 
+		web.WithSlash("/incidents/"),
 		{Method: get, Path: "/incidents/", Who: reps, Handler: s.listIncidents},
 		{Method: get, Path: "/incidents/floods/", Who: reps, Handler: s.listFloods},
 		{Method: get, Path: "/incidents/floods/:id", Who: reps, Handler: s.showFlood},
@@ -48,8 +50,10 @@ func (s *Service) Routes() []web.Route {
 		{Method: get, Path: "/api/v1/incidents", Who: reps, Handler: s.listIncidentsAPI},
 		{Method: get, Path: "/api/v1/incidents/:id", Who: reps, Handler: s.getIncidentAPI},
 
+		web.WithSlash("/figures/"),
 		{Method: get, Path: "/figures/", Who: readers, Handler: s.showFigures},
 		{Method: get, Path: "/api/v1/figures", Who: readers, Handler: s.figuresAPI},
+		web.WithSlash("/editions/"),
 		{Method: get, Path: "/editions/", Who: readers, Handler: s.listEditions},
 		{Method: get, Path: "/editions/:month/publish", Who: reps, Handler: s.showPublish},
 		{Method: post, Path: "/editions/:month/publish", Who: reps, Handler: s.publish},
@@ -57,8 +61,10 @@ func (s *Service) Routes() []web.Route {
 		{Method: get, Path: "/api/v1/editions/:month/:edition", Who: readers, Handler: s.getEditionAPI},
 		{Method: post, Path: "/api/v1/editions/:month", Who: reps, Handler: s.publishAPI},
 
+		web.WithSlash("/model/"),
 		{Method: get, Path: "/model/", Who: readers, Handler: s.showModel},
 
+		web.WithSlash("/people/"),
 		{Method: get, Path: "/people/", Who: admins, Handler: s.listPeople},
 		{Method: post, Path: "/people/", Who: admins, Handler: s.addPerson},
 		{Method: get, Path: "/people/add/", Who: admins, Handler: s.showAddPerson},
@@ -66,6 +72,7 @@ func (s *Service) Routes() []web.Route {
 		{Method: post, Path: "/people/:id/password", Who: admins, Handler: s.setPersonPassword},
 		{Method: post, Path: "/people/:id/disable", Who: admins, Handler: s.disablePerson},
 		{Method: post, Path: "/people/:id/enable", Who: admins, Handler: s.enablePerson},
+		web.WithSlash("/sites/"),
 		{Method: get, Path: "/sites/", Who: admins, Handler: s.showSites},
 		{Method: get, Path: "/sites/:id/poster", Who: admins, Handler: s.showPoster},
 		{Method: post, Path: "/sites/:id/code", Who: admins, Handler: s.rotateSiteCode},
