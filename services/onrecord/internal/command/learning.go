@@ -47,6 +47,9 @@ report. It is readable by its owner only; remove it when you have trained.`
 // writeCorrections writes the lines that from sends into a file of mode 0600,
 // all of them or none, and returns what from counted.
 func writeCorrections(path string, from func(line func(string)) (int, error)) (int, error) {
+	if err := replaceable(path); err != nil {
+		return 0, err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".corrections-*") // mode 0600
 	if err != nil {
 		return 0, err

@@ -290,6 +290,9 @@ keep the reports.`,
 }
 
 func (s *shared) train(dir, out, corrections string) error {
+	if err := replaceable(out); err != nil { // before it takes some seconds
+		return err
+	}
 	var c classifier.TrainConfig
 	if dir != "" {
 		c.Corpus = os.DirFS(dir)
@@ -380,6 +383,26 @@ func replaceModel(path string, file []byte) error {
 		return err
 	}
 	return replaceFile(path, file)
+}
+
+// replaceable returns an error where no file can be written at path, or where
+// something is there that is none: a file would take the place of a device, too.
+func replaceable(path string) error {
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if !dir.IsDir() {
+		return fmt.Errorf("%s is no directory", filepath.Dir(path))
+	}
+	file, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !file.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file: name another", path)
+	}
+	return err
 }
 
 // replaceFile writes a file such that whoever reads it meanwhile reads all of it

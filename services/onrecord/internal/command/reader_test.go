@@ -83,6 +83,27 @@ func corpusOf(t *testing.T, word string) string {
 	return dir
 }
 
+// A device or a directory is not replaced by a file, and nobody waits for a
+// training that cannot be kept.
+func TestOnlyAFileIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	device := filepath.Join(dir, "device")
+	if err := os.Symlink("/dev/null", device); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{device: "no regular file", dir: "no regular file", filepath.Join(dir, "none", "model.bin"): "no such file"} {
+		if r := onrecord(t, "", "train", "--out", path); r.code != run.ExitFailed || !strings.Contains(r.err, want) || strings.Contains(r.err, "Training") {
+			t.Errorf("train --out %s: exit %d %q, want %q before anything is done", path, r.code, r.err, want)
+		}
+		if _, err := writeCorrections(path, func(func(string)) (int, error) { t.Errorf("%s is written", path); return 0, nil }); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("corrections %s: %v, want %q", path, err, want)
+		}
+	}
+	if target, err := os.Readlink(device); err != nil || target != "/dev/null" {
+		t.Errorf("the device is %q %v", target, err)
+	}
+}
+
 func TestRollingBackTheFirstModelCanBeTakenBack(t *testing.T) {
 	data := t.TempDir()
 	model := filepath.Join(data, "model.bin")
