@@ -222,6 +222,9 @@ func TestTheServicesApartLearn(t *testing.T) {
 	if out, err := c.onrecord("admin", "reread", "--model", model, "--database", database); err != nil || !strings.Contains(out, "nothing to read again") {
 		t.Errorf("once more: %v\n%s", err, out)
 	}
+	if out, err := c.offline("admin", "checks", "--database", database); err != nil || !strings.Contains(out, "picked") { // by chance, perhaps none
+		t.Errorf("checks: %v\n%s", err, out)
+	}
 	if out, err := c.offline("train", "--history", "--out", model); err != nil || strings.Count(out, "read again") < 3 || !strings.Contains(out, "trained") {
 		t.Errorf("history: %v\n%s", err, out)
 	}

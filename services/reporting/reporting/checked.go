@@ -3,7 +3,9 @@ package reporting
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
@@ -20,40 +22,81 @@ type checkedView struct {
 	Link         string // to what waits to be checked; "" where nothing does
 }
 
-// checks adds up what reps made of one model's sure readings.
-type checks struct {
-	picked, settled, waiting int            // incidents; those with every field decided; open ones without
-	kept                     map[string]int // by field, of those settled
-	others                   int            // picked from readings of other models
+// Checks are what reps made of the sure readings of one model.
+type Checks struct {
+	Model   string         `json:"model"`
+	Picked  int            `json:"picked"`  // incidents whose reading was picked
+	Settled int            `json:"settled"` // … of which every field was decided since
+	Waiting int            `json:"waiting"` // … that wait for somebody to decide
+	Kept    map[string]int `json:"kept"`    // of those settled, by field: decided as the machine reads
 }
 
-func (c *checks) add(i *incident.Incident, model string) {
-	check, ok := i.Checked()
-	switch {
-	case !ok:
-		return
-	case check.Model != model:
-		c.others++
-		return
-	}
-	c.picked++
+func (c *Checks) add(i *incident.Incident, check incident.Check) {
+	c.Picked++
 	switch {
 	case check.Settled():
-		c.settled++
+		c.Settled++
 		for field, kept := range check.Kept {
 			if kept {
-				c.kept[field]++
+				c.Kept[field]++
 			}
 		}
 	case i.NeedsReview() && i.Status.IsOpen() && len(i.WrappedKey) > 0: // whose words are there to be read
-		c.waiting++
+		c.Waiting++
 	}
 }
 
-// checked counts what reps made of a model's sure readings at some sites, nil
+// checksByModel adds up checks of any model.
+type checksByModel map[string]*Checks
+
+func (all checksByModel) add(i *incident.Incident) {
+	check, ok := i.Checked()
+	if !ok {
+		return
+	}
+	all.of(check.Model).add(i, check)
+}
+
+func (all checksByModel) of(model string) *Checks {
+	c := all[model]
+	if c == nil {
+		c = &Checks{Model: model, Kept: make(map[string]int)}
+		all[model] = c
+	}
+	return c
+}
+
+// Checks returns what reps made of the sure readings that they were asked to
+// check, at every site, by model in order of its name. It reads every incident.
+// For whoever runs the machine: the numbers are exact.
+func (s *Service) Checks(ctx context.Context) ([]Checks, error) { return allChecks(ctx, s.store) }
+
+// Checks is Service.Checks of a database, beside the services that use it.
+func (d Database) Checks(ctx context.Context) (found []Checks, err error) {
+	err = d.with(ctx, func(st store.Store) error {
+		found, err = allChecks(ctx, st)
+		return err
+	})
+	return found, err
+}
+
+func allChecks(ctx context.Context, st store.Store) ([]Checks, error) {
+	all := make(checksByModel)
+	err := st.EachIncident(ctx, func(i *incident.Incident) error {
+		all.add(i)
+		return ctx.Err()
+	})
+	found := []Checks{}
+	for _, model := range slices.Sorted(maps.Keys(all)) {
+		found = append(found, *all[model])
+	}
+	return found, err
+}
+
+// checked words what reps made of a model's sure readings at some sites, nil
 // for every one, among the newest incidents there.
 func (s *Service) checked(ctx context.Context, sites []string, model string) (*checkedView, error) {
-	c := checks{kept: make(map[string]int)}
+	all := make(checksByModel)
 	f := store.Filter{Sites: sites, Limit: maxLimit}
 	seen := 0
 	for more := true; more && seen < checkedMost; more = f.Cursor != "" {
@@ -62,38 +105,45 @@ func (s *Service) checked(ctx context.Context, sites []string, model string) (*c
 			return nil, err
 		}
 		for _, i := range page {
-			c.add(i, model)
+			all.add(i)
 		}
 		seen, f.Cursor = seen+len(page), next
 	}
-	return c.view(seen, f.Cursor != ""), nil
-}
-
-// view words what was counted among so many incidents, and whether there are older ones.
-func (c *checks) view(seen int, older bool) *checkedView {
-	v := &checkedView{measuredView: measuredView{Name: "What reps made of its sure readings"}}
 	among := "Of " + incidents(seen) + " at your sites"
-	if older {
+	if f.Cursor != "" {
 		among = "Of the newest " + number(seen) + " incidents at your sites"
 	}
+	of, others := all.of(model), 0
+	for _, c := range all {
+		if c != of {
+			others += c.Picked
+		}
+	}
+	return of.view(among, others), nil
+}
+
+// view words the checks of one model among some incidents, of which others were
+// picked when other models read.
+func (c *Checks) view(among string, others int) *checkedView {
+	v := &checkedView{measuredView: measuredView{Name: "What reps made of its sure readings"}}
 	v.About = among + ", none was picked yet for a check of this model’s sure readings."
-	if c.picked > 0 {
-		v.About = fmt.Sprintf("%s, %s picked for a check of this model’s sure readings. Reps have decided every field of %s", among, count(c.picked, "was", "were"), number(c.settled))
-		if left := c.picked - c.settled - c.waiting; left > 0 {
+	if c.Picked > 0 {
+		v.About = fmt.Sprintf("%s, %s picked for a check of this model’s sure readings. Reps have decided every field of %s", among, count(c.Picked, "was", "were"), number(c.Settled))
+		if left := c.Picked - c.Settled - c.Waiting; left > 0 {
 			v.About += fmt.Sprintf("; %s closed or decided in part, and %s not counted", count(left, "was", "were"), isOrAre(left))
 		}
 		v.About += "."
 	}
-	if c.others > 0 {
-		v.About += fmt.Sprintf(" %s picked when other models read, and %s not counted either.", count(c.others, "was", "were"), isOrAre(c.others))
+	if others > 0 {
+		v.About += fmt.Sprintf(" %s picked when other models read, and %s not counted either.", count(others, "was", "were"), isOrAre(others))
 	}
-	if c.settled > 0 {
+	if c.Settled > 0 {
 		for _, field := range incident.Fields {
-			low, high := incident.Interval(c.kept[field], c.settled)
-			v.Rows = append(v.Rows, qualityRowOf(incident.Quality{What: capital(fieldNames[field]) + ": kept by reps", N: c.kept[field], Of: c.settled, Low: low, High: high}))
+			low, high := incident.Interval(c.Kept[field], c.Settled)
+			v.Rows = append(v.Rows, qualityRowOf(incident.Quality{What: capital(fieldNames[field]) + ": kept by reps", N: c.Kept[field], Of: c.Settled, Low: low, High: high}))
 		}
 	}
-	if c.waiting > 0 {
+	if c.Waiting > 0 {
 		v.Link = incidentsPath + "?" + url.Values{"status": {"review"}}.Encode()
 	}
 	return v

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -134,6 +135,12 @@ func TestRepsSeeWhatBecameOfTheSureReadingsTheyCheck(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("the card does not say %q: %s", want, got)
 		}
+	}
+	all, err := k.Checks(t.Context())
+	want := []Checks{{Model: "demo-0", Picked: 1, Waiting: 1, Kept: map[string]int{}},
+		{Model: "demo-1", Picked: 4, Settled: 3, Waiting: 1, Kept: map[string]int{"kind": 2, "channel": 2, "target": 3}}}
+	if err != nil || !reflect.DeepEqual(all, want) {
+		t.Errorf("%v: checks of every model are %+v, want %+v", err, all, want)
 	}
 	if got := said(leeds); !strings.Contains(got, "Of 5 incidents at your sites, 3 were picked") || !strings.Contains(got, "What happened: kept by reps Share100.0%") {
 		t.Errorf("a rep of Leeds alone is told %s", got)

@@ -24,11 +24,11 @@ Train with it anywhere, and give the model to the classifiers, by the file that 
   onrecord admin reread --model model.bin --database mongodb://… --master-key-file master.key --nats-url nats://nats-1:4222 --nats-user admin …`,
 		Args: oneArg("the file to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ring, err := s.existingKey()
+			of, err := s.databaseOf(database)
 			if err != nil {
 				return err
 			}
-			from := program.Apart{Database: reporting.Database{Name: database, Keyring: ring, Log: s.logger()}}
+			from := program.Apart{Database: of}
 			n, err := writeCorrections(args[0], func(line func(string)) (int, error) { return from.Corrections(cmd.Context(), line) })
 			if err != nil {
 				return err
@@ -36,14 +36,49 @@ Train with it anywhere, and give the model to the classifiers, by the file that 
 			return s.sayCorrections(n, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&database, "database", "", databaseUsage)
+	s.addDatabase(cmd, &database)
+	return cmd
+}
+
+func newAdminChecks(s *shared) *cobra.Command {
+	var database string
+	cmd := &cobra.Command{
+		Use:     "checks",
+		Short:   "Print what reps made of the machine's sure readings, out of the services' database",
+		Long:    checksHelp,
+		Example: `  onrecord admin checks --database mongodb://… --master-key-file master.key`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := s.databaseOf(database)
+			if err != nil {
+				return err
+			}
+			found, err := from.Checks(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return s.sayChecks(found)
+		},
+	}
+	s.addDatabase(cmd, &database)
+	return cmd
+}
+
+// addDatabase adds the flag that names the services' database, which is required.
+func (s *shared) addDatabase(cmd *cobra.Command, database *string) {
+	cmd.Flags().StringVar(database, "database", "", databaseUsage)
 	s.checks[cmd] = func() error {
-		if database == "" {
+		if *database == "" {
 			return errNoDatabase
 		}
 		return nil
 	}
-	return cmd
+}
+
+// databaseOf returns the services' database with the key it is sealed under.
+func (s *shared) databaseOf(name string) (reporting.Database, error) {
+	ring, err := s.existingKey()
+	return reporting.Database{Name: name, Keyring: ring, Log: s.logger()}, err
 }
 
 var errNoDatabase = errors.New("database: give the address of the services’ MongoDB, mongodb://…")

@@ -291,6 +291,9 @@ func TestWhatAnOperatorDoes(t *testing.T) {
 		if after := strings.Count(must(t, "", at("train", "--history")...), "read again"); after <= before {
 			t.Errorf("the history names reading again %d times, before %d", after, before)
 		}
+		if out := must(t, "", at("checks")...); !strings.Contains(out, "No sure reading was picked") {
+			t.Errorf("checks: %s", out)
+		}
 		if out := must(t, "", at("verify")...); !strings.Contains(out, "Every figure agrees") {
 			t.Errorf("verify: %s", out)
 		}

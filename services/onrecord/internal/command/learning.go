@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/onrecord/internal/datadir"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
+	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
 
 func newCorrections(s *shared) *cobra.Command {
@@ -112,4 +114,53 @@ func (s *shared) sayReread(r program.Reread) error {
 		return s.say("There is nothing to read again: model %s has read whatever nobody decided.", r.Model)
 	}
 	return s.say("%d reports read again by model %s. Their incidents follow in a moment.", r.Reports, r.Model)
+}
+
+func newChecks(s *shared) *cobra.Command {
+	return &cobra.Command{
+		Use:   "checks",
+		Short: "Print what reps made of the machine's sure readings that they checked",
+		Long: checksHelp + `
+
+For services that run apart there is “onrecord admin checks”.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var found []reporting.Checks
+			if err := s.call(cmd, program.OpChecks, struct{}{}, &found); err != nil {
+				return err
+			}
+			return s.sayChecks(found)
+		},
+	}
+}
+
+const checksHelp = `One in twenty of the readings that a model is sure of is picked by chance, and a rep
+is asked to check it. Prints for each model how many were picked, of how many reps
+have decided every field since, and how often they decided as the machine had read,
+with the interval in which the true share lies in 95 of 100 such samples. Reps see the
+machine's answer when they decide, so the truth may be somewhat worse.
+
+The numbers are exact and of every site: they are for whoever runs the machine.`
+
+func (s *shared) sayChecks(found []reporting.Checks) error {
+	if len(found) == 0 {
+		return s.say("No sure reading was picked for a check yet: one in twenty is.")
+	}
+	var rows [][]string
+	for _, c := range found {
+		row := []string{c.Model, fmt.Sprint(c.Picked), fmt.Sprint(c.Waiting), fmt.Sprint(c.Settled)}
+		for _, field := range incident.Fields {
+			row = append(row, keptShare(c.Kept[field], c.Settled))
+		}
+		rows = append(rows, row)
+	}
+	return s.table(append([]string{"model", "picked", "wait", "decided"}, incident.Fields...), rows)
+}
+
+func keptShare(n, of int) string {
+	if of == 0 {
+		return "–"
+	}
+	low, high := incident.Interval(n, of)
+	return fmt.Sprintf("%.3f (%.3f–%.3f)", float64(n)/float64(of), low, high)
 }

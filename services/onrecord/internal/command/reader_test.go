@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/run"
+	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
 
 func TestClassifyNeedsNoDataDirectory(t *testing.T) {
@@ -180,4 +181,17 @@ func TestTrainKeepsTheModelBeforeAndBringsItBack(t *testing.T) {
 	fails(t, run.ExitMistake, "--rollback trains nothing", "", "train", "--rollback", "--corpus", "x")
 	fails(t, run.ExitFailed, "nothing to roll back", "", "train", "--rollback", "--data-dir", t.TempDir())
 	fails(t, run.ExitFailed, "corpus", "", "train", "--corpus", t.TempDir(), "--data-dir", data)
+}
+
+func TestChecksArePrintedModelByModel(t *testing.T) {
+	var out bytes.Buffer
+	s := &shared{env: Env{Stdout: &out}}
+	found := []reporting.Checks{{Model: "demo-1", Picked: 9, Settled: 8, Waiting: 1, Kept: map[string]int{"kind": 8, "channel": 6}}, {Model: "demo-2", Picked: 1}}
+	if err := s.sayChecks(found); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[1], "1.000 (0.676–1.000)") || !strings.Contains(lines[1], "0.750 (0.409–0.929)") || !strings.Contains(lines[1], "0.000 (0.000–0.324)") || strings.Count(lines[2], "–") != 3 {
+		t.Errorf("printed:\n%s", out.String())
+	}
 }

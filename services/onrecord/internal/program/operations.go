@@ -41,6 +41,7 @@ const (
 	OpExport           = "export"
 	OpCorrections      = "corrections"
 	OpReread           = "reread"
+	OpChecks           = "checks"
 )
 
 // Tail says from which event on to print, and whether to wait for more.
@@ -94,6 +95,7 @@ func (p *Program) Operations() control.Operations {
 
 		OpCorrections: op(p.corrections),
 		OpReread:      op(p.reread),
+		OpChecks:      op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Checks(ctx) }),
 	}
 }
 
