@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
 
 func newAdminVerify(s *shared) *cobra.Command {
@@ -16,11 +14,10 @@ func newAdminVerify(s *shared) *cobra.Command {
 		Example: `  onrecord admin verify --database mongodb://… --master-key-file master.key`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ring, err := s.existingKey()
+			d, err := s.databaseOf(database)
 			if err != nil {
 				return err
 			}
-			d := reporting.Database{Name: database, Keyring: ring, Log: s.logger()}
 			r, err := d.Verify(cmd.Context(), func(done, total int) { s.note(fmt.Sprintf("recounted %d of %d incidents", done, total)) })
 			if err != nil {
 				return err
@@ -28,12 +25,6 @@ func newAdminVerify(s *shared) *cobra.Command {
 			return s.sayVerification(r)
 		},
 	}
-	cmd.Flags().StringVar(&database, "database", "", databaseUsage)
-	s.checks[cmd] = func() error {
-		if database == "" {
-			return errNoDatabase
-		}
-		return nil
-	}
+	s.addDatabase(cmd, &database)
 	return cmd
 }
