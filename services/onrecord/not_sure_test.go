@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	cdp "github.com/chromedp/chromedp"
 
+	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
@@ -42,7 +44,7 @@ func wantNotSure(t *testing.T, p *process, rep string, want int) {
 // Whoever does not know says so, to every question, and it is filed; without
 // signal, when it is gone on with, and without script.
 func TestNobodyHasToBeSure(t *testing.T) {
-	_, p, w, rep := phoneKit(t)
+	dir, p, w, rep := phoneKit(t)
 	b := openBrowser(t)
 	b.openOnPhone(w.url)
 	if unsure := js[string](b, `Object.entries(Object.groupBy(document.querySelectorAll('#report-form [type=radio]'), r => r.name))
@@ -100,6 +102,26 @@ func TestNobodyHasToBeSure(t *testing.T) {
 	}
 	b.do("send a sentence", cdp.SendKeys(css("#narrative"), story), cdp.Click(css(".app-send")), cdp.WaitVisible(css(".app-code")))
 	wantNotSure(t, p, rep, 2)
+	b.script(true)
+
+	// A rep sees how many these are beside the month, opens them, and learns of one
+	// when it happened.
+	mustOnrecord(t, "demo password of the rep\n", "user", "add", "--data-dir", dir, "--role", "rep", "demo-rep")
+	b.signIn(p.url, "demo-rep", "demo password of the rep")
+	b.open(p.url + "/figures/?month=" + time.Now().In(incident.London).Format("2006-01"))
+	b.wantText("the figures", "not known when counts those of them that stand in this month because they were reported in it")
+	b.look("figures-not-sure")
+	b.onPaper("figures-not-sure")
+	b.do("open them", cdp.Click(css(`.app-beside .app-cross__all a[href*="undated"]`)), cdp.WaitVisible(css(".app-list")))
+	b.wantText("the list", "2 incidents", "Not known when (reported", "Not in the list, or not known")
+	b.look("incidents-not-sure")
+	b.do("open one", cdp.Click(css(`.app-list__main a`)), cdp.WaitVisible(css(".app-timeline")))
+	b.look("incident-not-sure")
+	b.act(js[string](b, `location.href`), "classify", func() {
+		b.do("say when and where", cdp.SetValue(css("#occurred_at"), "2026-01-05T09:30"), cdp.SetValue(css("#occurred_precision"), "about"), cdp.SetValue(css("#site"), "demo-north"))
+	})
+	b.wantText("what was learned", "About Mon 5 Jan 2026, 9:30am", "Demo Jobcentre North", "January 2026")
+	wantNotSure(t, p, rep, 1)
 }
 
 // In a long list of places “Not sure” is always there, in Welsh as well.
