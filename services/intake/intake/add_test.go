@@ -156,6 +156,22 @@ func TestAReportTakesOnlySoManyAdditions(t *testing.T) {
 	}
 }
 
+// Long messages are fewer: lists read incidents whole, many at a time.
+func TestAReportTakesOnlySoManyWords(t *testing.T) {
+	page := []byte(strings.Repeat("a long account ", 1365)) // 20 KB, as 5,000 characters of four bytes
+	for pages, want := range map[int]int{12: http.StatusOK, 13: http.StatusConflict} {
+		p := start(t)
+		before := make([]*onrecordv1.FollowUpMessage, pages)
+		for n := range before {
+			before[n] = &onrecordv1.FollowUpMessage{At: timestamppb.New(testNow), From: "reporter", What: "words", AdditionId: newID(t), SealedText: page}
+		}
+		_, code := p.known(t, before...)
+		if got := p.followUp(t, addition(code, newID(t), "words", "canary")); got.StatusCode != want {
+			t.Errorf("after %d bytes: %d %s, want %d", pages*len(page), got.StatusCode, got.Body, want)
+		}
+	}
+}
+
 // While reporting is away nothing is promised and nothing typed is lost.
 func TestWhatWasTypedStaysWhileItCannotBeTaken(t *testing.T) {
 	p := start(t)

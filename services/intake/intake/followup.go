@@ -109,18 +109,20 @@ func parseReceipt(text string) (receipt.Code, error) {
 // isFull reports whether as much was added to the report as it takes, apart
 // from what has this id and was taken before. An incident is one document:
 // without a bound whoever holds one receipt could make it so large that no
-// database takes it, nor what comes after it.
+// database takes it, nor what comes after it, and a list of such incidents more
+// than the memory there is.
 func (st standing) isFull(id string) bool {
-	own := 0
+	own, words := 0, 0
 	for _, m := range st.Messages {
 		if m.ID == id {
 			return false
 		}
 		if m.From == "reporter" {
 			own++
+			words += len(m.Text)
 		}
 	}
-	return own >= maxAdditions
+	return own >= maxAdditions || words >= maxAddedWords
 }
 
 // hasRoom returns nil, or a fault.Invalid error when the report would have more

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,8 @@ import (
 	"github.com/onrecord/onrecord/services/intake/intake"
 )
 
-// reporting answers for one receipt hash, as the service of that name does.
+// reporting answers for one receipt hash, as the service of that name does. What
+// stands in more under seal is given without, and sealed here.
 func (p *program) reporting(t *testing.T, more ...*onrecordv1.FollowUpMessage) (know func(e *onrecordv1.ReportFiled)) {
 	t.Helper()
 	var mu sync.Mutex
@@ -41,6 +43,13 @@ func (p *program) reporting(t *testing.T, more ...*onrecordv1.FollowUpMessage) (
 				WrappedKey: wrapped, Messages: append([]*onrecordv1.FollowUpMessage{{At: timestamppb.New(testNow.Add(2 * time.Hour)), From: "rep", What: "message",
 					SealedText: key.Seal([]byte("canary-message"), known.reportID, "follow-up", "0")}}, more...),
 				Steps: []*onrecordv1.FollowUpStep{{At: received, Status: "new", Action: "filed", Own: true}, {At: read, Status: "acknowledged", Action: "acknowledged"}}}
+			for n, m := range more {
+				if len(m.SealedText) > 0 {
+					sealed := proto.CloneOf(m)
+					sealed.SealedText = key.Seal(m.SealedText, known.reportID, "follow-up", strconv.Itoa(n+1))
+					reply.Messages[n+1] = sealed
+				}
+			}
 		}
 		out, err := proto.Marshal(reply)
 		if err != nil {
