@@ -31,9 +31,14 @@ type work struct {
 	p       *Projector
 	tx      store.Store
 	cases   []*incidentCase
+	holding map[string]*incidentCase   // of cases, by report
 	photos  map[string][]carried       // of what waited and was applied, by report
 	absent  map[string]bool            // reports that no incident holds
 	waiting map[string][]store.Pending // what waits for the reports that are filed in the batch
+}
+
+func newWork(p *Projector, tx store.Store) *work {
+	return &work{p: p, tx: tx, holding: make(map[string]*incidentCase)}
 }
 
 // begin loads everything that a batch is about.
@@ -55,7 +60,7 @@ func (w *work) begin(ctx context.Context, events []event) error {
 		return err
 	}
 	for _, i := range held {
-		w.cases = append(w.cases, &incidentCase{Incident: i, storedRev: i.Rev})
+		w.take(i)
 		for _, r := range i.Reports {
 			delete(w.absent, r.ID)
 		}
@@ -111,11 +116,8 @@ func (w *work) apply(ctx context.Context, ev event) (outcome, error) {
 
 // load returns the incident that holds a report, or nil.
 func (w *work) load(ctx context.Context, reportID string) (*incidentCase, error) {
-	holds := func(c *incidentCase) bool {
-		return slices.ContainsFunc(c.Reports, func(r incident.FiledReport) bool { return r.ID == reportID })
-	}
-	if n := slices.IndexFunc(w.cases, holds); n >= 0 {
-		return w.cases[n], nil
+	if c := w.holding[reportID]; c != nil {
+		return c, nil
 	}
 	if w.absent[reportID] {
 		return nil, nil
@@ -127,9 +129,17 @@ func (w *work) load(ctx context.Context, reportID string) (*incidentCase, error)
 	case err != nil:
 		return nil, err
 	}
+	return w.take(i), nil
+}
+
+// take adds a stored incident to those in hand.
+func (w *work) take(i *incident.Incident) *incidentCase {
 	c := &incidentCase{Incident: i, storedRev: i.Rev}
 	w.cases = append(w.cases, c)
-	return c, nil
+	for _, r := range i.Reports {
+		w.holding[r.ID] = c
+	}
+	return c
 }
 
 // file opens an incident for a filed report, or fills one that was opened for
@@ -155,6 +165,7 @@ func (w *work) file(ctx context.Context, c *incidentCase, ev event) (outcome, er
 func (w *work) open(reportID string) *incidentCase {
 	c := &incidentCase{Incident: w.p.blank(reportID)}
 	w.cases = append(w.cases, c)
+	w.holding[reportID] = c
 	return c
 }
 

@@ -170,7 +170,7 @@ func (p *Projector) apply(ctx context.Context, events []event) (err error) {
 	var settled map[string][]carried
 	for range staleTries {
 		err = p.folder.Group(ctx, p.store, func(tx store.Store) ([]*incident.Incident, error) {
-			w := &work{p: p, tx: tx}
+			w := newWork(p, tx)
 			if err := w.begin(ctx, events); err != nil {
 				return nil, err
 			}

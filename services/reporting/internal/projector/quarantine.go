@@ -46,7 +46,7 @@ func (p *Projector) putQuarantined(ctx context.Context, tx store.Store, d bus.De
 // standIn opens an incident for a report that cannot be read, unless there is
 // one already.
 func (p *Projector) standIn(ctx context.Context, tx store.Store, d bus.Delivery, reportID string) ([]*incident.Incident, error) {
-	w := &work{p: p, tx: tx}
+	w := newWork(p, tx)
 	c, err := w.load(ctx, reportID)
 	if err != nil {
 		return nil, err

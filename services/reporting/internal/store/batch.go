@@ -37,8 +37,9 @@ func IncidentsByReports(ctx context.Context, s Store, reportIDs []string) ([]*in
 		return b.IncidentsByReports(ctx, reportIDs)
 	}
 	var found []*incident.Incident
+	held := make(map[string]bool)
 	for _, id := range reportIDs {
-		if slices.ContainsFunc(found, func(i *incident.Incident) bool { return holds(i, id) }) {
+		if held[id] {
 			continue
 		}
 		i, err := s.IncidentByReport(ctx, id)
@@ -49,12 +50,11 @@ func IncidentsByReports(ctx context.Context, s Store, reportIDs []string) ([]*in
 			return nil, err
 		}
 		found = append(found, i)
+		for _, r := range i.Reports {
+			held[r.ID] = true
+		}
 	}
 	return found, nil
-}
-
-func holds(i *incident.Incident, reportID string) bool {
-	return slices.ContainsFunc(i.Reports, func(r incident.FiledReport) bool { return r.ID == reportID })
 }
 
 // PendingOf is Batcher's on any store.
