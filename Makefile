@@ -45,7 +45,7 @@ SEED ?= 0
 RUNS ?= 10
 
 .PHONY: faults
-faults: assets ## Break the program in every way and print a table (CASE=R4 SEED=7 RUNS=50 for one)
+faults: assets postgresql ## Break the program in every way and print a table (CASE=R4 SEED=7 RUNS=50 for one)
 	go test -count=1 -timeout 0 -v ./services/onrecord/faults -args -case '$(CASE)' -seed $(SEED) -runs $(RUNS)
 
 .PHONY: bench
@@ -68,6 +68,7 @@ isolated: ## Build each module from its own go.mod alone
 	for m in $(MODULES); do GOWORK=off go -C $$m build -o /dev/null ./...; done
 	GOWORK=off go -C $(CHECK) vet ./...
 	GOWORK=off go -C $(FERRETDB) build -tags ferretdb_no_postgresql -o /dev/null .
+	GOWORK=off go -C $(FERRETDB) build -o /dev/null .
 
 .PHONY: tidy
 tidy: ## Bring every go.mod in order
@@ -112,6 +113,10 @@ browser: ## Install Chromium through the system's packages, where it may
 .PHONY: tools
 tools: ## Install what the fault tests need through the system's packages, where it may
 	@.ci/tools
+
+.PHONY: postgresql
+postgresql: ## Install PostgreSQL, on which R10 has its database, where it may
+	@.ci/postgresql
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -1,8 +1,9 @@
 // Command ferretdb is a MongoDB-compatible server for development and tests:
-// the real protocol over a real socket, with its data in SQLite files. It is
-// no database for a deployment: its updates are not atomic, it has no
-// authentication, and it reads whole collections for most queries. It listens
-// on loopback only.
+// the real protocol over a real socket, with its data in SQLite files, or in a
+// PostgreSQL. It is no database for a deployment: its updates are not atomic, it
+// has no authentication, and it reads whole collections for most queries: all
+// there is in each document out of SQLite, a field or two inside PostgreSQL. It
+// listens on loopback only.
 //
 // Build it in its directory with GOWORK=off: a module of its own, so that none
 // of its dependencies meet ours.
@@ -42,6 +43,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.SetOutput(stderr)
 	listen := f.String("listen", "127.0.0.1:27017", "loopback `address`; port 0 chooses a free one")
 	dataDir := f.String("data-dir", "data/mongodb", "`directory` of the data; it is created when there is none")
+	postgres := f.String("postgres", "", "`URL` of a database of a PostgreSQL that has the data instead, in UTF-8 and the locale C")
 	withStdin := f.Bool("stop-with-stdin", false, "end when standard input does: for whoever starts it and may be killed")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -52,16 +54,20 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := checkLoopback(*listen); err != nil {
 		return err
 	}
-	files, err := sqliteURL(*dataDir)
-	if err != nil {
-		return err
+	config := &ferretdb.Config{
+		Listener: ferretdb.ListenerConfig{TCP: *listen},
+		Logger:   slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
-	db, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: *listen},
-		Handler:   "sqlite",
-		SQLiteURL: files,
-		Logger:    slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-	})
+	if *postgres != "" {
+		config.Handler, config.PostgreSQLURL = "postgresql", *postgres
+	} else {
+		files, err := sqliteURL(*dataDir)
+		if err != nil {
+			return err
+		}
+		config.Handler, config.SQLiteURL = "sqlite", files
+	}
+	db, err := ferretdb.New(config)
 	if err != nil {
 		return err
 	}
@@ -73,12 +79,22 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			stop()
 		}()
 	}
+	indexed := make(chan struct{})
+	go func() {
+		defer close(indexed)
+		if *postgres == "" {
+			indexIDs(ctx, *dataDir, config.Logger)
+		}
+	}()
 	ended := make(chan error, 1)
 	go func() { ended <- db.Run(ctx) }()
 	if _, err := fmt.Fprintln(stdout, db.MongoDBURI()); err != nil { // waits until it listens
 		return err
 	}
-	return <-ended
+	err = <-ended
+	stop()
+	<-indexed
+	return err
 }
 
 // checkLoopback refuses an address that others could reach: whoever reaches

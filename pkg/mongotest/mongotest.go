@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"os/exec"
@@ -57,8 +58,14 @@ func StartIn(tb testing.TB, dir string) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return start(tb, binary, "--data-dir", dir)
+}
+
+// start runs the server with its data where the arguments say.
+func start(tb testing.TB, binary string, data ...string) *Server {
+	tb.Helper()
 	// It ends with its standard input, should this process be killed.
-	cmd := exec.Command(binary, "--listen", "127.0.0.1:0", "--data-dir", dir, "--stop-with-stdin")
+	cmd := exec.Command(binary, append(data, "--listen", "127.0.0.1:0", "--stop-with-stdin")...)
 	var errs runtest.Output
 	cmd.Stderr = &errs
 	stdin, err := cmd.StdinPipe()
@@ -110,8 +117,13 @@ func (s *Server) Kill() {
 }
 
 // build builds the server once for this process; Go's cache makes it quick for
-// the others.
-var build = sync.OnceValues(func() (string, error) {
+// the others. What leaves PostgreSQL out is smaller.
+var (
+	build             = sync.OnceValues(func() (string, error) { return buildAs("ferretdb", "ferretdb_no_postgresql") })
+	buildWithPostgres = sync.OnceValues(func() (string, error) { return buildAs("ferretdb-postgresql", "") })
+)
+
+func buildAs(name, tags string) (string, error) {
 	source, err := source()
 	if err != nil {
 		return "", err
@@ -124,7 +136,8 @@ var build = sync.OnceValues(func() (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	// Test processes run side by side and share the file: one writes at a time.
+	// Test processes run side by side and share the file, those of one working
+	// tree: one writes at a time.
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err
@@ -133,15 +146,17 @@ var build = sync.OnceValues(func() (string, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", err
 	}
-	binary := filepath.Join(dir, "ferretdb")
-	cmd := exec.Command("go", "build", "-tags", "ferretdb_no_postgresql", "-o", binary, ".")
+	tree := fnv.New64a()
+	_, _ = tree.Write([]byte(source)) // it never fails
+	binary := filepath.Join(dir, fmt.Sprintf("%s-%x", name, tree.Sum64()))
+	cmd := exec.Command("go", "build", "-tags", tags, "-o", binary, ".")
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w: %s", source, err, out)
 	}
 	return binary, nil
-})
+}
 
 // source returns the server's directory: tests run somewhere in the tree.
 func source() (string, error) {

@@ -44,6 +44,9 @@ func (t *trial) besides(test string, args ...string) {
 			faults++
 			t.note("%s", strings.TrimSpace(told))
 		}
+		if strings.HasPrefix(told, "the database: ") || strings.Contains(told, " waited in the stream") {
+			t.note("%s", strings.TrimSpace(told))
+		}
 		if n, err := strconv.Atoi(strings.Fields(told)[0]); err == nil {
 			t.count(func(y *tally) { y.filed, y.received = y.filed+n, y.received+n })
 		}
