@@ -293,10 +293,9 @@ func (p *pace) note(n int, failed bool, took time.Duration) {
 	switch {
 	case failed || took > slowBatch:
 		p.now = max(min(p.now, n)/2, 1)
-	case took < slowBatch/8: // four times as many take four times as long at most
-		p.now = min(4*p.now, p.most)
-	case took < slowBatch/2:
-		p.now = min(2*p.now, p.most)
+	case took < slowBatch/2: // twice as many take twice as long at most
+		inTime := int(time.Duration(n) * (slowBatch / 2) / max(took, time.Millisecond))
+		p.now = min(max(2*p.now, inTime), p.most)
 	}
 }
 

@@ -20,11 +20,15 @@ func TestASlowStoreGetsSmallerBatches(t *testing.T) {
 		{50, false, 6 * time.Second, 50},
 		{50, false, 5900 * time.Millisecond, 100},
 		{100, false, 13 * time.Second, 50},
-		{50, true, time.Millisecond, 25}, // all of it failed
-		{25, false, 1400 * time.Millisecond, 100},
+		{50, true, time.Millisecond, 25},          // all of it failed
+		{25, false, 1500 * time.Millisecond, 100}, // as many as take half of what is slow
 		{100, true, 1400 * time.Millisecond, 50},
 		{1, true, time.Millisecond, 1},
 		{1, true, time.Millisecond, 1}, // never none
+		{1, false, 2 * time.Second, 3},
+		{1, false, 600 * time.Millisecond, 10}, // soon as many as a store can take that was away
+		{2, false, 5 * time.Second, 20},
+		{1, false, 0, 512},
 	} {
 		if p.note(c.n, c.failed, c.took); p.now != c.want {
 			t.Errorf("after %+v: %d together, want %d", c, p.now, c.want)
