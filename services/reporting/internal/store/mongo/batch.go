@@ -104,13 +104,20 @@ func (d *db) MarkAllFolded(ctx context.Context, folded []*incident.Incident) err
 		ofRev[i.Rev] = append(ofRev[i.Rev], i.ID)
 	}
 	for rev, ids := range ofRev {
+		if len(ids) == 1 {
+			if err := d.MarkFolded(ctx, ids[0], rev); err != nil {
+				return err
+			}
+			continue
+		}
 		err := d.write(ctx, "mark folded", func(ctx context.Context) error {
 			filter, change := upToDate(among(ids), rev)
+			filter = append(filter, isBehind) // there are few of them, however many incidents there are
 			result, err := d.collection(incidents).UpdateMany(ctx, filter, change)
 			if err != nil || result.MatchedCount == int64(len(ids)) {
 				return err
 			}
-			for _, id := range ids { // some went on meanwhile
+			for _, id := range ids { // some went on meanwhile, or were marked
 				if err := d.markFolded(ctx, id, rev); err != nil {
 					return err
 				}

@@ -97,7 +97,7 @@
 //	incidents_by_month         Recount
 //	incidents_by_report        IncidentByReport
 //	incidents_by_receipt       IncidentByReceipt
-//	incidents_behind           Unfolded ("behind" is there only while it is true)
+//	incidents_behind           Unfolded, MarkAllFolded ("behind" is there only while it is true)
 //	incidents_lesson_due       LessonsDue
 //	pending_by_report          Pending, DropPending
 //	ledgers_by_month           LedgerCells of every site

@@ -32,7 +32,9 @@ type incidentDoc struct {
 }
 
 // incidentBody has every field always, so that setting it leaves nothing of
-// what was there before.
+// what was there before. The compatible server does not set a document over one
+// that has the same values under other names: By has every field always, and to
+// the timeline in Detail each revision adds.
 type incidentBody struct {
 	Write   bson.ObjectID    `bson:"w"` // the write that made this revision
 	Rev     int64            `bson:"rev"`
@@ -47,8 +49,7 @@ type incidentBody struct {
 
 // byDoc is what an incident counts under and what it adds there, in one value:
 // lists look for its fields, and a recount groups by all of it. Every field is
-// always there: the compatible server takes two documents with the same values
-// under other names for one, and would not set the second.
+// always there, for the compatible server: see incidentBody.
 type byDoc struct {
 	Month    string           `bson:"month"`
 	Site     string           `bson:"site"`

@@ -211,6 +211,31 @@ func TestRecountAfterTakingBack(t *testing.T) {
 	}
 }
 
+// TestARevisionIsStoredWhole: the same word is somebody else's now. The
+// compatible server would take the two for one, were it not for the timeline,
+// to which each revision adds.
+func TestARevisionIsStoredWhole(t *testing.T) {
+	for name, s := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			d, ctx := s.open(t), t.Context()
+			i := small(bson.NewObjectID().Hex(), 1)
+			i.Kind = incident.Opinion[incident.Kind]{Machine: incident.KindAbuse}
+			if err := d.InsertIncident(ctx, i); err != nil {
+				t.Fatal(err)
+			}
+			i.Rev, i.Kind = 2, incident.Opinion[incident.Kind]{Reviewer: incident.KindAbuse}
+			i.Timeline = append(i.Timeline, incident.Change{Action: incident.ActionCorrected, Field: "kind"})
+			if err := d.ReplaceIncident(ctx, i, 1); err != nil {
+				t.Fatal(err)
+			}
+			got, err := d.Incident(ctx, i.ID)
+			if err != nil || got.Kind != i.Kind {
+				t.Errorf("stored %+v, %v, want %+v", got.Kind, err, i.Kind)
+			}
+		})
+	}
+}
+
 // TestGroupsLeaveWhatWasDone, since there are no transactions: nothing is
 // undone, and after a failure nothing more is done.
 func TestGroupsLeaveWhatWasDone(t *testing.T) {

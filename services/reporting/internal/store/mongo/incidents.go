@@ -35,6 +35,8 @@ func (d *db) ReplaceIncident(ctx context.Context, i *incident.Incident, wasRev i
 	return d.putOne(ctx, "replace incident", i, false, wasRev)
 }
 
+var isBehind = bson.E{Key: "behind", Value: true}
+
 var notBehind = bson.E{Key: "$unset", Value: bson.D{{Key: "behind", Value: ""}}}
 
 // MarkFolded implements store.Incidents. An incident that went on meanwhile
@@ -185,7 +187,7 @@ func (d *db) Unfolded(ctx context.Context, limit int) (ids []string, err error) 
 	if limit <= 0 {
 		return nil, ctx.Err()
 	}
-	docs, err := find[incidentDoc](ctx, d, "unfolded", incidents, bson.D{{Key: "behind", Value: true}},
+	docs, err := find[incidentDoc](ctx, d, "unfolded", incidents, bson.D{isBehind},
 		options.Find().SetLimit(int64(limit)).SetProjection(bson.D{{Key: "rev", Value: 1}, {Key: "folded", Value: 1}}))
 	for _, doc := range docs {
 		if doc.Body.Rev > doc.Folded {
