@@ -296,10 +296,10 @@ func (i *Incident) Locate(site string, occurredAt time.Time) {
 // that it holds, or else when it was received. What happened at a time that is
 // not known counts then.
 func (i *Incident) ReportedAt() time.Time {
-	if len(i.Reports) > 0 && !i.Reports[0].PressedAt.IsZero() {
-		return i.Reports[0].PressedAt
+	if len(i.Reports) == 0 {
+		return i.ReceivedAt
 	}
-	return i.ReceivedAt
+	return reportedAt(i.Reports[0].PressedAt, i.ReceivedAt)
 }
 
 // Undated reports whether nobody knows when it happened.

@@ -137,6 +137,7 @@ func TestWhatHappenedNobodyKnowsWhenCountsWhenItWasReported(t *testing.T) {
 		"a tap, by a clock fast":   {pressed.AddDate(1, 0, 0), testNow.AddDate(1, 0, 0), pressed},
 		"a tap that lies ahead":    {testNow.Add(time.Minute), time.Time{}, testNow},
 		"a tap on the very stroke": {testNow, time.Time{}, testNow},
+		"a tap by a clock of 1970": {time.Unix(0, 0), testNow, testNow},
 	} {
 		r := validReport()
 		r.Precision, r.OccurredAt, r.PressedAt = PrecisionUnknown, time.Time{}, c.pressed
@@ -148,13 +149,14 @@ func TestWhatHappenedNobodyKnowsWhenCountsWhenItWasReported(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	i := Incident{ReceivedAt: testNow, Reports: []FiledReport{{ReceivedAt: testNow}}}
-	if got := i.ReportedAt(); !got.Equal(testNow) {
-		t.Errorf("without a tap reported at %v", got)
-	}
-	i.Reports[0].PressedAt = pressed
-	if got := i.ReportedAt(); !got.Equal(pressed) {
-		t.Errorf("with a tap reported at %v", got)
+	for tap, want := range map[time.Time]time.Time{
+		{}: testNow, pressed: pressed,
+		testNow.Add(time.Hour): testNow, time.Unix(0, 0): testNow, // by a wrong clock
+	} {
+		i := Incident{ReceivedAt: testNow, Reports: []FiledReport{{ReceivedAt: testNow, PressedAt: tap}}}
+		if got := i.ReportedAt(); !got.Equal(want) {
+			t.Errorf("with a tap at %v reported at %v, want %v", tap, got, want)
+		}
 	}
 }
 

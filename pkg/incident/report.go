@@ -113,13 +113,19 @@ func orElse[T ~string](v, otherwise T) T {
 // without one at now.
 func (r *Report) CorrectClock(sentAt, now time.Time) {
 	r.moveBy(sentAt, now)
-	if r.Precision != PrecisionUnknown {
-		return
+	if r.Precision == PrecisionUnknown {
+		r.OccurredAt = reportedAt(r.PressedAt, now)
 	}
-	r.OccurredAt = r.PressedAt
-	if r.PressedAt.IsZero() || r.PressedAt.After(now) {
-		r.OccurredAt = now
+}
+
+// reportedAt returns when a report was made that was received at a time: at the
+// tap it holds, unless a phone's clock was so wrong that nobody can have tapped
+// then.
+func reportedAt(pressed, received time.Time) time.Time {
+	if pressed.After(received) || pressed.Before(received.Add(-MaxAge)) { // or there was none
+		return received
 	}
+	return pressed
 }
 
 func (r *Report) moveBy(sentAt, now time.Time) {
