@@ -7,9 +7,11 @@ import (
 	"image/color"
 	"image/jpeg"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"weak"
 )
 
 // patterned returns a picture of smooth shades and some noise.
@@ -246,6 +248,23 @@ func TestRestartsAreKept(t *testing.T) {
 	wrong := bytes.Replace(raw, []byte{0xff, restart0 + 3}, []byte{0xff, restart0 + 4}, 1)
 	if _, _, _, ok := transcode(wrong); ok {
 		t.Error("restarts out of their order were taken")
+	}
+}
+
+// A file is not kept longer than it is worked on: what a camera put beside the
+// picture is in it.
+func TestNothingHoldsOnToAFile(t *testing.T) {
+	raw := coded(t, patterned(64, 64, 1), 80)
+	file := weak.Make(&raw[0])
+	if _, _, _, ok := transcode(raw); !ok {
+		t.Fatal("it was not transcoded")
+	}
+	raw = nil
+	for range 3 {
+		runtime.GC()
+	}
+	if file.Value() != nil {
+		t.Error("the file is still in memory")
 	}
 }
 

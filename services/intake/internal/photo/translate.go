@@ -30,8 +30,12 @@ var desks = func() chan *desk {
 	return all
 }()
 
-// leave gives a desk to whoever is next, without what only a large picture needs.
+// leave gives a desk to whoever is next, without what only a large picture needs,
+// and without the codes, which hold on to the file that they came in.
 func (d *desk) leave() {
+	for n := range d.codes {
+		d.codes[n][0].from, d.codes[n][1].from = nil, nil
+	}
 	const most = 1 << 20
 	if cap(d.read) > most {
 		d.read = nil
