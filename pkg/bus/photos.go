@@ -36,7 +36,8 @@ func photosConfig(s Settings) jetstream.ObjectStoreConfig {
 
 // PutPhoto stores a sealed photo under a name not used before, and returns once
 // it is on disk. Otherwise it returns fault.Unavailable, and what was stored of
-// it is removed where that may be.
+// it is removed where that may be; but where nobody heard whether it was described
+// it is left whole, an orphan.
 //
 // It writes what ObjectStore.Put would (NATS ADR-20), in the same order: what has
 // a description is whole. Put asks first whether the name is new, and makes a
@@ -59,11 +60,15 @@ func (b *Bus) PutPhoto(ctx context.Context, name string, sealed []byte) error {
 	for n := 0; err == nil && n < len(chunks); n++ {
 		_, err = b.js.Publish(ctx, holdsPhoto(id), chunks[n])
 	}
-	if err == nil {
+	partly := err != nil
+	if !partly {
 		_, err = b.js.Publish(ctx, describesPhoto(name), description)
+		partly = errors.As(err, new(*jetstream.APIError)) // the server’s own refusal: it is described nowhere
+	}
+	if partly {
+		b.dropPart(ctx, id)
 	}
 	if err != nil {
-		b.dropPart(ctx, id)
 		return unavailable.Because(fmt.Errorf("photo: %w", err))
 	}
 	return nil

@@ -2,9 +2,12 @@ package bus_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"fmt"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onrecord/onrecord/pkg/bus"
@@ -66,5 +69,35 @@ func TestNothingIsLeftOfAPhotoThatIsNotStored(t *testing.T) {
 	}
 	if waiting, err := b.WaitingPhotos(t.Context()); err != nil || len(waiting) != 0 {
 		t.Errorf("waiting=%v, %v", waiting, err)
+	}
+}
+
+// Whoever stops waiting when a photo was described leaves it whole, or nothing of
+// it: who lists the photos reads them.
+func TestNoPhotoIsDescribedOfWhichPartIsGone(t *testing.T) {
+	b, conn := bustest.NewConn(t)
+	left := 0
+	for n := 0; left < 5; n++ { // the server may have answered first
+		ctx, cancel := context.WithCancel(t.Context())
+		sub, err := conn.Subscribe("$O."+bus.ObjectsPhotos+".M.>", func(*nats.Msg) { cancel() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.PutPhoto(ctx, fmt.Sprintf("demo.%d", n), make([]byte, 1<<10)) != nil {
+			left++
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	waiting, err := b.WaitingPhotos(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range waiting {
+		if _, err := b.Photo(t.Context(), w.Name); err != nil {
+			t.Errorf("%s: %v", w.Name, err)
+		}
 	}
 }
