@@ -37,7 +37,7 @@ build: assets ## Build bin/onrecord, bin/intake, bin/classifier and bin/reportin
 
 .PHONY: test
 test: assets browser tools ## Install what the tests need and run all of them (under 15 minutes on two cores)
-	go test -race -shuffle=on -timeout 14m work
+	go test -race -shuffle=on -timeout 20m work
 	GOWORK=off go -C $(CHECK) test -timeout 10m ./...
 
 CASE ?=
