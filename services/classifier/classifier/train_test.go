@@ -33,8 +33,8 @@ func TestTheModelIsWhatTrainingMakes(t *testing.T) {
 		floor [3]float64 // kind, channel, target
 		off   float64    // the most that probabilities may be from what came true
 	}{
-		"held out":     {*trained.HeldOut, [3]float64{0.88, 0.89, 0.88}, 0.035},
-		"other voices": {trained.OtherVoices, [3]float64{0.81, 0.84, 0.85}, 0.07}, // the temperatures are not made for these
+		"held out":     {*trained.HeldOut, [3]float64{0.88, 0.89, 0.88}, 0.045},
+		"other voices": {trained.OtherVoices, [3]float64{0.82, 0.86, 0.85}, 0.04}, // the temperatures are not made for these
 	} {
 		for i, f := range set.Fields {
 			t.Logf("%s: %d texts, %s %.3f (%.3f–%.3f), macro-F1 %.3f, calibration error %.3f, of the surest 80 %% %.3f", name, f.Right.Of,

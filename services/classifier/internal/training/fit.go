@@ -130,7 +130,10 @@ func newFitter(ix *index, s settings) *fitter {
 	return f
 }
 
-// step moves one weight by its gradient.
+// step moves one weight by its gradient. A fitter belongs to one goroutine, so
+// the race detector, which makes its loops many times slower, is kept out of them.
+//
+//go:norace
 func (f *fitter) step(i int, g, l1, l2 float64) {
 	c := &f.cells[i]
 	root := math.Sqrt(float64(c.root*c.root) + float64(g*g))
@@ -256,6 +259,8 @@ func (f *fitter) fit(examples []*example, rows [][3][]int32, seed uint64) {
 }
 
 // add adds to scores, of columns from one on, the weights of rows.
+//
+//go:norace
 func (f *fitter) add(scores []float64, rows []int32, from int, share float64) {
 	for _, row := range rows {
 		cells := f.cells[int(row)*f.columns+from:][:len(scores)]
@@ -270,6 +275,8 @@ func (f *fitter) add(scores []float64, rows []int32, from int, share float64) {
 const leastGradient = 0.02
 
 // learn moves the weights of rows, of columns from one on, by their gradients.
+//
+//go:norace
 func (f *fitter) learn(rows []int32, g []float64, from int, l1, l2, share float64) {
 	for _, row := range rows {
 		for c, gc := range g {

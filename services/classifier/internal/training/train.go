@@ -441,5 +441,5 @@ func (w *weights) rows() (dense []float64, features []reading.Feature, hashed []
 const (
 	leastKept   = 0.03
 	leastWeight = 0.04
-	mostKept    = 16_000
+	mostKept    = 15_000
 )
