@@ -96,7 +96,9 @@ func (t *trial) flip(name string, from, to float64) func(string) error {
 			return errors.New("the file is empty")
 		}
 		at := int((from + t.rng.Float64()*(to-from)) * float64(len(b)))
-		b[at] ^= 1 << t.rng.UintN(8)
+		bit := t.rng.UintN(8)
+		b[at] ^= 1 << bit
+		t.Logf("changed bit %d of byte %d of %d in %s", bit, at, len(b), name)
 		return os.WriteFile(path, b, 0o600)
 	}
 }
