@@ -93,10 +93,11 @@ func instant(t time.Time) string {
 }
 
 // CorrectClock moves the times that the phone wrote by the error of its clock.
-// What happened "just now" cannot lie ahead of now, whatever the phone says.
+// What happened "just now" lies neither ahead of now nor in an age before phones,
+// whatever the phone says: nobody could mend that.
 func (f *Filing) CorrectClock(now time.Time) {
 	f.Report.CorrectClock(f.SentAt, now)
-	if f.justNow && f.OccurredAt.After(now) {
+	if f.justNow && (f.OccurredAt.After(now) || f.OccurredAt.Before(now.Add(-incident.MaxAge))) {
 		f.OccurredAt, f.PressedAt = now, now
 	}
 }

@@ -57,7 +57,13 @@ func TestWhenItHappened(t *testing.T) {
 		"not sure, said last month": {func(f *Form) {
 			f.When, f.PressedAt, f.SentAt = WhenNotSure, "2026-10-31T23:50:00Z", "2026-11-02T09:00:00Z"
 		}, "2026-11-02T09:00:00Z", "2026-10-31T23:50:00Z", unknown},
-		"not sure, on a fast clock":    {func(f *Form) { f.When, f.PressedAt = WhenNotSure, "2026-11-21T12:30:00Z" }, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", unknown},
+		"not sure, on a fast clock": {func(f *Form) { f.When, f.PressedAt = WhenNotSure, "2026-11-21T12:30:00Z" }, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", unknown},
+		"not sure, on a clock of 1970": {func(f *Form) {
+			f.When, f.PressedAt, f.SentAt = WhenNotSure, "1970-01-01T00:05:00Z", "2026-11-21T12:00:00Z"
+		}, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", unknown},
+		"just now, on a clock of 1970": {func(f *Form) {
+			f.When, f.PressedAt, f.SentAt = WhenNow, "1970-01-01T00:05:00Z", "2026-11-21T12:00:00Z"
+		}, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", exact},
 		"not sure, whatever was typed": {func(f *Form) { f.When, f.Day, f.Month, f.Time = WhenNotSure, "31", "2", "late" }, "2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z", unknown},
 		"the last minute of a month":   {func(f *Form) { f.When, f.Day, f.Month, f.Year, f.Time = WhenDay, "31", "5", "2026", "11:59pm" }, "2026-11-21T12:00:00Z", "2026-05-31T22:59:00Z", about},
 	} {
