@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -168,6 +169,34 @@ func TestAReportTakesOnlySoManyWords(t *testing.T) {
 		_, code := p.known(t, before...)
 		if got := p.followUp(t, addition(code, newID(t), "words", "canary")); got.StatusCode != want {
 			t.Errorf("after %d bytes: %d %s, want %d", pages*len(page), got.StatusCode, got.Body, want)
+		}
+	}
+}
+
+// Whoever has added as much as a report takes can still take it, or their name,
+// back.
+func TestAFullReportCanBeTakenBack(t *testing.T) {
+	const anonymous = `,"contact":{"choice":"anonymous"}`
+	for name, c := range map[string]struct {
+		before, bytes    int // what was added, and how long each was
+		what, text, more string
+		want             int
+	}{
+		"withdrawn, after many":         {200, 0, "withdraw", "", "", http.StatusOK},
+		"withdrawn, after many words":   {60, 5000, "withdraw", "", "", http.StatusOK},
+		"no name any more":              {60, 5000, "contact", "", anonymous, http.StatusOK},
+		"nothing happened":              {200, 0, "nothing_happened", "", "", http.StatusOK},
+		"more words, of the withdrawal": {60, 5000, "withdraw", "canary", "", http.StatusConflict},
+		"back and forth":                {220, 0, "contact", "", anonymous, http.StatusConflict},
+	} {
+		p := start(t)
+		before := make([]*onrecordv1.FollowUpMessage, c.before)
+		for n := range before {
+			before[n] = &onrecordv1.FollowUpMessage{At: timestamppb.New(testNow), From: "reporter", What: "words", AdditionId: newID(t), SealedText: bytes.Repeat([]byte("a"), c.bytes)}
+		}
+		_, code := p.known(t, before...)
+		if got := p.followUp(t, addition(code, newID(t), c.what, c.text, c.more)); got.StatusCode != c.want {
+			t.Errorf("%s: %d %s, want %d", name, got.StatusCode, got.Body, c.want)
 		}
 	}
 }

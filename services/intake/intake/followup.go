@@ -83,7 +83,7 @@ func (s *Service) followUp(ctx context.Context, client string, q *filing.FollowU
 	if err != nil || q.Addition == nil {
 		return st, err
 	}
-	if st.isFull(q.Addition.ID) {
+	if !st.takes(q.Addition) {
 		return st, errEnough
 	}
 	if err := st.hasRoom(q.Addition); err != nil {
@@ -106,23 +106,26 @@ func parseReceipt(text string) (receipt.Code, error) {
 	return code, nil
 }
 
-// isFull reports whether as much was added to the report as it takes, apart
-// from what has this id and was taken before. An incident is one document:
-// without a bound whoever holds one receipt could make it so large that no
-// database takes it, nor what comes after it, and a list of such incidents more
-// than the memory there is.
-func (st standing) isFull(id string) bool {
+// takes reports whether the report takes something more, or took it before. An
+// incident is one document: without a bound whoever holds one receipt could make
+// it so large that no database takes it, nor what comes after it, and a list of
+// such incidents more than the memory there is. Whoever has written all there is
+// room for can still take the report or their name back, without words.
+func (st standing) takes(a *filing.Addition) bool {
 	own, words := 0, 0
 	for _, m := range st.Messages {
-		if m.ID == id {
-			return false
+		if m.ID == a.ID {
+			return true
 		}
 		if m.From == "reporter" {
 			own++
 			words += len(m.Text)
 		}
 	}
-	return own >= maxAdditions || words >= maxAddedWords
+	if a.What != filing.AddWords && a.Text == "" {
+		return own < maxAdditions+wordlessMore
+	}
+	return own < maxAdditions && words < maxAddedWords
 }
 
 // hasRoom returns nil, or a fault.Invalid error when the report would have more

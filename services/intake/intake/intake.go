@@ -30,6 +30,7 @@ const (
 	followUpsPerClient = 10               // a minute
 	followUpsInAll     = 600              // a minute
 	maxAdditions       = 200              // to one report
+	wordlessMore       = 20               // more of those that say no words
 	maxAddedWords      = 256 << 10        // bytes, with the last of them over that
 )
 

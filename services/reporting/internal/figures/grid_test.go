@@ -90,7 +90,7 @@ func TestPublishedGridHidesWhatItMust(t *testing.T) {
 		if v[theGrid.total] > 0 && !hidden.has(theGrid.total) && !theGrid.showsPart(v, hidden) {
 			t.Fatalf("total %d stands alone", v[theGrid.total])
 		}
-		for _, b := range []beside{theGrid.nothing, theGrid.aside} {
+		for _, b := range []beside{theGrid.nothing, theGrid.undated, theGrid.aside} {
 			alone := v[b.all] > 0 && !hidden.has(b.all)
 			for _, i := range b.rows {
 				alone = alone && (v[i] == 0 || hidden.has(i))
