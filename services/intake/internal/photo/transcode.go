@@ -21,7 +21,7 @@ func transcode(raw []byte) (out []byte, width, height int, ok bool) {
 	}
 	used := <-desks
 	defer used.leave()
-	out, ok = b.header(len(raw)), true
+	out, ok = b.header(min(len(raw), maxStored)), true
 	blocks := used.blocks(&b, ownCodes)
 	mcus := b.mcus()
 	per := b.restart

@@ -251,6 +251,18 @@ func TestRestartsAreKept(t *testing.T) {
 	}
 }
 
+// What stands beside the picture takes no room in what is written.
+func TestAFileFullOfCommentsTakesNoMoreRoom(t *testing.T) {
+	raw := coded(t, patterned(8, 8, 1), 80)
+	for range 100 {
+		raw = segment(raw, comment, strings.Repeat("a comment ", 6000))
+	}
+	out, _, _, ok := transcode(raw)
+	if !ok || cap(out) > 2*maxStored {
+		t.Errorf("taken: %v, %d bytes are kept for %d", ok, cap(out), len(out))
+	}
+}
+
 // A file is not kept longer than it is worked on: what a camera put beside the
 // picture is in it.
 func TestNothingHoldsOnToAFile(t *testing.T) {
