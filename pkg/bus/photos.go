@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -75,16 +76,12 @@ func (b *Bus) PutPhoto(ctx context.Context, name string, sealed []byte) error {
 }
 
 // dropPart removes what was stored of a photo that nothing names yet, where the
-// server lets us.
+// server lets us; reporting removes what is left.
 func (b *Bus) dropPart(ctx context.Context, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	stream, err := b.photoStream(ctx)
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(holdsPhoto(id)))
-	}
-	if err != nil {
-		b.log.Warn("part of a photo may be left in the object store", "error", err)
+	if err := b.DropNameless(ctx, id); err != nil {
+		b.log.Warn("part of a photo is left in the object store for some hours", "error", err)
 	}
 }
 
@@ -138,7 +135,7 @@ func (b *Bus) DropPhoto(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("photo: %w", err)
 	}
-	for _, subject := range []string{holdsPhoto(info.NUID), describesPhoto(name)} {
+	for _, subject := range []string{describesPhoto(name), holdsPhoto(info.NUID)} { // what is described stays whole
 		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 			return fmt.Errorf("photo: %w", err)
 		}
@@ -154,22 +151,66 @@ type WaitingPhoto struct {
 
 // WaitingPhotos returns every photo in the object store.
 func (b *Bus) WaitingPhotos(ctx context.Context) ([]WaitingPhoto, error) {
-	photos, err := b.photos(ctx)
+	list, err := b.described(ctx)
 	if err != nil {
 		return nil, err
-	}
-	list, err := photos.List(ctx)
-	if errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("photos: %w", err)
 	}
 	waiting := make([]WaitingPhoto, len(list))
 	for n, o := range list {
 		waiting[n] = WaitingPhoto{o.Name, o.ModTime}
 	}
 	return waiting, nil
+}
+
+// described returns the descriptions in the object store.
+func (b *Bus) described(ctx context.Context) ([]*jetstream.ObjectInfo, error) {
+	photos, err := b.photos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := photos.List(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, fmt.Errorf("photos: %w", err)
+	}
+	return list, nil
+}
+
+// NamelessPhotos returns the ids of photos that are stored and not described: they
+// are being stored, or whoever stored them came no further.
+func (b *Bus) NamelessPhotos(ctx context.Context) ([]string, error) {
+	stream, err := b.photoStream(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("photos: %w", err)
+	}
+	stored, err := stream.Info(ctx, jetstream.WithSubjectFilter(holdsPhoto("*")))
+	if err != nil {
+		return nil, fmt.Errorf("photos: %w", err)
+	}
+	list, err := b.described(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range list {
+		delete(stored.State.Subjects, holdsPhoto(o.NUID))
+	}
+	var ids []string
+	for subject := range stored.State.Subjects {
+		ids = append(ids, strings.TrimPrefix(subject, holdsPhoto("")))
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// DropNameless removes a photo that is not described.
+func (b *Bus) DropNameless(ctx context.Context, id string) error {
+	stream, err := b.photoStream(ctx)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(holdsPhoto(id)))
+	}
+	if err != nil {
+		return fmt.Errorf("photo: %w", err)
+	}
+	return nil
 }
 
 // photos returns the object store, asking the server for it once.

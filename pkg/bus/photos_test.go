@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -99,5 +100,38 @@ func TestNoPhotoIsDescribedOfWhichPartIsGone(t *testing.T) {
 		if _, err := b.Photo(t.Context(), w.Name); err != nil {
 			t.Errorf("%s: %v", w.Name, err)
 		}
+	}
+}
+
+// Whoever crashes while a photo is stored leaves what is described nowhere.
+func TestWhatIsDescribedNowhereCanBeFoundAndRemoved(t *testing.T) {
+	b, conn := bustest.NewConn(t)
+	nameless := func(want ...string) {
+		t.Helper()
+		if got, err := b.NamelessPhotos(t.Context()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("nameless %v, %v, want %v", got, err, want)
+		}
+	}
+	nameless()
+	if err := b.PutPhoto(t.Context(), "demo.whole", make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	nameless()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"first", "second", "first"} {
+		if _, err := js.Publish(t.Context(), "$O."+bus.ObjectsPhotos+".C."+id, []byte("sealed")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nameless("first", "second")
+	if err := b.DropNameless(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	nameless("second")
+	if _, err := b.Photo(t.Context(), "demo.whole"); err != nil {
+		t.Error(err)
 	}
 }

@@ -164,10 +164,13 @@ func (p *Projector) openPhoto(ctx context.Context, f carried, from photo) ([]byt
 func (p *Projector) sweepPhotos(ctx context.Context) {
 	tick := time.NewTicker(orphansLook)
 	defer tick.Stop()
+	var nameless []string
 	for {
-		if err := p.DropOrphans(ctx); err != nil && ctx.Err() == nil {
+		others, err := p.DropNameless(ctx, nameless)
+		if err = errors.Join(err, p.DropOrphans(ctx)); err != nil && ctx.Err() == nil {
 			p.log.Error("photos that nobody filed are looked for again later", "error", err)
 		}
+		nameless = others
 		select {
 		case <-ctx.Done():
 			return
@@ -203,6 +206,27 @@ func (p *Projector) DropOrphans(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// DropNameless removes the photos of which only part was stored when it was looked
+// before, as it returned, and still is: nobody stores one for an hour. It returns
+// the others of which only part is stored.
+func (p *Projector) DropNameless(ctx context.Context, before []string) (others []string, err error) {
+	nameless, err := p.bus.NamelessPhotos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range nameless {
+		if !slices.Contains(before, id) {
+			others = append(others, id)
+			continue
+		}
+		photosTotal("orphaned").Inc()
+		if err := p.bus.DropNameless(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return others, nil
 }
 
 // names returns the photos of the event in the stream that names an object;

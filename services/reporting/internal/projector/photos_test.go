@@ -38,6 +38,42 @@ func pictured(t *testing.T, k *projectortest.Kit, b *bus.Bus, r incident.Report,
 	return k.Deliver(d.Subject, &env)
 }
 
+// What somebody crashed while storing goes at the second look: at the first it may
+// be somebody who is storing it.
+func TestWhatIsStoredOfAPhotoInPartGoes(t *testing.T) {
+	k := projectortest.New(t)
+	b, conn := bustest.NewConn(t)
+	p := projector.New(k.Config(k.Store, k.Folder, b))
+	store := func(id string) {
+		t.Helper()
+		if _, err := conn.Request("$O."+bus.ObjectsPhotos+".C."+id, []byte("sealed"), 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.PutPhoto(t.Context(), k.NewID()+".whole", []byte("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	var others []string
+	look := func(want ...string) {
+		t.Helper()
+		var err error
+		if others, err = p.DropNameless(t.Context(), others); err != nil || !slices.Equal(others, want) {
+			t.Errorf("of the next look are %v, %v, want %v", others, err, want)
+		}
+	}
+	look()
+	store("crashed")
+	look("crashed")
+	store("storing")
+	look("storing")
+	if left, err := b.NamelessPhotos(t.Context()); err != nil || !slices.Equal(left, []string{"storing"}) {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if whole, err := b.WaitingPhotos(t.Context()); err != nil || len(whole) != 1 {
+		t.Errorf("whole ones %v, %v", whole, err)
+	}
+}
+
 // A photo is taken over once, whatever is repeated; what no report names goes
 // after a day, and what one names stays until it has been taken over.
 func TestPhotosAreTakenOverAndOrphansGo(t *testing.T) {
