@@ -119,7 +119,7 @@ func (a *App) guard(r Route) fiber.Handler {
 		c.Locals(principalKey{}, who)
 		if err := authorise(c, r, who); err != nil {
 			if fault.KindOf(err) == fault.Unauthenticated && isSafe(c.Method()) && wantsHTML(c) {
-				return c.Redirect("/sign-in/?next="+url.QueryEscape(c.OriginalURL()), http.StatusSeeOther)
+				return c.Redirect(signInFirst(c.OriginalURL()), http.StatusSeeOther)
 			}
 			return err
 		}
@@ -187,6 +187,16 @@ func (a *App) recognise(c *fiber.Ctx) {
 	if who, err := a.authenticate(ctx, c); err == nil {
 		c.Locals(principalKey{}, who)
 	}
+}
+
+// signInFirst returns where somebody signs in who asked for an address, to come to
+// it afterwards; unless it is so long that a proxy refuses the answer.
+func signInFirst(asked string) string {
+	const page, most = "/sign-in/", 2 << 10
+	if next := url.QueryEscape(asked); len(next) <= most {
+		return page + "?next=" + next
+	}
+	return page
 }
 
 type principalKey struct{}

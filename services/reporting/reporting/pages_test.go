@@ -99,6 +99,10 @@ func TestRefusedPagesLeadOn(t *testing.T) {
 	if to, err := url.Parse(res.Header.Get("Location")); err != nil || to.Query().Get("next") != "/figures/?month=2026-08" {
 		t.Errorf("to sign in first: %d to %v", res.StatusCode, to)
 	}
+	res = k.get(nobody, "/figures/?month="+strings.Repeat("%41", 700))
+	if to := res.Header.Get("Location"); res.StatusCode != http.StatusSeeOther || to != "/sign-in/" {
+		t.Errorf("to sign in first, from a long address: %d to %d bytes", res.StatusCode, len(to))
+	}
 }
 
 // What happened nobody knows when or where is shown as that, and counted when it
