@@ -2,10 +2,12 @@ package projector_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"reflect"
 	"regexp"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/incident"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 	"github.com/onrecord/onrecord/services/reporting/internal/casework"
+	"github.com/onrecord/onrecord/services/reporting/internal/projector"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector/projectortest"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 	"github.com/onrecord/onrecord/services/reporting/internal/timeline"
@@ -381,6 +384,38 @@ func TestOtherUnreadableMessagesAreKeptAndCountNothing(t *testing.T) {
 	}
 	if n, err := k.Store.CountIncidents(t.Context(), everything, 10); n != 0 || err != nil {
 		t.Errorf("%d incidents, %v", n, err)
+	}
+}
+
+// erasing is a store in which a message's content is erased just after it was
+// read for the first time.
+type erasing struct {
+	store.Store
+	once *sync.Once
+}
+
+func (e erasing) Quarantined(ctx context.Context, subject string) (*store.Quarantined, error) {
+	q, err := e.Store.Quarantined(ctx, subject)
+	e.once.Do(func() {
+		erased := *q
+		erased.Data, erased.Cause, erased.ReplayedAt = nil, "erased", q.At
+		err = errors.Join(err, e.PutQuarantined(ctx, &erased))
+	})
+	return q, err
+}
+
+func TestReplayingBringsNothingBackThatIsErasedMeanwhile(t *testing.T) {
+	k := projectortest.New(t)
+	d := k.Filed(k.Report("leeds"))
+	if err := k.Projector.Quarantine(t.Context(), d, errors.New("not yet")); err != nil {
+		t.Fatal(err)
+	}
+	p := projector.New(k.Config(erasing{k.Store, new(sync.Once)}, k.Folder, nil))
+	if err := p.Replay(t.Context(), d.Subject); err != nil {
+		t.Fatal(err)
+	}
+	if q, err := k.Store.Quarantined(t.Context(), d.Subject); err != nil || len(q.Data) > 0 || q.Cause != "erased" {
+		t.Errorf("%d bytes are back, %q, %v", len(q.Data), q.Cause, err)
 	}
 }
 

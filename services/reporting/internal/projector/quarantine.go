@@ -94,6 +94,12 @@ func (p *Projector) Replay(ctx context.Context, subject string) error {
 	if err := p.takeAll(ctx, events[0]); err != nil {
 		return err
 	}
-	q.ReplayedAt = milliseconds(p.now())
-	return p.store.PutQuarantined(ctx, q)
+	return p.store.Group(ctx, func(tx store.Store) error {
+		held, err := tx.Quarantined(ctx, subject)
+		if err != nil || !held.ReplayedAt.IsZero() { // its content may have been erased meanwhile
+			return err
+		}
+		held.ReplayedAt = milliseconds(p.now())
+		return tx.PutQuarantined(ctx, held)
+	})
 }
