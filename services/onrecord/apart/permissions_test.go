@@ -168,7 +168,7 @@ func othersReports(t *testing.T, c *cluster) {
 	asksTheClassifier(t, c, bus.SubjectModelCard)
 	asksTheClassifier(t, c, bus.SubjectModelFeatures)
 	publishesCorrections(t, c)
-	photo := bytes.Repeat([]byte("sealed"), 200<<10) // more than one message
+	photo := bytes.Repeat([]byte("sealed"), 700<<10) // so many messages that whoever takes it is asked to keep up
 	if err := b.PutPhoto(t.Context(), "photo-1", photo); err != nil {
 		t.Fatal(err)
 	}
@@ -176,8 +176,11 @@ func othersReports(t *testing.T, c *cluster) {
 		t.Errorf("intake may read a photo: %d bytes", len(got))
 	}
 	taker, _ := c.connect(t, "reporting")
-	if got, err := taker.Photo(t.Context(), "photo-1"); err != nil || !bytes.Equal(got, photo) {
-		t.Errorf("reporting takes %d bytes of the photo, %v", len(got), err)
+	administrator, _ := c.connect(t, "admin")
+	for user, of := range map[string]*bus.Bus{"reporting": taker, "admin": administrator} {
+		if got, err := of.Photo(t.Context(), "photo-1"); err != nil || !bytes.Equal(got, photo) {
+			t.Errorf("%s takes %d bytes of the photo, %v", user, len(got), err)
+		}
 	}
 	if err := taker.DropPhoto(t.Context(), "photo-1"); err != nil {
 		t.Error(err)
