@@ -3,6 +3,7 @@ package reporting
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -78,7 +79,10 @@ func OpenExport(file io.ReadSeeker, k *seal.Keyring) (ExportFile, error) {
 // without differences no service starts on the database. Progress is called now
 // and then with a step in words and the incidents it has done.
 func (d Database) Import(ctx context.Context, file ExportFile, progress func(step string, done, total int)) (m Moved, err error) {
-	err = d.with(ctx, func(st store.Store) error {
+	err = d.open(ctx, func(st store.Store) error {
+		if err := checkMasterKey(ctx, st, d.Keyring); err != nil {
+			return err
+		}
 		auditor := audit.New(audit.Config{Store: st, Keyring: d.Keyring, Log: d.Log, Now: time.Now})
 		r, already, err := (&moving.Importer{Store: st, Auditor: auditor, Log: d.Log, Now: time.Now}).Import(ctx, file.f, progress)
 		m = moved(r)
@@ -97,15 +101,26 @@ func (d Database) Verify(ctx context.Context, progress func(done, total int)) (v
 	return v, err
 }
 
-// with opens the database, looks whether it is under the same master key, and
-// closes it after do.
+// with opens a database that a service has begun, looks whether it is under the
+// same master key, and closes it after do. One with nothing in it was mistyped:
+// it keeps no key, which might be the wrong one for whoever begins it.
 func (d Database) with(ctx context.Context, do func(store.Store) error) error {
+	return d.open(ctx, func(st store.Store) error {
+		if _, err := st.Meta(ctx, masterKeyFact); errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("there is no installation in the database %s: name the right one; a new one is begun by starting reporting on it", DatabaseName(d.Name))
+		}
+		if err := checkMasterKey(ctx, st, d.Keyring); err != nil {
+			return err
+		}
+		return do(st)
+	})
+}
+
+// open opens the database, and closes it after do.
+func (d Database) open(ctx context.Context, do func(store.Store) error) error {
 	st, err := openStore(ctx, d.Name)
 	if err != nil {
 		return err
 	}
-	if err = checkMasterKey(ctx, st, d.Keyring); err == nil {
-		err = do(st)
-	}
-	return errors.Join(err, st.Close())
+	return errors.Join(do(st), st.Close())
 }

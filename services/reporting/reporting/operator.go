@@ -3,18 +3,22 @@ package reporting
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/check"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/sitecode"
 	"github.com/onrecord/onrecord/services/reporting/internal/audit"
+	"github.com/onrecord/onrecord/services/reporting/internal/fold"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
 	"github.com/onrecord/onrecord/services/reporting/internal/poster"
+	"github.com/onrecord/onrecord/services/reporting/internal/projector"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -107,16 +111,42 @@ type DeadLetter struct {
 	ReplayedAt time.Time `json:"replayed_at,omitzero"` // zero until it was read
 }
 
+// Operator is what an operator may do with accounts, tokens and messages that
+// nobody could read, in a running service or in a database beside the services
+// that run on it.
+type Operator struct {
+	people    *people.Service
+	letters   store.Store
+	projector *projector.Projector // nil: nothing is replayed
+}
+
+// Operating calls do with what an operator may do in a database, beside the
+// services that run on it. Only replaying needs the stream: b may be nil.
+func (d Database) Operating(ctx context.Context, b *bus.Bus, do func(Operator) error) error {
+	return d.with(ctx, func(st store.Store) error {
+		o := Operator{people: people.New(people.Config{Store: st, Now: time.Now, Log: d.Log}), letters: st}
+		if b != nil {
+			sites, err := st.ListSites(ctx)
+			if err != nil {
+				return err
+			}
+			o.projector = projector.New(projector.Config{Store: st, Folder: fold.New(), Bus: b, Keyring: d.Keyring, MayErase: true,
+				Employers: newDirectory(sites).employer, Log: d.Log, Now: time.Now})
+		}
+		return do(o)
+	})
+}
+
 // AddUser adds a person. It returns fault.Invalid with what to mend, a name
 // that is taken included.
-func (s *Service) AddUser(ctx context.Context, u NewUser) error {
-	_, err := s.people.AddUser(ctx, people.NewAccount{Name: u.Name, Role: store.Role(u.Role), Sites: u.Sites, Password: u.Password})
+func (o Operator) AddUser(ctx context.Context, u NewUser) error {
+	_, err := o.people.AddUser(ctx, people.NewAccount{Name: u.Name, Role: store.Role(u.Role), Sites: u.Sites, Password: u.Password})
 	return err
 }
 
 // Users returns everybody with an account, by name.
-func (s *Service) Users(ctx context.Context) ([]User, error) {
-	found, err := s.people.Users(ctx)
+func (o Operator) Users(ctx context.Context) ([]User, error) {
+	found, err := o.people.Users(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -130,25 +160,25 @@ func (s *Service) Users(ctx context.Context) ([]User, error) {
 // SetPassword gives a person a new password and ends their sessions. It returns
 // fault.NotFound for a name nobody has, fault.Invalid for a password that is
 // too weak.
-func (s *Service) SetPassword(ctx context.Context, name, password string) error {
-	return s.withUser(ctx, name, func(id string) error { return s.people.SetPassword(ctx, id, password) })
+func (o Operator) SetPassword(ctx context.Context, name, password string) error {
+	return o.withUser(ctx, name, func(id string) error { return o.people.SetPassword(ctx, id, password) })
 }
 
 // DisableUser keeps a person from signing in and ends their sessions. It
 // returns fault.NotFound for a name nobody has, and fault.Conflict for the last
 // administrator who can sign in.
-func (s *Service) DisableUser(ctx context.Context, name string) error {
-	return s.withUser(ctx, name, func(id string) error { return s.people.Disable(ctx, id) })
+func (o Operator) DisableUser(ctx context.Context, name string) error {
+	return o.withUser(ctx, name, func(id string) error { return o.people.Disable(ctx, id) })
 }
 
 // EnableUser lets a disabled person sign in again. It returns fault.NotFound
 // for a name nobody has.
-func (s *Service) EnableUser(ctx context.Context, name string) error {
-	return s.withUser(ctx, name, func(id string) error { return s.people.Enable(ctx, id) })
+func (o Operator) EnableUser(ctx context.Context, name string) error {
+	return o.withUser(ctx, name, func(id string) error { return o.people.Enable(ctx, id) })
 }
 
-func (s *Service) withUser(ctx context.Context, name string, do func(id string) error) error {
-	u, err := s.people.UserByName(ctx, name)
+func (o Operator) withUser(ctx context.Context, name string, do func(id string) error) error {
+	u, err := o.people.UserByName(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -157,14 +187,14 @@ func (s *Service) withUser(ctx context.Context, name string, do func(id string) 
 
 // CreateToken makes an API token. Its secret is in the answer and nowhere else.
 // It returns fault.Invalid with what to mend.
-func (s *Service) CreateToken(ctx context.Context, t NewToken) (CreatedToken, error) {
-	secret, made, err := s.people.CreateToken(ctx, people.NewToken{Role: store.Role(t.Role), Sites: t.Sites, Label: cmp.Or(t.Label, "API token")})
+func (o Operator) CreateToken(ctx context.Context, t NewToken) (CreatedToken, error) {
+	secret, made, err := o.people.CreateToken(ctx, people.NewToken{Role: store.Role(t.Role), Sites: t.Sites, Label: cmp.Or(t.Label, "API token")})
 	return CreatedToken{made.ID, secret}, err
 }
 
 // Tokens returns every API token, the newest first, revoked ones included.
-func (s *Service) Tokens(ctx context.Context) ([]Token, error) {
-	found, err := s.people.Tokens(ctx)
+func (o Operator) Tokens(ctx context.Context) ([]Token, error) {
+	found, err := o.people.Tokens(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +207,8 @@ func (s *Service) Tokens(ctx context.Context) ([]Token, error) {
 
 // RevokeToken ends an API token. It returns fault.NotFound for an id none has;
 // revoking twice is no error.
-func (s *Service) RevokeToken(ctx context.Context, id string) error {
-	return s.people.RevokeToken(ctx, id)
+func (o Operator) RevokeToken(ctx context.Context, id string) error {
+	return o.people.RevokeToken(ctx, id)
 }
 
 // SetupToken returns the token of the one-time link /setup?token=… that creates
@@ -315,8 +345,8 @@ func (s *Service) Examine(ctx context.Context, progress func(line string)) ([]ch
 
 // DeadLetters returns the messages that could not be read, the oldest first,
 // those since replayed included.
-func (s *Service) DeadLetters(ctx context.Context) ([]DeadLetter, error) {
-	found, err := s.store.ListQuarantined(ctx)
+func (o Operator) DeadLetters(ctx context.Context) ([]DeadLetter, error) {
+	found, err := o.letters.ListQuarantined(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -330,6 +360,9 @@ func (s *Service) DeadLetters(ctx context.Context) ([]DeadLetter, error) {
 // ReplayDeadLetter reads one again, as after an upgrade. It returns
 // fault.NotFound when there is no such message, fault.Conflict when it still
 // cannot be read.
-func (s *Service) ReplayDeadLetter(ctx context.Context, subject string) error {
-	return s.projector.Replay(ctx, subject)
+func (o Operator) ReplayDeadLetter(ctx context.Context, subject string) error {
+	if o.projector == nil {
+		return errors.New("a message is only replayed with the stream at hand")
+	}
+	return o.projector.Replay(ctx, subject)
 }

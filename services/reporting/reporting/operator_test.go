@@ -8,6 +8,8 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/mongotest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
 )
@@ -163,5 +165,63 @@ func TestCheckNamesTheStore(t *testing.T) {
 	}
 	if err := s.Check(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "store: ") {
 		t.Errorf("check of a closed store: %v, want it named", err)
+	}
+}
+
+// Beside a running service, in a database over the network, a message that can
+// be read by now fills the incident that stood in for it.
+func TestADeadLetterIsReplayedBesideTheService(t *testing.T) {
+	k := newKit(t)
+	k.cfg.Database = mongotest.Start(t) + "onrecord"
+	d := Database{Name: k.cfg.Database, Keyring: k.Keyring, Log: k.cfg.Log}
+	replay := func(b *bus.Bus, subject string) error {
+		return d.Operating(t.Context(), b, func(o Operator) error { return o.ReplayDeadLetter(t.Context(), subject) })
+	}
+	if err := replay(k.bus, "any"); err == nil || !strings.Contains(err.Error(), "there is no installation in the database") {
+		t.Errorf("a database that nobody began: %v", err)
+	}
+	k.open()
+	if err := k.store.PutSites(t.Context(), demoSites); err != nil {
+		t.Fatal(err)
+	}
+	k.run()
+	r := k.Report("leeds")
+	readable := k.Filed(r)
+	k.publish(bus.Delivery{Subject: readable.Subject, Data: []byte("not an envelope")})
+	until(t, func() error { // it is put aside first, and this server shows half of a group
+		_, err := k.store.IncidentByReport(t.Context(), r.ID)
+		return err
+	})
+	held, err := k.store.Quarantined(t.Context(), readable.Subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := k.incidentOf(r.ID); i.Site != incident.SiteUnlisted {
+		t.Errorf("what stands in for it is at %q", i.Site)
+	}
+	if err := replay(k.bus, readable.Subject); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("while it cannot be read: %v, want fault.Conflict", err)
+	}
+	held.Data = readable.Data // as a release that reads more sees it
+	if err := k.store.PutQuarantined(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	if err := replay(nil, readable.Subject); err == nil {
+		t.Error("it was replayed without the stream")
+	}
+	for range 2 {
+		if err := replay(k.bus, readable.Subject); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i := k.incidentOf(r.ID); i.Site != "leeds" || len(i.Reports) != 1 || len(i.Reports[0].SealedWords) == 0 {
+		t.Errorf("incident=%+v", i)
+	}
+	if letters, err := k.DeadLetters(t.Context()); err != nil || len(letters) != 1 || letters[0].ReplayedAt.IsZero() {
+		t.Errorf("letters=%+v %v, want it marked", letters, err)
+	}
+	v, err := d.Verify(t.Context(), func(int, int) {})
+	if err != nil || v.Incidents != 1 || len(v.Differences) > 0 {
+		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -65,6 +65,8 @@ type Config struct {
 // Service is reporting. It is safe for concurrent use. It implements
 // web.Authenticator for the sessions and tokens it gave out.
 type Service struct {
+	Operator
+
 	store     store.Store
 	keyring   *seal.Keyring
 	bus       *bus.Bus
@@ -75,16 +77,14 @@ type Service struct {
 	pages     *web.Pages
 	directory atomic.Pointer[directory]
 
-	projector *projector.Projector
-	cases     *casework.Service
-	lessons   *lessons.Keeper
-	floods    *floods.Service
-	figures   *figures.Service
-	editions  *editions.Service
-	follow    *followup.Service
-	auditor   *audit.Auditor
-	standing  *standing.Checker
-	people    *people.Service
+	cases    *casework.Service
+	lessons  *lessons.Keeper
+	floods   *floods.Service
+	figures  *figures.Service
+	editions *editions.Service
+	follow   *followup.Service
+	auditor  *audit.Auditor
+	standing *standing.Checker
 }
 
 var _ web.Authenticator = (*Service)(nil)
@@ -158,6 +158,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 		Shared: func(ctx context.Context, name string, change func([]byte) []byte) error {
 			return cfg.Bus.Update(ctx, bus.BucketSignIns, name, change)
 		}})
+	s.letters = st
 	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, MayErase: cfg.Alone, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now})
 	return s, nil
 }

@@ -51,7 +51,7 @@ func (s *shared) say(format string, args ...any) error {
 	return err
 }
 
-func newUser(s *shared) *cobra.Command {
+func newUser(s *shared, in place) *cobra.Command {
 	var u reporting.NewUser
 	var generate bool
 	add := &cobra.Command{
@@ -59,16 +59,15 @@ func newUser(s *shared) *cobra.Command {
 		Short: "Add a person who may sign in",
 		Long: `Adds a person. The password is asked for on the terminal, or read as one line from
 standard input, or made and shown once with --generate-password.`,
-		Example: `  onrecord user add "Demo Rep" --role rep --site leeds --site york
-  onrecord user add "Demo Manager" --role manager --generate-password`,
-		Args: oneArg("the person’s name"),
+		Example: in.examples(`user add "Demo Rep" --role rep --site leeds --site york`, `user add "Demo Manager" --role manager --generate-password`),
+		Args:    oneArg("the person’s name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			password, err := s.password(generate)
 			if err != nil {
 				return err
 			}
 			u.Name, u.Password = args[0], password
-			if err := s.call(cmd, program.OpUserAdd, u, nil); err != nil {
+			if err := in.call(cmd, program.OpUserAdd, u, nil); err != nil {
 				return err
 			}
 			return s.added(u.Name, password, generate)
@@ -81,12 +80,16 @@ standard input, or made and shown once with --generate-password.`,
 
 	password := &cobra.Command{
 		Use: "password NAME", Short: "Give a person a new password and end their sessions", Args: oneArg("the person’s name"),
+		Long: `Gives a person a new password, also an administrator whom nobody else could let in, and
+ends their sessions. The password is asked for on the terminal, or read as one line from
+standard input, or made and shown once with --generate-password.`,
+		Example: in.examples(`user password "Demo Administrator" --generate-password`),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			password, err := s.password(generate)
 			if err != nil {
 				return err
 			}
-			if err := s.call(cmd, program.OpUserPassword, reporting.NewPassword{Name: args[0], Password: password}, nil); err != nil {
+			if err := in.call(cmd, program.OpUserPassword, reporting.NewPassword{Name: args[0], Password: password}, nil); err != nil {
 				return err
 			}
 			return s.added(args[0], password, generate)
@@ -98,7 +101,7 @@ standard input, or made and shown once with --generate-password.`,
 		Use: "list", Short: "List the people who may sign in", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var users []reporting.User
-			if err := s.call(cmd, program.OpUserList, struct{}{}, &users); err != nil {
+			if err := in.call(cmd, program.OpUserList, struct{}{}, &users); err != nil {
 				return err
 			}
 			rows := make([][]string, len(users))
@@ -114,13 +117,13 @@ standard input, or made and shown once with --generate-password.`,
 	}
 	change := func(use, short, op, done string) *cobra.Command {
 		return &cobra.Command{Use: use + " NAME", Short: short, Args: oneArg("the person’s name"), RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.call(cmd, op, args[0], nil); err != nil {
+			if err := in.call(cmd, op, args[0], nil); err != nil {
 				return err
 			}
 			return s.say("%s %s", args[0], done)
 		}}
 	}
-	return group("user", "Add, list and disable people who may sign in", add, list, password,
+	return in.group("user", "Add, list and disable people who may sign in", add, list, password,
 		change("disable", "Keep a person from signing in and end their sessions", program.OpUserDisable, "is disabled."),
 		change("enable", "Let a disabled person sign in again", program.OpUserEnable, "is enabled."))
 }
@@ -180,15 +183,15 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-func newToken(s *shared) *cobra.Command {
+func newToken(s *shared, in place) *cobra.Command {
 	var t reporting.NewToken
 	create := &cobra.Command{
 		Use: "create", Short: "Make an API token and show it once", Args: cobra.NoArgs,
 		Long:    "Makes a token that opens the API as a role does. It alone is printed to standard output, once; only its hash is kept.",
-		Example: "  onrecord token create --role rep --site leeds --label spreadsheet",
+		Example: in.examples("token create --role rep --site leeds --label spreadsheet"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var made reporting.CreatedToken
-			if err := s.call(cmd, program.OpTokenCreate, t, &made); err != nil {
+			if err := in.call(cmd, program.OpTokenCreate, t, &made); err != nil {
 				return err
 			}
 			return s.say("%s", made.Secret)
@@ -202,7 +205,7 @@ func newToken(s *shared) *cobra.Command {
 		Use: "list", Short: "List API tokens", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var tokens []reporting.Token
-			if err := s.call(cmd, program.OpTokenList, struct{}{}, &tokens); err != nil {
+			if err := in.call(cmd, program.OpTokenList, struct{}{}, &tokens); err != nil {
 				return err
 			}
 			rows := make([][]string, len(tokens))
@@ -217,15 +220,15 @@ func newToken(s *shared) *cobra.Command {
 		},
 	}
 	revoke := &cobra.Command{
-		Use: "revoke ID", Short: "End an API token", Args: oneArg("the token’s id, from “onrecord token list”"),
+		Use: "revoke ID", Short: "End an API token", Args: oneArg("the token’s id, from “" + in.command + " token list”"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.call(cmd, program.OpTokenRevoke, args[0], nil); err != nil {
+			if err := in.call(cmd, program.OpTokenRevoke, args[0], nil); err != nil {
 				return err
 			}
 			return s.say("Token %s is revoked.", args[0])
 		},
 	}
-	return group("token", "Make, list and revoke API tokens", create, list, revoke)
+	return in.group("token", "Make, list and revoke API tokens", create, list, revoke)
 }
 
 func newSites(s *shared) *cobra.Command {
@@ -321,12 +324,15 @@ func (s *shared) sayVerification(r reporting.Verification) error {
 	return s.say("Every figure agrees with the incidents, and every timeline is whole.")
 }
 
-func newDeadLetters(s *shared) *cobra.Command {
+// newDeadLetters lists in one place and replays in another: only replaying
+// may need the stream.
+func newDeadLetters(s *shared, in, replaying place) *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List messages that could not be read", Args: cobra.NoArgs,
+		Example: in.examples("dead-letters list"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var letters []reporting.DeadLetter
-			if err := s.call(cmd, program.OpDeadLetters, struct{}{}, &letters); err != nil {
+			if err := in.call(cmd, program.OpDeadLetters, struct{}{}, &letters); err != nil {
 				return err
 			}
 			if len(letters) == 0 {
@@ -344,14 +350,17 @@ func newDeadLetters(s *shared) *cobra.Command {
 		},
 	}
 	replay := &cobra.Command{
-		Use: "replay SUBJECT", Short: "Try to read one again, after an upgrade say", Args: oneArg("its subject, from “onrecord dead-letters list”"),
+		Use: "replay SUBJECT", Short: "Try to read one again, after an upgrade say", Args: oneArg("its subject, from “" + in.command + " dead-letters list”"),
+		Example: replaying.examples("dead-letters replay SUBJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.call(cmd, program.OpDeadLetterReplay, args[0], nil); err != nil {
+			if err := replaying.call(cmd, program.OpDeadLetterReplay, args[0], nil); err != nil {
 				return err
 			}
 			return s.say("It was read this time, and is on record.")
 		},
 	}
+	in.addTo(list)
+	replaying.addTo(replay)
 	return group("dead-letters", "List and replay messages that could not be read", list, replay)
 }
 

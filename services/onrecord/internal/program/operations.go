@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -54,25 +55,7 @@ type Tail struct {
 // control socket and a stopped installation.
 func (p *Program) Operations() control.Operations {
 	r := p.reporting
-	return control.Operations{
-		OpUserAdd: op(func(ctx context.Context, a reporting.NewUser, _ func(string)) (any, error) {
-			return nil, r.AddUser(ctx, a)
-		}),
-		OpUserList: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Users(ctx) }),
-		OpUserPassword: op(func(ctx context.Context, a reporting.NewPassword, _ func(string)) (any, error) {
-			return nil, r.SetPassword(ctx, a.Name, a.Password)
-		}),
-		OpUserDisable: op(func(ctx context.Context, name string, _ func(string)) (any, error) {
-			return nil, r.DisableUser(ctx, name)
-		}),
-		OpUserEnable: op(func(ctx context.Context, name string, _ func(string)) (any, error) {
-			return nil, r.EnableUser(ctx, name)
-		}),
-		OpTokenCreate: op(func(ctx context.Context, a reporting.NewToken, _ func(string)) (any, error) {
-			return r.CreateToken(ctx, a)
-		}),
-		OpTokenList:   op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Tokens(ctx) }),
-		OpTokenRevoke: op(func(ctx context.Context, id string, _ func(string)) (any, error) { return nil, r.RevokeToken(ctx, id) }),
+	all := control.Operations{
 		OpSitesImport: op(func(ctx context.Context, csv string, _ func(string)) (any, error) {
 			return r.ImportSites(ctx, strings.NewReader(csv))
 		}),
@@ -81,15 +64,11 @@ func (p *Program) Operations() control.Operations {
 		OpPoster: op(func(ctx context.Context, of reporting.PosterOf, _ func(string)) (any, error) {
 			return r.Poster(ctx, of)
 		}),
-		OpVerify:      op(p.verify),
-		OpDoctor:      op(p.examine),
-		OpBackup:      op(p.backUp),
-		OpEraseFind:   op(p.findErasable),
-		OpErase:       op(p.erase),
-		OpDeadLetters: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.DeadLetters(ctx) }),
-		OpDeadLetterReplay: op(func(ctx context.Context, subject string, _ func(string)) (any, error) {
-			return nil, r.ReplayDeadLetter(ctx, subject)
-		}),
+		OpVerify:     op(p.verify),
+		OpDoctor:     op(p.examine),
+		OpBackup:     op(p.backUp),
+		OpEraseFind:  op(p.findErasable),
+		OpErase:      op(p.erase),
 		OpEventsTail: op(p.tail),
 		OpExport:     op(p.export),
 
@@ -97,6 +76,45 @@ func (p *Program) Operations() control.Operations {
 		OpReread:      op(p.reread),
 		OpChecks:      op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Checks(ctx) }),
 	}
+	maps.Copy(all, operations(r.Operator))
+	return all
+}
+
+// operations are those that are the same on one machine and beside services
+// that run apart.
+func operations(o reporting.Operator) control.Operations {
+	return control.Operations{
+		OpUserAdd: op(func(ctx context.Context, a reporting.NewUser, _ func(string)) (any, error) {
+			return nil, o.AddUser(ctx, a)
+		}),
+		OpUserList: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return o.Users(ctx) }),
+		OpUserPassword: op(func(ctx context.Context, a reporting.NewPassword, _ func(string)) (any, error) {
+			return nil, o.SetPassword(ctx, a.Name, a.Password)
+		}),
+		OpUserDisable: op(func(ctx context.Context, name string, _ func(string)) (any, error) {
+			return nil, o.DisableUser(ctx, name)
+		}),
+		OpUserEnable: op(func(ctx context.Context, name string, _ func(string)) (any, error) {
+			return nil, o.EnableUser(ctx, name)
+		}),
+		OpTokenCreate: op(func(ctx context.Context, a reporting.NewToken, _ func(string)) (any, error) {
+			return o.CreateToken(ctx, a)
+		}),
+		OpTokenList:   op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return o.Tokens(ctx) }),
+		OpTokenRevoke: op(func(ctx context.Context, id string, _ func(string)) (any, error) { return nil, o.RevokeToken(ctx, id) }),
+		OpDeadLetters: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return o.DeadLetters(ctx) }),
+		OpDeadLetterReplay: op(func(ctx context.Context, subject string, _ func(string)) (any, error) {
+			return nil, o.ReplayDeadLetter(ctx, subject)
+		}),
+	}
+}
+
+// Call implements control.Caller in the services' database, beside them. Only
+// replaying a dead letter needs the bus.
+func (a Apart) Call(ctx context.Context, name string, args, result any, progress func(string)) error {
+	return a.Database.Operating(ctx, a.Bus, func(o reporting.Operator) error {
+		return operations(o).Call(ctx, name, args, result, progress)
+	})
 }
 
 // op decodes an operation's arguments.

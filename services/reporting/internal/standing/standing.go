@@ -271,7 +271,7 @@ func (c *Checker) quarantined(ctx context.Context) ([]check.Finding, error) {
 		return nil, nil
 	}
 	return []check.Finding{check.Warningf("quarantine",
-		"“onrecord dead-letters list” names them; after an upgrade “onrecord dead-letters replay SUBJECT” reads one again.",
+		"“onrecord dead-letters list” names them; after an upgrade “onrecord dead-letters replay SUBJECT” reads one again. Of services apart: “onrecord admin dead-letters”.",
 		"%d messages could not be read and were put aside. Where one is a report it is counted as unknown.", waiting)}, nil
 }
 
