@@ -133,6 +133,19 @@ func TestAnOperatorOfServicesApart(t *testing.T) {
 		fails(run.ExitFailed, "no such token", "", in("token", "revoke", "none")...)
 	})
 
+	nats := c.flags("admin")
+	t.Run("doctor", func(t *testing.T) {
+		out, told, code := c.operate("", append(in("doctor"), nats...)...)
+		if code != run.ExitFailed || !strings.Contains(out, "ALARM  classifier_silent") || !strings.Contains(told, "found: 1") {
+			t.Errorf("without a classifier: exit %d\n%s%s", code, out, told)
+		}
+		runtest.Eventually(t, patience, c.service("classifier").ready)
+		out, told, code = c.operate("", append(in("doctor"), nats...)...)
+		if code != run.ExitOK || !strings.Contains(out, "nothing is wrong") || !strings.Contains(told, "Not seen from here") {
+			t.Errorf("all is well: exit %d\n%s%s", code, out, told)
+		}
+	})
+
 	t.Run("dead letters", func(t *testing.T) {
 		if out := must("", "dead-letters", "list"); out != "There are none.\n" {
 			t.Errorf("list: %s", out)
@@ -148,14 +161,16 @@ func TestAnOperatorOfServicesApart(t *testing.T) {
 			}
 			return nil
 		})
-		nats := c.flags("admin")
+		if out, told, code := c.operate("", append(in("doctor"), nats...)...); code != run.ExitFailed || !strings.Contains(out, "WARNING  quarantine") {
+			t.Errorf("doctor: exit %d\n%s%s", code, out, told)
+		}
 		fails(run.ExitFailed, "still cannot be read", "", append(in("dead-letters", "replay", subject), nats...)...)
 		fails(run.ExitFailed, "no such message", "", append(in("dead-letters", "replay", "onrecord.v1.report.filed.none"), nats...)...)
 	})
 
 	t.Run("mistakes", func(t *testing.T) {
 		fails(run.ExitMistake, "database: give the address", "", "admin", "user", "list")
-		fails(run.ExitMistake, "database: give the address", "", append([]string{"admin", "dead-letters", "replay", "x"}, c.flags("admin")...)...)
+		fails(run.ExitMistake, "database: give the address", "", append([]string{"admin", "dead-letters", "replay", "x"}, nats...)...)
 		fails(run.ExitMistake, "from “onrecord admin token list”", "", in("token", "revoke")...)
 		fails(run.ExitFailed, "there is no installation in the database", "", "admin", "user", "list", "--database", server+"mistyped")
 	})

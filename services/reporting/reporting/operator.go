@@ -19,6 +19,7 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
 	"github.com/onrecord/onrecord/services/reporting/internal/poster"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector"
+	"github.com/onrecord/onrecord/services/reporting/internal/standing"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
@@ -125,16 +126,25 @@ type Operator struct {
 func (d Database) Operating(ctx context.Context, b *bus.Bus, do func(Operator) error) error {
 	return d.with(ctx, func(st store.Store) error {
 		o := Operator{people: people.New(people.Config{Store: st, Now: time.Now, Log: d.Log}), letters: st}
+		var err error
 		if b != nil {
-			sites, err := st.ListSites(ctx)
-			if err != nil {
-				return err
-			}
-			o.projector = projector.New(projector.Config{Store: st, Folder: fold.New(), Bus: b, Keyring: d.Keyring, MayErase: true,
-				Employers: newDirectory(sites).employer, Log: d.Log, Now: time.Now})
+			o.projector, err = d.projector(ctx, st, b)
 		}
-		return do(o)
+		if err == nil {
+			err = do(o)
+		}
+		return err
 	})
+}
+
+// projector is what applies events to a database, beside the services.
+func (d Database) projector(ctx context.Context, st store.Store, b *bus.Bus) (*projector.Projector, error) {
+	sites, err := st.ListSites(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return projector.New(projector.Config{Store: st, Folder: fold.New(), Bus: b, Keyring: d.Keyring, MayErase: true,
+		Employers: newDirectory(sites).employer, Log: d.Log, Now: time.Now}), nil
 }
 
 // AddUser adds a person. It returns fault.Invalid with what to mend, a name
@@ -308,18 +318,39 @@ func verify(ctx context.Context, a *audit.Auditor, progress func(done, total int
 // the store's own integrity, the figures and the timelines. It returns what is
 // wrong, nil when nothing is. Progress says what is being looked at.
 func (s *Service) Examine(ctx context.Context, progress func(line string)) ([]check.Finding, error) {
-	if err := s.store.Check(ctx); err != nil {
+	return examine(ctx, s.store, s.standing, s.auditor, progress)
+}
+
+// Examine is Service.Examine for a database whose services run apart, beside
+// them. It sees the stream and the database as they are now, and neither what
+// the services saw before nor the machines that they run on.
+func (d Database) Examine(ctx context.Context, b *bus.Bus, progress func(line string)) (found []check.Finding, err error) {
+	err = d.with(ctx, func(st store.Store) error {
+		p, err := d.projector(ctx, st, b)
+		if err != nil {
+			return err
+		}
+		standing := standing.New(standing.Config{Store: st, Bus: b, Beside: true, Log: d.Log, Now: time.Now,
+			Apply: func(ctx context.Context, e bus.Delivery) error { return takeIn(ctx, p, e) }})
+		found, err = examine(ctx, st, standing, audit.New(audit.Config{Store: st, Keyring: d.Keyring, Log: d.Log, Now: time.Now}), progress)
+		return err
+	})
+	return found, err
+}
+
+func examine(ctx context.Context, st store.Store, standing *standing.Checker, auditor *audit.Auditor, progress func(line string)) ([]check.Finding, error) {
+	if err := st.Check(ctx); err != nil {
 		return []check.Finding{check.Alarmf("store_unwritable",
 			"Look for a full or failing disk and at the rights of the data directory, then restart. What is received meanwhile stays in the stream.",
 			"The store cannot be written: %v.", err)}, nil
 	}
 	progress("looking at the stream and its consumers")
-	_ = s.standing.Look(ctx) // its error is among the findings
-	if err := s.standing.Walk(ctx, func(done int) { progress(fmt.Sprintf("held %d events of the stream against the store", done)) }); err != nil {
+	_ = standing.Look(ctx) // its error is among the findings
+	if err := standing.Walk(ctx, func(done int) { progress(fmt.Sprintf("held %d events of the stream against the store", done)) }); err != nil {
 		return nil, err
 	}
-	found := s.standing.Findings()
-	if i, ok := s.store.(store.Inspector); ok {
+	found := standing.Findings()
+	if i, ok := st.(store.Inspector); ok {
 		progress("reading the whole database")
 		damage, err := i.Inspect(ctx)
 		if err != nil {
@@ -331,13 +362,13 @@ func (s *Service) Examine(ctx context.Context, progress func(line string)) ([]ch
 				"The database is damaged: %s.", strings.Join(damage, "; ")))
 		}
 	}
-	v, err := s.Verify(ctx, func(done, total int) { progress(fmt.Sprintf("recounted %d of %d incidents", done, total)) })
+	v, err := verify(ctx, auditor, func(done, total int) { progress(fmt.Sprintf("recounted %d of %d incidents", done, total)) })
 	if err != nil {
 		return nil, err
 	}
 	if len(v.Differences) > 0 {
 		found = append(found, check.Alarmf("figures_differ",
-			"“onrecord verify” names each. Publish nothing from these months until it is clear why.",
+			"“onrecord verify” names each, of services apart “onrecord admin verify”. Publish nothing from these months until it is clear why.",
 			"%d figures, timelines or published months are not what they should be.", len(v.Differences)))
 	}
 	return found, nil

@@ -159,7 +159,8 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 			return cfg.Bus.Update(ctx, bus.BucketSignIns, name, change)
 		}})
 	s.letters = st
-	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, Apply: s.takeIn, MayErase: cfg.Alone, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now})
+	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, MayErase: cfg.Alone, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now,
+		Apply: func(ctx context.Context, d bus.Delivery) error { return takeIn(ctx, s.projector, d) }})
 	return s, nil
 }
 
@@ -246,10 +247,10 @@ func (s *Service) awaitCounted(ctx context.Context) error {
 
 // takeIn applies an event that the consumer did not bring, or puts it aside
 // when nobody can read it.
-func (s *Service) takeIn(ctx context.Context, d bus.Delivery) error {
-	err := s.projector.Handle(ctx, []bus.Delivery{d})[0]
+func takeIn(ctx context.Context, p *projector.Projector, d bus.Delivery) error {
+	err := p.Handle(ctx, []bus.Delivery{d})[0]
 	if bus.IsPoison(err) {
-		return s.projector.Quarantine(ctx, d, err)
+		return p.Quarantine(ctx, d, err)
 	}
 	return err
 }

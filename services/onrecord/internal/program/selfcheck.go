@@ -11,6 +11,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/check"
+	"github.com/onrecord/onrecord/services/classifier/classifier"
 )
 
 // Examination is what every check found when it was asked.
@@ -36,6 +37,20 @@ func (p *Program) examine(ctx context.Context, _ struct{}, progress func(string)
 	}
 	of, err := p.reporting.Examine(ctx, progress)
 	return Examination{slices.Concat(found, disk, backups, of)}, err
+}
+
+// Examine runs every check that can be asked beside services that run apart:
+// the stream and the database as they are now, and whether a classifier answers.
+func (a Apart) Examine(ctx context.Context, progress func(string)) (Examination, error) {
+	var found []check.Finding
+	progress("asking the classifiers")
+	if _, err := classifier.ModelInUse(ctx, a.Bus); err != nil {
+		found = append(found, check.Alarmf("classifier_silent",
+			"Start one, or look at its log and its /readyz. Nothing is lost: what is received is counted, as not decided yet.",
+			"No classifier answers: %v.", err))
+	}
+	of, err := a.Database.Examine(ctx, a.Bus, progress)
+	return Examination{slices.Concat(found, of)}, err
 }
 
 // What must be free on the disk that holds the data.

@@ -35,7 +35,7 @@ const (
 	walkRetries = 3
 )
 
-// Config is what a Checker needs. Every field but MayErase and Known is required.
+// Config is what a Checker needs. Every field but MayErase, Beside and Known is required.
 type Config struct {
 	Store store.Store
 	Bus   *bus.Bus
@@ -46,6 +46,10 @@ type Config struct {
 	// MayErase says that this process may remove events from the stream: where
 	// services run apart, the administrator alone may.
 	MayErase bool
+
+	// Beside says that another process checks the same installation: what was
+	// seen of the stream is its to keep, and what it saw go it alone still knows.
+	Beside bool
 
 	// Known is what was found before there was a Checker.
 	Known []check.Finding
@@ -60,6 +64,7 @@ type Checker struct {
 	bus      *bus.Bus
 	apply    func(context.Context, bus.Delivery) error
 	mayErase bool
+	beside   bool
 	log      *slog.Logger
 	now      func() time.Time
 
@@ -79,7 +84,7 @@ type progress struct {
 
 // New returns a Checker.
 func New(c Config) *Checker {
-	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, mayErase: c.MayErase, log: c.Log.With("category", "self-check"), now: c.Now, lost: c.Known, progress: make(map[string]progress)}
+	return &Checker{store: c.Store, bus: c.Bus, apply: c.Apply, mayErase: c.MayErase, beside: c.Beside, log: c.Log.With("category", "self-check"), now: c.Now, lost: c.Known, progress: make(map[string]progress)}
 }
 
 // Findings returns what is wrong as far as the last checks saw it.
@@ -135,6 +140,7 @@ func (c *Checker) tryWalk(ctx context.Context) {
 // the one that was seen before, its consumers, and the quarantine. It returns
 // an error when only a restart mends what it found.
 func (c *Checker) Look(ctx context.Context) error {
+	before, seenErr := c.seenBefore(ctx) // first: whoever else looks meanwhile sees more of the stream
 	h, err := c.bus.Health(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -152,7 +158,10 @@ func (c *Checker) Look(ctx context.Context) error {
 		return nil //nolint:nilerr // the store's own check says so
 	}
 	found = append(found, waiting...)
-	lost, err := c.compareSeen(ctx, h)
+	var lost []check.Finding
+	if err = seenErr; err == nil {
+		lost, err = c.compareSeen(ctx, before, h)
+	}
 	if err != nil {
 		c.log.Error("what was seen of the stream could not be kept", "error", err)
 	}
@@ -292,19 +301,22 @@ func (s seen) after(h bus.Health, erased int) (now seen, lost int) {
 	return seen{h.Created, h.LastSeq, h.Deleted, erased, max(said-gone, 0)}, max(gone-said, 0)
 }
 
-// compareSeen holds the stream against what was seen of it before, and keeps
-// what is seen now. What is gone is told once, by the process that finds it.
-func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Finding, error) {
-	var before seen
-	switch raw, err := c.store.Meta(ctx, seenFact); {
-	case errors.Is(err, store.ErrNotFound):
-	case err != nil:
-		return nil, err
-	default:
-		if err := json.Unmarshal(raw, &before); err != nil {
-			return nil, err
-		}
+// seenBefore returns what was seen of the stream, zero before the first look.
+func (c *Checker) seenBefore(ctx context.Context) (before seen, err error) {
+	raw, err := c.store.Meta(ctx, seenFact)
+	if errors.Is(err, store.ErrNotFound) {
+		return before, nil
 	}
+	if err == nil {
+		err = json.Unmarshal(raw, &before)
+	}
+	return before, err
+}
+
+// compareSeen holds the stream against what was seen of it before, and keeps
+// what is seen now. What is gone is told once, by the process that finds it;
+// beside another, it is kept and told by that one too.
+func (c *Checker) compareSeen(ctx context.Context, before seen, h bus.Health) ([]check.Finding, error) {
 	erased, err := erasedSoFar(ctx, c.store)
 	if err != nil {
 		return nil, err
@@ -326,6 +338,9 @@ func (c *Checker) compareSeen(ctx context.Context, h bus.Health) ([]check.Findin
 	case gone > 0:
 		lost = append(lost, check.Alarmf("stream_damaged", "Look for a failing disk, and make a backup now. "+next,
 			"%d events are gone from the stream that nobody erased. What of them had been counted is safe.", gone))
+	}
+	if c.beside {
+		return lost, nil
 	}
 	raw, err := json.Marshal(now)
 	if err != nil {
@@ -400,7 +415,7 @@ func (c *Checker) Walk(ctx context.Context, progress func(done int)) error {
 	}
 	if w.missing > 0 {
 		found = append(found, check.Alarmf("events_missing",
-			"Run “onrecord doctor” again; if it stays, keep a copy of the data directory and ask for help.",
+			"Run “onrecord doctor” again, of services apart “onrecord admin doctor”; if it stays, keep a copy of the data and ask for help.",
 			"%d events of the stream are not in the store and could not be taken in: %v", w.missing, w.cause))
 	}
 	if err := w.lookAtErased(ctx); err != nil {
