@@ -168,7 +168,7 @@ func TestAnOperatorOfServicesApart(t *testing.T) {
 		fails(run.ExitFailed, "no such message", "", append(in("dead-letters", "replay", "onrecord.v1.report.filed.none"), nats...)...)
 	})
 
-	t.Run("mistakes", func(t *testing.T) {
+	t.Run("mistakes", func(*testing.T) {
 		fails(run.ExitMistake, "database: give the address", "", "admin", "user", "list")
 		fails(run.ExitMistake, "database: give the address", "", append([]string{"admin", "dead-letters", "replay", "x"}, nats...)...)
 		fails(run.ExitMistake, "from “onrecord admin token list”", "", in("token", "revoke")...)
