@@ -69,20 +69,9 @@ func (all checksByModel) of(model string) *Checks {
 // Checks returns what reps made of the sure readings that they were asked to
 // check, at every site, by model in order of its name. It reads every incident.
 // For whoever runs the machine: the numbers are exact.
-func (s *Service) Checks(ctx context.Context) ([]Checks, error) { return allChecks(ctx, s.store) }
-
-// Checks is Service.Checks of a database, beside the services that use it.
-func (d Database) Checks(ctx context.Context) (found []Checks, err error) {
-	err = d.with(ctx, func(st store.Store) error {
-		found, err = allChecks(ctx, st)
-		return err
-	})
-	return found, err
-}
-
-func allChecks(ctx context.Context, st store.Store) ([]Checks, error) {
+func (o Operator) Checks(ctx context.Context) ([]Checks, error) {
 	all := make(checksByModel)
-	err := st.EachIncident(ctx, func(i *incident.Incident) error {
+	err := o.store.EachIncident(ctx, func(i *incident.Incident) error {
 		all.add(i)
 		return ctx.Err()
 	})

@@ -117,7 +117,7 @@ type DeadLetter struct {
 // that run on it.
 type Operator struct {
 	people    *people.Service
-	letters   store.Store
+	store     store.Store
 	projector *projector.Projector // nil: nothing is replayed
 }
 
@@ -125,7 +125,7 @@ type Operator struct {
 // services that run on it. Only replaying needs the stream: b may be nil.
 func (d Database) Operating(ctx context.Context, b *bus.Bus, do func(Operator) error) error {
 	return d.with(ctx, func(st store.Store) error {
-		o := Operator{people: people.New(people.Config{Store: st, Now: time.Now, Log: d.Log}), letters: st}
+		o := Operator{people: people.New(people.Config{Store: st, Now: time.Now, Log: d.Log}), store: st}
 		var err error
 		if b != nil {
 			o.projector, err = d.projector(ctx, st, b)
@@ -377,7 +377,7 @@ func examine(ctx context.Context, st store.Store, standing *standing.Checker, au
 // DeadLetters returns the messages that could not be read, the oldest first,
 // those since replayed included.
 func (o Operator) DeadLetters(ctx context.Context) ([]DeadLetter, error) {
-	found, err := o.letters.ListQuarantined(ctx)
+	found, err := o.store.ListQuarantined(ctx)
 	if err != nil {
 		return nil, err
 	}

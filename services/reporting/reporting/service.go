@@ -67,7 +67,6 @@ type Config struct {
 type Service struct {
 	Operator
 
-	store     store.Store
 	keyring   *seal.Keyring
 	bus       *bus.Bus
 	log       *slog.Logger
@@ -139,7 +138,7 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: st, keyring: cfg.Keyring, bus: cfg.Bus, log: cfg.Log.With("category", "reporting"), now: cfg.Now, secure: cfg.Secure, alone: cfg.Alone, pages: pages}
+	s := &Service{Operator: Operator{store: st}, keyring: cfg.Keyring, bus: cfg.Bus, log: cfg.Log.With("category", "reporting"), now: cfg.Now, secure: cfg.Secure, alone: cfg.Alone, pages: pages}
 	if err := s.loadDirectory(ctx); err != nil {
 		return nil, err
 	}
@@ -158,7 +157,6 @@ func build(ctx context.Context, cfg Config, st store.Store) (*Service, error) {
 		Shared: func(ctx context.Context, name string, change func([]byte) []byte) error {
 			return cfg.Bus.Update(ctx, bus.BucketSignIns, name, change)
 		}})
-	s.letters = st
 	s.standing = standing.New(standing.Config{Store: st, Bus: cfg.Bus, MayErase: cfg.Alone, Known: cfg.Known, Log: cfg.Log, Now: cfg.Now,
 		Apply: func(ctx context.Context, d bus.Delivery) error { return takeIn(ctx, s.projector, d) }})
 	return s, nil

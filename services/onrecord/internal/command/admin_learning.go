@@ -40,30 +40,6 @@ Train with it anywhere, and give the model to the classifiers, by the file that 
 	return cmd
 }
 
-func newAdminChecks(s *shared) *cobra.Command {
-	var database string
-	cmd := &cobra.Command{
-		Use:     "checks",
-		Short:   "Print what reps made of the machine's sure readings, out of the services' database",
-		Long:    checksHelp,
-		Example: `  onrecord admin checks --database mongodb://… --master-key-file master.key`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			from, err := s.databaseOf(database)
-			if err != nil {
-				return err
-			}
-			found, err := from.Checks(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return s.sayChecks(found)
-		},
-	}
-	s.addDatabase(cmd, &database)
-	return cmd
-}
-
 // addDatabase adds the flag that names the services' database, which is required.
 func (s *shared) addDatabase(cmd *cobra.Command, database *string) {
 	cmd.Flags().StringVar(database, "database", "", databaseUsage)

@@ -116,22 +116,23 @@ func (s *shared) sayReread(r program.Reread) error {
 	return s.say("%d reports read again by model %s. Their incidents follow in a moment.", r.Reports, r.Model)
 }
 
-func newChecks(s *shared) *cobra.Command {
-	return &cobra.Command{
-		Use:   "checks",
-		Short: "Print what reps made of the machine's sure readings that they checked",
-		Long: checksHelp + `
-
-For services that run apart there is “onrecord admin checks”.`,
-		Args: cobra.NoArgs,
+func newChecks(s *shared, in place) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "checks",
+		Short:   "Print what reps made of the machine's sure readings that they checked",
+		Long:    checksHelp,
+		Example: in.examples("checks"),
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var found []reporting.Checks
-			if err := s.call(cmd, program.OpChecks, struct{}{}, &found); err != nil {
+			if err := in.call(cmd, program.OpChecks, struct{}{}, &found); err != nil {
 				return err
 			}
 			return s.sayChecks(found)
 		},
 	}
+	in.addTo(cmd)
+	return cmd
 }
 
 const checksHelp = `One in twenty of the readings that a model is sure of is picked by chance, and a rep
@@ -140,7 +141,8 @@ have decided every field since, and how often they decided as the machine had re
 with the interval in which the true share lies in 95 of 100 such samples. Reps see the
 machine's answer when they decide, so the truth may be somewhat worse.
 
-The numbers are exact and of every site: they are for whoever runs the machine.`
+The numbers are exact and of every site: they are for whoever runs the machine. For
+services that run apart there is “onrecord admin checks”.`
 
 func (s *shared) sayChecks(found []reporting.Checks) error {
 	if len(found) == 0 {

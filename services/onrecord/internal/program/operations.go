@@ -74,7 +74,6 @@ func (p *Program) Operations() control.Operations {
 
 		OpCorrections: op(p.corrections),
 		OpReread:      op(p.reread),
-		OpChecks:      op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return r.Checks(ctx) }),
 	}
 	maps.Copy(all, operations(r.Operator))
 	return all
@@ -106,6 +105,7 @@ func operations(o reporting.Operator) control.Operations {
 		OpDeadLetterReplay: op(func(ctx context.Context, subject string, _ func(string)) (any, error) {
 			return nil, o.ReplayDeadLetter(ctx, subject)
 		}),
+		OpChecks: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return o.Checks(ctx) }),
 	}
 }
 
