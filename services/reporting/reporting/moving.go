@@ -10,7 +10,6 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/seal"
-	"github.com/onrecord/onrecord/services/reporting/internal/audit"
 	"github.com/onrecord/onrecord/services/reporting/internal/moving"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
@@ -83,22 +82,12 @@ func (d Database) Import(ctx context.Context, file ExportFile, progress func(ste
 		if err := checkMasterKey(ctx, st, d.Keyring); err != nil {
 			return err
 		}
-		auditor := audit.New(audit.Config{Store: st, Keyring: d.Keyring, Log: d.Log, Now: time.Now})
-		r, already, err := (&moving.Importer{Store: st, Auditor: auditor, Log: d.Log, Now: time.Now}).Import(ctx, file.f, progress)
+		r, already, err := (&moving.Importer{Store: st, Auditor: d.auditor(st), Log: d.Log, Now: time.Now}).Import(ctx, file.f, progress)
 		m = moved(r)
 		m.Already = already
 		return err
 	})
 	return m, err
-}
-
-// Verify is Service.Verify for a database whose services run apart, beside them.
-func (d Database) Verify(ctx context.Context, progress func(done, total int)) (v Verification, err error) {
-	err = d.with(ctx, func(st store.Store) error {
-		v, err = verify(ctx, audit.New(audit.Config{Store: st, Keyring: d.Keyring, Log: d.Log, Now: time.Now}), progress)
-		return err
-	})
-	return v, err
 }
 
 // with opens a database that a service has begun, looks whether it is under the

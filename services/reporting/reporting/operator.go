@@ -112,12 +112,13 @@ type DeadLetter struct {
 	ReplayedAt time.Time `json:"replayed_at,omitzero"` // zero until it was read
 }
 
-// Operator is what an operator may do with accounts, tokens and messages that
-// nobody could read, in a running service or in a database beside the services
-// that run on it.
+// Operator is what an operator may do with accounts, tokens, messages that
+// nobody could read and the figures, in a running service or in a database
+// beside the services that run on it.
 type Operator struct {
 	people    *people.Service
 	store     store.Store
+	auditor   *audit.Auditor
 	projector *projector.Projector // nil: nothing is replayed
 }
 
@@ -125,7 +126,7 @@ type Operator struct {
 // services that run on it. Only replaying needs the stream: b may be nil.
 func (d Database) Operating(ctx context.Context, b *bus.Bus, do func(Operator) error) error {
 	return d.with(ctx, func(st store.Store) error {
-		o := Operator{people: people.New(people.Config{Store: st, Now: time.Now, Log: d.Log}), store: st}
+		o := Operator{people: people.New(people.Config{Store: st, Now: time.Now, Log: d.Log}), store: st, auditor: d.auditor(st)}
 		var err error
 		if b != nil {
 			o.projector, err = d.projector(ctx, st, b)
@@ -145,6 +146,11 @@ func (d Database) projector(ctx context.Context, st store.Store, b *bus.Bus) (*p
 	}
 	return projector.New(projector.Config{Store: st, Folder: fold.New(), Bus: b, Keyring: d.Keyring, MayErase: true,
 		Employers: newDirectory(sites).employer, Log: d.Log, Now: time.Now}), nil
+}
+
+// auditor recounts a database's figures, beside the services.
+func (d Database) auditor(st store.Store) *audit.Auditor {
+	return audit.New(audit.Config{Store: st, Keyring: d.Keyring, Log: d.Log, Now: time.Now})
 }
 
 // AddUser adds a person. It returns fault.Invalid with what to mend, a name
@@ -298,8 +304,8 @@ var errNoSite = fault.New(fault.NotFound, "not_found", "There is no such site.")
 // Verify recounts every figure from the incidents, checks every timeline, and
 // names what differs. It repairs nothing and may run beside work under way.
 // Progress is called now and then with the incidents done and how many there are.
-func (s *Service) Verify(ctx context.Context, progress func(done, total int)) (Verification, error) {
-	return verify(ctx, s.auditor, progress)
+func (o Operator) Verify(ctx context.Context, progress func(done, total int)) (Verification, error) {
+	return verify(ctx, o.auditor, progress)
 }
 
 func verify(ctx context.Context, a *audit.Auditor, progress func(done, total int)) (Verification, error) {
@@ -332,7 +338,7 @@ func (d Database) Examine(ctx context.Context, b *bus.Bus, progress func(line st
 		}
 		standing := standing.New(standing.Config{Store: st, Bus: b, Beside: true, Log: d.Log, Now: time.Now,
 			Apply: func(ctx context.Context, e bus.Delivery) error { return takeIn(ctx, p, e) }})
-		found, err = examine(ctx, st, standing, audit.New(audit.Config{Store: st, Keyring: d.Keyring, Log: d.Log, Now: time.Now}), progress)
+		found, err = examine(ctx, st, standing, d.auditor(st), progress)
 		return err
 	})
 	return found, err

@@ -3,6 +3,7 @@ package reporting
 import (
 	"bytes"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,7 +171,7 @@ func TestCheckNamesTheStore(t *testing.T) {
 
 // Beside a running service, in a database over the network, a message that can
 // be read by now fills the incident that stood in for it.
-func TestADeadLetterIsReplayedBesideTheService(t *testing.T) {
+func TestADeadLetterIsReplayedAndFiguresRecountedBesideTheService(t *testing.T) {
 	k := newKit(t)
 	k.cfg.Database = mongotest.Start(t) + "onrecord"
 	d := Database{Name: k.cfg.Database, Keyring: k.Keyring, Log: k.cfg.Log}
@@ -220,8 +221,28 @@ func TestADeadLetterIsReplayedBesideTheService(t *testing.T) {
 	if letters, err := k.DeadLetters(t.Context()); err != nil || len(letters) != 1 || letters[0].ReplayedAt.IsZero() {
 		t.Errorf("letters=%+v %v, want it marked", letters, err)
 	}
-	v, err := d.Verify(t.Context(), func(int, int) {})
-	if err != nil || v.Incidents != 1 || len(v.Differences) > 0 {
-		t.Errorf("%+v, %v", v, err)
+	beside := func() (v Verification) {
+		t.Helper()
+		err := d.Operating(t.Context(), nil, func(o Operator) (err error) {
+			v, err = o.Verify(t.Context(), func(int, int) {})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := beside(); v.Incidents != 1 || len(v.Differences) > 0 {
+		t.Errorf("%+v", v)
+	}
+	i := k.incidentOf(r.ID)
+	i.Timeline = i.Timeline[1:]
+	i.Rev++
+	if err := k.store.ReplaceIncident(t.Context(), i, i.Rev-1); err != nil {
+		t.Fatal(err)
+	}
+	within, err := k.Verify(t.Context(), func(int, int) {})
+	if v := beside(); err != nil || len(v.Differences) == 0 || !slices.Equal(v.Differences, within.Differences) {
+		t.Errorf("after an entry was taken away: %+v beside, %+v within, %v", v, within, err)
 	}
 }

@@ -82,7 +82,6 @@ type Service struct {
 	figures  *figures.Service
 	editions *editions.Service
 	follow   *followup.Service
-	auditor  *audit.Auditor
 	standing *standing.Checker
 }
 

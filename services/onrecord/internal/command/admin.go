@@ -16,7 +16,7 @@ func newAdmin(s *shared) *cobra.Command {
 	streams := group("streams", "The stream of reports on NATS servers of their own", newStreamsApply(s))
 	return group("admin", "Look after intake, classifier and reporting as processes of their own: NATS, people, tokens, recounting, a doctor, backups, erasing, learning", streams,
 		newUser(s, s.inDatabase()), newToken(s, s.inDatabase()), newDeadLetters(s, s.inDatabase(), s.inBoth()),
-		newAdminVerify(s), newAdminDoctor(s), newAdminBackup(s), newAdminRestore(s), newAdminErase(s), newAdminCorrections(s), newAdminReread(s), newChecks(s, s.inDatabase()))
+		newVerify(s, s.inDatabase()), newAdminDoctor(s), newAdminBackup(s), newAdminRestore(s), newAdminErase(s), newAdminCorrections(s), newAdminReread(s), newChecks(s, s.inDatabase()))
 }
 
 func newStreamsApply(s *shared) *cobra.Command {

@@ -128,7 +128,7 @@ Every flag may be given in the environment, as ONRECORD_ and its name in capital
 	root.RunE, s.checks[root] = serve.RunE, s.checks[serve]
 	s.serving = serve.Flags()
 	root.Flags().AddFlagSet(s.serving)
-	root.AddCommand(serve, newDemo(s), newUser(s, s.here()), newToken(s, s.here()), newSites(s), newPoster(s), newVerify(s), newDoctor(s), newBackup(s), newRestore(s), newErase(s), newDeadLetters(s, s.here(), s.here()), newEvents(s), newExport(s), newImport(s), newBench(s), newSoak(s), newAdmin(s), newClassify(s), newEval(s), newTrain(s), newCorrections(s), newReread(s), newChecks(s, s.here()))
+	root.AddCommand(serve, newDemo(s), newUser(s, s.here()), newToken(s, s.here()), newSites(s), newPoster(s), newVerify(s, s.here()), newDoctor(s), newBackup(s), newRestore(s), newErase(s), newDeadLetters(s, s.here(), s.here()), newEvents(s), newExport(s), newImport(s), newBench(s), newSoak(s), newAdmin(s), newClassify(s), newEval(s), newTrain(s), newCorrections(s), newReread(s), newChecks(s, s.here()))
 	return root
 }
 

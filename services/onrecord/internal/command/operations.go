@@ -286,22 +286,27 @@ func (s *shared) read(path string) (string, error) {
 }
 
 const verifyHelp = `Recounts all figures from the incidents themselves, compares them with the stored
-ones, and checks that no timeline entry was changed or removed. Names whatever
-differs, and months that changed too fast to be compared; exits with 1 for either.`
+ones, and checks that no timeline entry was changed or removed and that every edition
+is as it was published. Names whatever differs, and months that changed too fast to be
+compared; exits with 1 for either. It repairs nothing, and may run beside the work
+under way. For services that run apart there is “onrecord admin verify”.`
 
-func newVerify(s *shared) *cobra.Command {
-	return &cobra.Command{
-		Use: "verify", Short: "Recount every figure from the incidents and check every timeline",
-		Long: verifyHelp,
-		Args: cobra.NoArgs,
+func newVerify(s *shared, in place) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Recount every figure from the incidents, check every timeline and every edition",
+		Long:    verifyHelp,
+		Example: in.examples("verify"),
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r reporting.Verification
-			if err := s.call(cmd, program.OpVerify, struct{}{}, &r); err != nil {
+			if err := in.call(cmd, program.OpVerify, struct{}{}, &r); err != nil {
 				return err
 			}
 			return s.sayVerification(r)
 		},
 	}
+	in.addTo(cmd)
+	return cmd
 }
 
 // sayVerification prints what a recount found. It is only well when all of it

@@ -64,7 +64,6 @@ func (p *Program) Operations() control.Operations {
 		OpPoster: op(func(ctx context.Context, of reporting.PosterOf, _ func(string)) (any, error) {
 			return r.Poster(ctx, of)
 		}),
-		OpVerify:     op(p.verify),
 		OpDoctor:     op(p.examine),
 		OpBackup:     op(p.backUp),
 		OpEraseFind:  op(p.findErasable),
@@ -105,6 +104,9 @@ func operations(o reporting.Operator) control.Operations {
 		OpDeadLetterReplay: op(func(ctx context.Context, subject string, _ func(string)) (any, error) {
 			return nil, o.ReplayDeadLetter(ctx, subject)
 		}),
+		OpVerify: op(func(ctx context.Context, _ struct{}, progress func(string)) (any, error) {
+			return o.Verify(ctx, func(done, total int) { progress(fmt.Sprintf("recounted %d of %d incidents", done, total)) })
+		}),
 		OpChecks: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return o.Checks(ctx) }),
 	}
 }
@@ -126,12 +128,6 @@ func op[A any](do func(ctx context.Context, args A, progress func(string)) (any,
 		}
 		return do(ctx, args, progress)
 	}
-}
-
-func (p *Program) verify(ctx context.Context, _ struct{}, progress func(string)) (any, error) {
-	return p.reporting.Verify(ctx, func(done, total int) {
-		progress(fmt.Sprintf("recounted %d of %d incidents", done, total))
-	})
 }
 
 // tail sends events as JSON for people. Sealed words stay sealed, and are left
