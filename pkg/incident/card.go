@@ -52,8 +52,9 @@ func Interval(n, of int) (low, high float64) {
 
 // Calibration is how far a field's probabilities are from what came true.
 type Calibration struct {
-	Field string  `json:"field"`
-	Off   float64 `json:"off"`
+	Field  string  `json:"field"`
+	Off    float64 `json:"off"`
+	Chance float64 `json:"chance,omitempty"` // how far they would be if each were true; 0 where nobody worked it out
 }
 
 // RuleBlock is a part of the label rules: a paragraph, points, or a table whose

@@ -116,7 +116,7 @@ func measured(name, about string, r evaluation.Result) incident.Measured {
 		if v, ok := worst(f.Values); ok {
 			add(name+": found least often", f.Name, v.Value, evaluation.ShareOf(int(math.Round(v.Recall*float64(v.Of))), v.Of))
 		}
-		m.Off = append(m.Off, incident.Calibration{Field: f.Name, Off: f.ECE})
+		m.Off = append(m.Off, incident.Calibration{Field: f.Name, Off: f.ECE, Chance: f.Chance.Mean})
 	}
 	also("What happened: right, threat and abuse taken as one", r.KindMerged)
 	also("In person and online told apart", r.InPersonOrOnline)

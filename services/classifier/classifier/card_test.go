@@ -42,6 +42,11 @@ func TestTheModelSaysWhatItIs(t *testing.T) {
 		if got.Texts != r.Texts || len(got.Off) != len(r.Fields) {
 			t.Errorf("%s: %d texts and %d fields, want %d and %d", got.Name, got.Texts, len(got.Off), r.Texts, len(r.Fields))
 		}
+		for i, off := range got.Off {
+			if f := r.Fields[i]; off != (incident.Calibration{Field: f.Name, Off: f.ECE, Chance: f.Chance.Mean}) || off.Chance <= 0 {
+				t.Errorf("%s: %+v, want what was measured of %s", got.Name, off, f.Name)
+			}
+		}
 		found := map[string]incident.Quality{}
 		for _, q := range got.Shares {
 			found[q.What] = q

@@ -150,16 +150,24 @@ func qualityRowOf(q incident.Quality) qualityRow {
 
 func shareWord(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + "%" }
 
-// offWords says how far the probabilities are from what came true.
+// offWords says how far the probabilities are from what came true, and how much
+// of that so few texts show anyway.
 func offWords(all []incident.Calibration) string {
-	var words []string
+	var words, chance []string
 	for _, c := range all {
 		words = append(words, fmt.Sprintf("%.1f points for %s", 100*c.Off, fieldNames[c.Field]))
+		if c.Chance > 0 {
+			chance = append(chance, fmt.Sprintf("%.1f", 100*c.Chance))
+		}
 	}
 	if len(words) == 0 {
 		return ""
 	}
-	return "How sure it said it was, and how often it was right, were apart by " + list(words) + " on average."
+	said := "How sure it said it was, and how often it was right, were apart by " + list(words) + " on average."
+	if len(chance) < len(words) {
+		return said
+	}
+	return said + " If every probability were exactly true, so many texts would still show " + list(chance) + " by chance."
 }
 
 var fieldNames = map[string]string{"kind": "what happened", "channel": "how it reached staff", "target": "whom it was aimed at"}

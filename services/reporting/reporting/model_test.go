@@ -19,7 +19,7 @@ var demoCard = incident.ModelCard{
 	Does: []string{"It reads <b>words</b>."}, Never: []string{"It never decides."},
 	Measured: []incident.Measured{{Name: "Kept back", About: "About them.", Texts: 128,
 		Shares: []incident.Quality{{What: "Right", N: 119, Of: 128, Low: 0.872, High: 0.9634}, {What: "Least often", Field: "kind", Value: "property_damage", N: 3, Of: 7, Low: 0.158, High: 0.75}},
-		Off:    []incident.Calibration{{Field: "channel", Off: 0.035}, {Field: "kind", Off: 0.05}}}},
+		Off:    []incident.Calibration{{Field: "channel", Off: 0.035, Chance: 0.021}, {Field: "kind", Off: 0.05, Chance: 0.03}}}},
 	Rules: []incident.RuleBlock{{Text: "A sentence."}, {Points: []string{"A point."}},
 		{Head: []string{"channel", "is"}, Rows: [][]string{{"private_message", "e-mail"}, {"not_applicable", "a hazard"}}}},
 }
@@ -48,7 +48,7 @@ func TestTheMachinesReadingLeadsToItsCard(t *testing.T) {
 	}
 	doc := k.page(rep, link, 200).Document(t)
 	for _, want := range []string{"model demo-1", "1,234 examples: 5 reps’ corrections", "It reads <b>words</b>.", "It never decides.", "Kept back: 128 texts", "93.0%", "87.2% to 96.3%", "119 of 128",
-		"Least often (damage to property)", "3.5 points for how it reached staff and 5.0 points for what happened", "A sentence.", "A point.", "Does not apply", "a hazard", "c0ffee"} {
+		"Least often (damage to property)", "3.5 points for how it reached staff and 5.0 points for what happened", "would still show 2.1 and 3.0 by chance", "A sentence.", "A point.", "Does not apply", "a hazard", "c0ffee"} {
 		if !strings.Contains(strings.Join(strings.Fields(doc.Text()), " "), want) {
 			t.Errorf("the card does not say %q", want)
 		}
@@ -85,6 +85,18 @@ func TestWithoutTheClassifierTheCardIsAwayAndSaysSo(t *testing.T) {
 	away()
 	k.answerModel([]byte("no card"))
 	away()
+}
+
+// A card of a classifier that did not work out what chance shows says nothing of it.
+func TestACardWithoutWhatChanceShows(t *testing.T) {
+	for want, off := range map[string][]incident.Calibration{
+		"": nil,
+		"How sure it said it was, and how often it was right, were apart by 3.5 points for how it reached staff on average.": {{Field: "channel", Off: 0.035}},
+	} {
+		if got := offWords(off); got != want {
+			t.Errorf("%+v: %q, want %q", off, got, want)
+		}
+	}
 }
 
 // sample files a report that the machine is sure of and that was picked for a check.

@@ -6,6 +6,7 @@ package evaluation
 import (
 	"cmp"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -66,7 +67,17 @@ type Field struct {
 	Confusion   []Confusion   `json:"confusion"`
 	Reliability []Reliability `json:"reliability"`
 	ECE         float64       `json:"calibration_error"`
+	Chance      Chance        `json:"calibration_error_by_chance"`
 	Coverage    []Coverage    `json:"coverage"`
+}
+
+// Chance is the calibration error that a reader whose every probability is true
+// shows all the same, on as many texts of which it is as sure: some of what it
+// says comes true more often, some less. An error is to be held against this,
+// not against nothing.
+type Chance struct {
+	Mean float64 `json:"mean"`
+	Most float64 `json:"most"` // 95 of 100 such sets show no more
 }
 
 // Value is how one value was found.
@@ -376,12 +387,13 @@ func (t *tally) calibration(f *Field) {
 		p        float64
 	}
 	for _, a := range t.answers {
-		b := &bins[min(int(a.p*10), 9)]
+		b := &bins[tenth(a.p)]
 		b.n, b.p = b.n+1, b.p+a.p
 		if a.right {
 			b.right++
 		}
 	}
+	f.Chance = t.chance()
 	gap := 0.0
 	for i, b := range bins {
 		if b.n == 0 {
@@ -391,4 +403,48 @@ func (t *tally) calibration(f *Field) {
 		f.Reliability = append(f.Reliability, Reliability{float64(i) / 10, b.n, round(b.p / float64(b.n)), round(float64(b.right) / float64(b.n))})
 	}
 	f.ECE = round(gap / float64(len(t.answers)))
+}
+
+// tenth returns in which tenth of probability p is.
+func tenth(p float64) int { return min(int(p*10), 9) }
+
+// How often chance is tried: until the mean stands still, and less often the
+// more texts there are, of which chance is smaller.
+const (
+	mostTries  = 2000
+	fewerTries = 100
+	mostThrows = 20_000_000
+)
+
+// chance lets chance decide many times which answers are right, each as likely as
+// its probability says, the same each time and on every processor.
+func (t *tally) chance() Chance {
+	const one = 1 << 30
+	var bins [10][]uint32
+	var said [10]float64
+	for _, a := range t.answers {
+		p := uint32(a.p * one)
+		b := tenth(a.p)
+		bins[b] = append(bins[b], p)
+		said[b] += float64(p) / one
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	errs := make([]float64, max(min(mostTries, mostThrows/len(t.answers)), fewerTries))
+	sum := 0.0
+	for try := range errs {
+		gap := 0.0
+		for b, probabilities := range bins {
+			right := 0
+			for _, p := range probabilities {
+				if uint32(rng.Uint64()>>34) < p {
+					right++
+				}
+			}
+			gap += math.Abs(float64(right) - said[b])
+		}
+		errs[try] = gap / float64(len(t.answers))
+		sum += errs[try]
+	}
+	slices.Sort(errs)
+	return Chance{Mean: round(sum / float64(len(errs))), Most: round(errs[(len(errs)*95+99)/100-1])}
 }

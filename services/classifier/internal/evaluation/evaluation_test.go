@@ -63,6 +63,43 @@ func TestResult(t *testing.T) {
 	}
 }
 
+// What chance alone shows, against what can be worked out by hand: of four tosses
+// of a coin 2 are heads with 6/16, and 0 or 4 with 2/16.
+func TestTheCalibrationErrorOfChance(t *testing.T) {
+	for name, test := range map[string]struct {
+		p          []float64
+		mean, most float64
+	}{
+		"certain":         {[]float64{1, 1, 1}, 0, 0},
+		"four coins":      {[]float64{0.5, 0.5, 0.5, 0.5}, 0.1875, 0.5},
+		"one nearly sure": {[]float64{0.9}, 2 * 0.9 * 0.1, 0.9},
+		"two apart":       {[]float64{0.75, 0.5}, (2*0.75*0.25 + 0.5) / 2, (0.75 + 0.5) / 2},
+	} {
+		var s Set
+		for i, p := range test.p {
+			s.Add(fmt.Sprint(i), Gold{Channel: "phone"}, incident.Reading{Channel: judged("phone", p)}, func(incident.Reason) string { return "" })
+		}
+		got, again := s.Result().Fields[0].Chance, s.Result().Fields[0].Chance
+		if math.Abs(got.Mean-test.mean) > 0.015 || math.Abs(got.Most-test.most) > 0.001 {
+			t.Errorf("%s: %+v, want %.4f and %.4f", name, got, test.mean, test.most)
+		}
+		if got != again {
+			t.Errorf("%s: %+v, and then %+v", name, got, again)
+		}
+	}
+	// The more texts, the less.
+	of := func(n int) Chance {
+		var s Set
+		for i := range n {
+			s.Add(fmt.Sprint(i), Gold{Channel: "phone"}, incident.Reading{Channel: judged("phone", 0.5+float64(i%50)/100)}, func(incident.Reason) string { return "" })
+		}
+		return s.Result().Fields[0].Chance
+	}
+	if few, many := of(100), of(10_000); many.Mean*8 > few.Mean || many.Mean*12 < few.Mean {
+		t.Errorf("of 100 texts %.4f, of 10,000 %.4f: want about a tenth", few.Mean, many.Mean)
+	}
+}
+
 func TestTheWorstMistakesComeFirstAndAreTwenty(t *testing.T) {
 	var s Set
 	for i := range 50 {

@@ -120,7 +120,13 @@ lies in 95 of 100 such files (Wilson), macro-F1, what was taken for what, what t
 probabilities promised against what came true, how often the most confident part was
 right, how often a second channel, a serious threat, a weapon and a basis of abuse were
 found and rightly marked, and the twenty most confident mistakes with their reasons. The
-mistakes quote words of the texts: treat the output as you treat the texts.`,
+mistakes quote words of the texts: treat the output as you treat the texts.
+
+The calibration error is how far the probabilities were from what came true, on
+average over tenths of probability. Of few texts chance alone makes it greater than
+nothing: beside it stands what a machine whose every probability is exactly true
+would show on a file like this. Below that, the error tells of the file, not of the
+machine.`,
 		Example: `  onrecord eval reviewed.jsonl
   onrecord eval --json --words-only reviewed.jsonl`,
 		Args: cobra.ExactArgs(1),
@@ -171,7 +177,7 @@ func printEvaluation(out io.Writer, model string, r classifier.Evaluation) error
 	}
 	for _, f := range r.Fields {
 		fmt.Fprintf(w, "\n%s\tright\t%s\n", strings.ToUpper(f.Name), ofAll(f.Right))
-		fmt.Fprintf(w, "\tmacro-F1\t%.3f\n\tcalibration error\t%.3f\n", f.MacroF1, f.ECE)
+		fmt.Fprintf(w, "\tmacro-F1\t%.3f\n\tcalibration error\t%.3f; by chance alone %.3f, and up to %.3f in 95 of 100 such files\n", f.MacroF1, f.ECE, f.Chance.Mean, f.Chance.Most)
 		if f.Name == "kind" && r.KindMerged != nil {
 			fmt.Fprintf(w, "\tthreat and abuse as one\t%s\n\tamong the two likeliest\t%s\n", ofAll(*r.KindMerged), ofAll(*r.KindTop2))
 		}

@@ -38,7 +38,7 @@ func TestEvalPrintsForPeopleAndForPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := must(t, "", "eval", file)
-	for _, want := range []string{"KIND", "CHANNEL", "TARGET", "0.500 (0.095–0.905), 1 of 2", "macro-F1", "calibration error", "most confident", "threat, read as assault", "“kicked", "BESIDES", "basis of abuse", "0.000 (0.000–0.793), 0 of 1", "–, there are none"} {
+	for _, want := range []string{"KIND", "CHANNEL", "TARGET", "0.500 (0.095–0.905), 1 of 2", "macro-F1", "calibration error", "by chance alone 0.", "most confident", "threat, read as assault", "“kicked", "BESIDES", "basis of abuse", "0.000 (0.000–0.793), 0 of 1", "–, there are none"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("there is no %q in:\n%s", want, out)
 		}
@@ -49,12 +49,13 @@ func TestEvalPrintsForPeopleAndForPrograms(t *testing.T) {
 		Fields []struct {
 			Name  string
 			Right struct{ N, Of int }
+			Off   struct{ Mean, Most float64 } `json:"calibration_error_by_chance"`
 		}
 	}
 	if err := json.Unmarshal([]byte(must(t, lines, "eval", "--json", "--words-only", "-")), &result); err != nil {
 		t.Fatal(err)
 	}
-	if result.Model == "" || result.Texts != 2 || len(result.Fields) != 3 || result.Fields[0].Right.N != 1 {
+	if result.Model == "" || result.Texts != 2 || len(result.Fields) != 3 || result.Fields[0].Right.N != 1 || result.Fields[0].Off.Mean <= 0 || result.Fields[0].Off.Most < result.Fields[0].Off.Mean {
 		t.Errorf("result=%+v", result)
 	}
 	fails(t, run.ExitMistake, "accepts 1 arg", "", "eval")
