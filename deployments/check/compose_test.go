@@ -143,7 +143,7 @@ func TestTheServicesTakeTheSettingsOfCompose(t *testing.T) {
 			env = append(env, variable+"="+text)
 		}
 		service := strings.TrimPrefix(s.Image, "onrecord-")
-		args, want := []string{"--operator-listen", "127.0.0.1:99999"}, "cannot listen" // stops it right after the settings
+		args, want := []string{"--operator-listen", "203.0.113.1:0"}, "cannot listen" // an address for documentation: it stops it right after the settings
 		if service == "admin" {
 			service, args, want = "onrecord", append(slices.Clone([]string(s.Command)), "--nats-url", "nats://127.0.0.1:1"), "NATS cannot be reached"
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -105,6 +106,7 @@ func (s Service) Start(ctx context.Context, args []string, lookupEnv func(string
 	for _, settings := range s.Settings {
 		err = errors.Join(err, settings.Check())
 	}
+	err = errors.Join(err, CheckAddress("operator-listen", c.operator))
 	log, logErr := NewLogger(stderr, c.level, c.format)
 	if err = errors.Join(err, logErr); err != nil {
 		return s.mistake(stderr, err)
@@ -154,11 +156,35 @@ func (p Process) Run(ctx context.Context, ready func(ctx context.Context) error,
 	return Parts(ctx, p.Log, append(parts, Part{"operator", func(ctx context.Context) error { return serveOperator(ctx, p.operator, ready) }})...)
 }
 
-// Listen opens a TCP listener for the flag of a name.
+// CheckAddress returns a mistake in the flag of a name whose value is no
+// address to listen on. An empty one would be every address of this machine,
+// at a port that nobody chose.
+func CheckAddress(flag, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %q: want a host and a port, like localhost:8080, or :8080 for every address of this machine; port 0 takes any that is free", flag, address)
+	}
+	return nil
+}
+
+// Listen opens a TCP listener for the flag of a name. The error says what the
+// operator may do.
 func Listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w: is another program using it? Choose another with --%s", address, err, flag)
+	if err == nil {
+		return ln, nil
 	}
-	return ln, nil
+	next := "choose another with"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		next = "another program uses it, perhaps this one, started before: stop that, or choose another port with"
+	case errors.Is(err, syscall.EACCES):
+		next = "ports below 1024 are for root alone: choose a higher one with"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		next = "this machine has no such address: give one that it has, or :8080 for all of them, with"
+	}
+	return nil, fmt.Errorf("cannot listen on %s: %w: %s --%s", address, err, next, flag)
 }

@@ -64,10 +64,39 @@ func TestHelpAndVersionRunNothing(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoAddressIsAMistake(t *testing.T) {
+	for _, good := range []string{":8080", "localhost:0", "127.0.0.1:65535", "[::1]:80"} {
+		if err := CheckAddress("listen", good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "localhost", "8080", ":", "localhost:", ":65536", ":-1", ":http", "::1:80"} {
+		if err := CheckAddress("listen", bad); err == nil || !strings.Contains(err.Error(), "like localhost:8080") {
+			t.Errorf("%q: %v, want a mistake with an example", bad, err)
+		}
+	}
+}
+
+func TestAListenerThatCannotBeOpenedSaysWhatToDo(t *testing.T) {
+	first, err := Listen(t.Context(), "listen", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	for address, want := range map[string]string{
+		first.Addr().String(): "another program uses it",
+		"203.0.113.1:0":       "this machine has no such address", // one for documentation
+	} {
+		if _, err := Listen(t.Context(), "listen", address); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--listen") {
+			t.Errorf("%s: %v, want %q and the flag", address, err, want)
+		}
+	}
+}
+
 func TestEveryMistakeOfAServiceIsToldAtOnce(t *testing.T) {
 	s, _ := service(never(t))
-	code, _, errs := start(t, s, env("ONRECORD_COLOUR", "", "ONRECORD_LOG_LEVEL", "loud"), "--log-format", "xml", "now", "--config", "none.conf")
-	for _, want := range []string{"none.conf", `"now"`, "colour: it is missing", "log level", "painter --help"} {
+	code, _, errs := start(t, s, env("ONRECORD_COLOUR", "", "ONRECORD_LOG_LEVEL", "loud"), "--log-format", "xml", "now", "--config", "none.conf", "--operator-listen", "nowhere")
+	for _, want := range []string{`operator-listen "nowhere"`, "none.conf", `"now"`, "colour: it is missing", "log level", "painter --help"} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("errors lack %q:\n%s", want, errs)
 		}

@@ -53,7 +53,7 @@ func NewKeyring(master []byte) (*Keyring, error) {
 func ParseKeyring(text string) (*Keyring, error) {
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil {
-		return nil, errors.New("master key: not base64") // the cause would quote the key
+		return nil, errors.New("master key: not base64, so it is not one, or not whole: put it back from your copy") // the cause would quote the key
 	}
 	return NewKeyring(raw)
 }
@@ -72,7 +72,11 @@ func ReadFile(path string) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseKeyring(string(text))
+	ring, err := ParseKeyring(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return ring, nil
 }
 
 // CreateFile makes a new master key and writes it to path with mode 0600,

@@ -35,7 +35,7 @@ func (s *Settings) AddTo(f *pflag.FlagSet) {
 
 // Check returns every mistake in the settings. It reads the certificate.
 func (s *Settings) Check() error {
-	var mistakes []error
+	mistakes := []error{run.CheckAddress("listen", s.Address)}
 	for _, p := range s.Proxies {
 		if _, err := parseProxies([]string{p}); err != nil {
 			mistakes = append(mistakes, err)
@@ -48,7 +48,7 @@ func (s *Settings) Check() error {
 	default:
 		var err error
 		if s.identity, err = tls.LoadX509KeyPair(s.certFile, s.keyFile); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("TLS certificate: %w", err))
+			mistakes = append(mistakes, fmt.Errorf("tls-cert %s with tls-key %s: %w", s.certFile, s.keyFile, err))
 		}
 	}
 	return errors.Join(mistakes...)

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -204,6 +205,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"serve", "--publish-day", "29"}, "publish-day"},
 		{[]string{"demo", "--publish-day", "-1"}, "publish-day"},
 		{[]string{"soak", "--url", "http://localhost"}, "--token"},
+		{[]string{"serve", "--listen", ""}, "listen \"\": want a host and a port"},
+		{[]string{"serve", "--listen", "nonsense"}, "want a host and a port"},
+		{[]string{"demo", "--listen", ":99999"}, "want a host and a port"},
 		{[]string{"serve", "--tls-cert", "cert.pem"}, "tls-key"},
 		{[]string{"serve", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--trusted-proxy", "proxy.example", "--threshold", "-1"}, "none.pem"},
 		{[]string{"serve", "--tls-cert", "none.pem", "--tls-key", "none.pem", "--trusted-proxy", "proxy.example", "--threshold", "-1"}, "proxy.example"},
@@ -213,6 +217,13 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the data directory was opened for a mistake")
+	}
+	deep := filepath.Join(t.TempDir(), strings.Repeat("deep", 30))
+	for _, command := range []string{"serve", "demo"} { // said before an installation is made there
+		fails(t, run.ExitMistake, "too long for a socket", "", command, "--listen", "127.0.0.1:0", "--data-dir", deep)
+	}
+	if _, err := os.Stat(deep); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the data directory was made with a path that is too long")
 	}
 }
 
@@ -361,6 +372,35 @@ func checkEvents(t *testing.T, out string) {
 			t.Errorf("the events hold %s: %s", secret, out)
 		}
 	}
+}
+
+// Nobody restores a backup because there is no room.
+func TestAFullDiskIsSaidWhenNothingCanBeOpened(t *testing.T) {
+	small := t.TempDir()
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=32m"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("under CI nothing is skipped, and mounting is not allowed here: run as root: %v", err)
+		}
+		t.Skipf("SKIPPED, NOT TESTED: a real full disk, since mounting is not allowed here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	at := func(args ...string) []string { return append(args, "--data-dir", filepath.Join(small, "data")) }
+	must(t, demoSites, at("sites", "import", "-")...)
+	filler, err := os.Create(filepath.Join(small, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := make([]byte, 4<<10); err == nil; {
+		_, err = filler.Write(block)
+	}
+	if err := filler.Close(); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, run.ExitFailed, "is full, so the database cannot be opened", "", at("verify")...)
+	if err := os.Remove(filler.Name()); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "", at("verify")...)
 }
 
 func TestVerifySaysWhatItCouldNotCompare(t *testing.T) {

@@ -36,7 +36,9 @@ directory is a temporary one that is removed at the end.`,
 				defer func() { _ = os.RemoveAll(dir) }()
 				s.dataDir = dir
 			} else if used, err := isUsed(s.dataDir); err != nil || used {
-				return errors.Join(err, mistake{fmt.Errorf("%s is not empty: the demo wants a fresh directory", s.dataDir)})
+				return errors.Join(err, mistake{fmt.Errorf("%s is not empty, and the demo wants a fresh directory: name another, or go on with this one by “onrecord serve --data-dir %s”", s.dataDir, s.dataDir)})
+			} else if err := s.checkSocket(); err != nil {
+				return mistake{err}
 			}
 			ln, err := v.Listen(cmd.Context())
 			if err != nil {

@@ -228,9 +228,6 @@ func (s *shared) importFrom(ctx context.Context, f io.ReadSeeker, database strin
 // there yet is made first, with a stream that nothing was ever in.
 func (s *shared) importIntoDirectory(ctx context.Context, ring *seal.Keyring, export reporting.ExportFile) error {
 	dir, err := datadir.Open(s.dataDir)
-	if errors.Is(err, datadir.ErrInUse) {
-		return fmt.Errorf("%w: stop it first", err)
-	}
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 
 	"github.com/mdp/qrterminal/v3"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/intake/intake"
+	"github.com/onrecord/onrecord/services/onrecord/internal/control"
+	"github.com/onrecord/onrecord/services/onrecord/internal/datadir"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
 )
@@ -34,6 +37,19 @@ func (v *serving) addTo(s *shared, cmd *cobra.Command) {
 	cmd.Flags().IntVar(&v.publishDay, "publish-day", reporting.DefaultPublishDay, "`day` of the month after (1 to 28) on which a month is published for managers; 0: a rep of every site does it")
 	cmd.Flags().IntVar(&v.promise.Read, "read-within", intake.DefaultPromise.Read, "`days` in which a safety rep should open a report, as its reporter is told")
 	cmd.Flags().IntVar(&v.promise.News, "news-within", intake.DefaultPromise.News, "`days` in which there should be news of a report, as its reporter is told")
+}
+
+// checkSocket returns a mistake when no control socket can be made in the data
+// directory.
+func (s *shared) checkSocket() error {
+	path, err := filepath.Abs(datadir.ControlSocket(s.dataDir))
+	if err == nil {
+		err = control.CheckPath(path)
+	}
+	if err != nil {
+		return fmt.Errorf("data-dir: %w", err)
+	}
+	return nil
 }
 
 // url returns the address a browser on this machine opens.
@@ -116,7 +132,7 @@ func newServe(s *shared) *cobra.Command {
 	of := s.checks[cmd]
 	s.checks[cmd] = func() error {
 		_, err := intake.ParseFiling(filing)
-		return errors.Join(of(), checkBackups(backups), err)
+		return errors.Join(of(), s.checkSocket(), checkBackups(backups), err)
 	}
 	cmd.Flags().StringVar(&filing, "filing", filing, "who may file: open (whoever reaches the form), site-code (whoever knows the code on a site’s poster), sign-in (whoever has an account)")
 	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "begin although the database or the stream is gone, with what is left")

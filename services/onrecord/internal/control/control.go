@@ -79,6 +79,18 @@ func (o Operations) Call(ctx context.Context, name string, args, result any, pro
 // maxPath is what the address of a Unix socket holds on every system.
 const maxPath = 103
 
+// CheckPath returns a mistake when no socket can be made at a path because it
+// is too long.
+func CheckPath(path string) error {
+	if over := len(whileMade(path)) - maxPath; over > 0 {
+		return fmt.Errorf("the path of the data directory is %d bytes too long for a socket in it: %s: name a shorter one with --data-dir, a link for example", over, filepath.Dir(path))
+	}
+	return nil
+}
+
+// whileMade returns where the socket of a path is until it is moved there.
+func whileMade(path string) string { return filepath.Join(path+".new", "s") }
+
 // Listen opens the socket with mode 0600, in the place of one that a killed
 // process left behind. The caller holds the data directory's lock.
 //
@@ -86,11 +98,11 @@ const maxPath = 103
 // from there, so that nobody else can ever connect. The process's umask would
 // do for that too, but the stream makes its files under the same one.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
-	private := path + ".new"
-	made := filepath.Join(private, "s")
-	if len(made) > maxPath {
-		return nil, fmt.Errorf("control socket: the path of the data directory is too long for a socket in it: %s", filepath.Dir(path))
+	if err := CheckPath(path); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
+	made := whileMade(path)
+	private := filepath.Dir(made)
 	ln, err := listenIn(ctx, private, made)
 	if err == nil {
 		err = os.Rename(made, path)

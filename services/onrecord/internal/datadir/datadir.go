@@ -27,25 +27,30 @@ type Dir struct {
 }
 
 // Open creates the directory if it is not there, readable by its owner only,
-// and takes its lock. It returns ErrInUse when another process holds it; the
-// lock ends with the process, however it ends.
+// and takes its lock. It returns ErrInUse when another process holds it, and
+// another error for a directory that cannot be written, each saying what to do;
+// the lock ends with the process, however it ends.
 func Open(path string) (*Dir, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, unwritable(err)
 	}
-	lock := flock.New(filepath.Join(path, "lock"), flock.SetPermissions(0o600))
+	lock := flock.New(filepath.Join(path, "lock"), flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR))
 	held, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, unwritable(err)
 	}
 	if !held {
-		return nil, fmt.Errorf("%w: %s", ErrInUse, path)
+		return nil, fmt.Errorf("%w: %s: stop it first, or name another directory with --data-dir", ErrInUse, path)
 	}
 	return &Dir{path, lock}, nil
+}
+
+func unwritable(err error) error {
+	return fmt.Errorf("data directory: %w: make it one that this user may write in, or name another with --data-dir", err)
 }
 
 // Close gives the lock back.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/seal"
@@ -32,6 +33,32 @@ func TestASecondProcessIsRefusedUntilTheFirstEnds(t *testing.T) {
 	open(t, path)
 	if info, _ := os.Stat(path); info.Mode().Perm() != 0o700 {
 		t.Errorf("mode=%v, want 0700", info.Mode().Perm())
+	}
+}
+
+func TestADirectoryThatCannotBeWrittenIsRefusedAtOnce(t *testing.T) {
+	path := t.TempDir()
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=1m"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("under CI nothing is skipped, and mounting is not allowed here: run as root: %v", err)
+		}
+		t.Skipf("SKIPPED, NOT TESTED: a read-only disk, since mounting is not allowed here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(path, 0) })
+	d, err := Open(path) // so that its lock is there
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("", path, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, filepath.Join(path, "new")} {
+		if _, err := Open(p); err == nil || !strings.Contains(err.Error(), "read-only") || !strings.Contains(err.Error(), "--data-dir") {
+			t.Errorf("%s: %v, want why and what to do", p, err)
+		}
 	}
 }
 

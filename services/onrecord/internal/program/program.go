@@ -125,7 +125,7 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 		Threshold: cfg.Threshold, PublishDay: cfg.PublishDay, Secure: cfg.Secure, Alone: true, Known: known,
 	})
 	if err != nil {
-		return nil, unusable(err)
+		return nil, p.unusable(err)
 	}
 	failpoint.Hit(failpoint.BootStore)
 	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, ModelFile: datadir.Model(p.cfg.DataDir)})

@@ -89,12 +89,18 @@ func (p *Program) watchDisk(ctx context.Context) error {
 
 var diskFree = metrics.GetOrCreateGauge(`onrecord_disk_free_bytes`, nil)
 
-func (p *Program) diskFindings() ([]check.Finding, error) {
+// freeBytes returns what is free on the disk that holds the data.
+func (p *Program) freeBytes() (int64, error) {
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(p.dir.Path(), &fs); err != nil {
+	err := syscall.Statfs(p.dir.Path(), &fs)
+	return int64(fs.Bavail) * fs.Bsize, err
+}
+
+func (p *Program) diskFindings() ([]check.Finding, error) {
+	free, err := p.freeBytes()
+	if err != nil {
 		return nil, err
 	}
-	free := int64(fs.Bavail) * fs.Bsize
 	diskFree.Set(float64(free))
 	next := "Free some, or move the data directory to a larger disk. When it is full, filing is refused and the program stops."
 	what := "The disk that holds %s has %d MiB left."
@@ -183,11 +189,19 @@ func (p *Program) applyTopology(ctx context.Context) error {
 	return p.bus.Apply(ctx, settings)
 }
 
+// freeNone is so little free room that a database cannot be opened for that.
+const freeNone = 1 << 20
+
 // unusable explains why the database could not be opened.
-func unusable(err error) error {
+func (p *Program) unusable(err error) error {
 	var f check.Finding
 	if errors.As(err, &f) {
 		return err
+	}
+	if free, ferr := p.freeBytes(); ferr == nil && free < freeNone {
+		return check.Alarmf("disk_full",
+			"Free some room there, or move the data directory to a larger disk, and start again. Nothing that was received is lost.",
+			"The disk that holds %s is full, so the database cannot be opened: %v.", p.dir.Path(), err)
 	}
 	return check.Alarmf("store_unusable",
 		"If a newer release wrote it, start that one. Otherwise keep a copy of the data directory as it is, and restore the newest backup into an empty one.",
