@@ -69,12 +69,18 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 	}
 	path := "/setup?token=" + url.QueryEscape(token)
 	k.page(nobody, path, 200)
-	form := url.Values{"token": {token}, "name": {"Demo First"}, "password": {demoPassword}, "again": {"something else"}}
+	form := url.Values{"token": {token}, "name": {"Demo First"}, "password": {"short"}, "again": {"something else"}}
 	res := k.post(nobody, "/setup", form)
 	k.check("two passwords", res, 422)
 	if got := res.Document(t).Find("#name").AttrOr("value", ""); got != "Demo First" {
 		t.Errorf("name=%q, want what was typed", got)
 	}
+	for _, field := range []string{"#password-error", "#again-error"} {
+		if res.Document(t).Find(field).Length() != 1 {
+			t.Errorf("no %s: every mistake is told at once", field)
+		}
+	}
+	form.Set("password", demoPassword)
 	k.check("short password", k.post(nobody, "/setup", url.Values{"token": {token}, "name": {""}, "password": {"short"}, "again": {"short"}}), 422)
 	form.Set("again", demoPassword)
 	if res := k.post(nobody, "/setup", form); res.StatusCode != 303 || res.Header.Get("Location") != "/sites/" {

@@ -69,7 +69,7 @@ func (s *Service) listPeople(c *fiber.Ctx) error {
 	for _, u := range users {
 		page.People = append(page.People, personRow{peoplePath + url.PathEscape(u.ID), u.Name, roleWords[u.Role], s.sitesOfUser(u), u.Disabled})
 	}
-	return s.pages.Render(c, http.StatusOK, "people", web.Page{Title: "People with an account", Section: peoplePath, Wide: true, Data: page})
+	return s.pages.Render(c, http.StatusOK, "people", web.Page{Title: "People", Section: peoplePath, Wide: true, Data: page})
 }
 
 // sitesOfUser names what a rep looks after; nobody else has sites.

@@ -9,6 +9,7 @@ import (
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/reporting/internal/people"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
 // setupPage makes the first administrator.
@@ -34,7 +35,12 @@ func (s *Service) setUp(c *fiber.Ctx) error {
 	}
 	password := formValue(c, "password")
 	if password != formValue(c, "again") {
-		return s.renderSetup(c, http.StatusUnprocessableEntity, page, fault.InvalidFields([]fault.Field{{Name: "again", Message: "The two passwords are not the same."}}))
+		bad, err := s.people.Faults(c.UserContext(), people.NewAccount{Name: page.Name, Password: password, Role: store.RoleAdministrator})
+		if err != nil {
+			return err
+		}
+		bad = append(bad, fault.Field{Name: "again", Message: "The two passwords are not the same."})
+		return s.renderSetup(c, http.StatusUnprocessableEntity, page, fault.InvalidFields(bad))
 	}
 	if err := s.people.SetUp(c.UserContext(), page.Token, page.Name, password); err != nil {
 		return s.renderSetup(c, http.StatusOK, page, err)

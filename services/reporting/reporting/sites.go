@@ -78,7 +78,7 @@ func (s *Service) renderSites(c *fiber.Ctx, status int, problems web.Errors) err
 		}
 		page.Sites = append(page.Sites, row)
 	}
-	return s.pages.Render(c, status, "sites", web.Page{Title: "Sites of this service", Section: sitesPath, Wide: true, Errors: errs, Data: page})
+	return s.pages.Render(c, status, "sites", web.Page{Title: "Sites", Section: sitesPath, Wide: true, Errors: errs, Data: page})
 }
 
 // posterPage is a site's poster, to be printed.

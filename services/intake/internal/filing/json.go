@@ -153,32 +153,34 @@ func eachPart(body []byte, boundary string, field func(name string, content []by
 // take the last of two equal names, ignore what follows, and replace bytes
 // that are not UTF-8: somebody's words would change without a word.
 func object(body []byte) (map[string]json.RawMessage, error) {
-	malformed := fault.New(fault.Malformed, "malformed", "The body must be one JSON object.")
 	if !utf8.Valid(body) {
 		return nil, fault.New(fault.Malformed, "not_utf8", "The body must be text in UTF-8.")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
+	malformed := func(cause error) error {
+		return fault.New(fault.Malformed, "malformed", fmt.Sprintf("The body must be one JSON object; the mistake is at byte %d of %d.", d.InputOffset(), len(body))).Because(cause)
+	}
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, malformed.Because(err)
+		return nil, malformed(err)
 	}
 	fields := make(map[string]json.RawMessage)
 	for d.More() {
 		t, err := d.Token()
 		name, ok := t.(string)
 		if err != nil || !ok {
-			return nil, malformed.Because(err)
+			return nil, malformed(err)
 		}
 		if _, twice := fields[name]; twice {
 			return nil, fault.New(fault.Malformed, "malformed", fmt.Sprintf("The field %q stands twice.", shorten(name)))
 		}
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
-			return nil, malformed.Because(err)
+			return nil, malformed(err)
 		}
 		fields[name] = value
 	}
 	if _, err := d.Token(); err != nil {
-		return nil, malformed.Because(err)
+		return nil, malformed(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fault.New(fault.Malformed, "malformed", "There is something after the JSON object.")

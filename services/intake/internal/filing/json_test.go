@@ -36,6 +36,21 @@ func least(more string) string {
 	return `{"id":"` + testID + `","site":"leeds","occurred_at":"2026-11-21T11:00:00Z","kind":"abuse"` + more + `}`
 }
 
+// Whoever writes a program against the API is told where to look.
+func TestWhereAMistakeInTheJSONIsIsSaid(t *testing.T) {
+	for body, want := range map[string]string{
+		``:                    "at byte 0 of 0",
+		`[]`:                  "at byte 1 of 2",
+		`{"id":"x", }`:        "at byte 11 of 12",
+		`{"id":"x" "site":1}`: "at byte 10 of 19",
+		`{"id": "x`:           "at byte 6 of 9",
+	} {
+		if _, err := FromJSON([]byte(body)); fault.KindOf(err) != fault.Malformed || !strings.Contains(fault.As(err).Message, want) {
+			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+}
+
 func TestReadsEveryFieldOfTheContract(t *testing.T) {
 	f, err := FromJSON([]byte(`{
 		"id":"01890A5D-AC96-774B-BCCE-B302099A8057","receipt":"0123-4567-89ab-cdez","site":"unlisted","site_name":" The library ",

@@ -20,7 +20,7 @@ func TestExactPage(t *testing.T) {
 		"heading":        {p.Heading, "October 2026: 174 incidents"},
 		"parts":          {p.Parts, "120 in person; 20 by phone; 21 online; 13 not known."},
 		"change":         {p.Change, "54 more than in September (45%)."},
-		"undecided":      {p.Undecided, "For 13 of them (7%), how it reached staff or whom it was aimed at is not known yet."},
+		"undecided":      {p.Undecided, "For 13 of the 174 (7%), how it reached staff or whom it was aimed at is not known yet."},
 		"first row":      {cellsOf(p.Rows[0]), "In person: 120 0 0 0 0 0 = 120"},
 		"online":         {cellsOf(p.Rows[3]), "Online: 0 0 21 0 0 0 = 21"},
 		"under online":   {cellsOf(p.Rows[5]), "Public online: 0 0 21 0 0 0 = 21"},

@@ -139,7 +139,7 @@ func undecidedShare(total, undecided Number) string {
 	case total.Hidden:
 		return fmt.Sprintf("For %s, %s is not known yet.", thousands(undecided.N), what)
 	}
-	return fmt.Sprintf("For %s of them (%s), %s is not known yet.", thousands(undecided.N), percent(undecided.N, total.N), what)
+	return fmt.Sprintf("For %s of the %s (%s), %s is not known yet.", thousands(undecided.N), thousands(total.N), percent(undecided.N, total.N), what)
 }
 
 // percent rounds to whole per cent, and never to none or all.
