@@ -31,6 +31,7 @@ type figuresPage struct {
 	Rows    []crossRow
 	Kinds   []kindLine
 	Beside  []besideRow
+	Nothing bool // of something a reporter has said that nothing happened
 	Undated bool // of something nobody knows when it happened
 	Aside   bool // something was set aside
 	History []historyRow
@@ -205,7 +206,7 @@ func (s *Service) newFiguresPage(page figures.Page, who web.Principal) figuresPa
 			Nothing:  cellOf(page, r.Nothing, "", "channel", string(r.Key), "nothing_happened", "true"),
 			Undated:  cellOf(page, r.Undated, "", "channel", string(r.Key), "undated", "true"),
 			SetAside: cellOf(page, r.SetAside, "", "channel", string(r.Key), "status", string(incident.StatusSetAside))}
-		p.Undated, p.Aside = p.Undated || !row.Undated.Zero, p.Aside || !row.SetAside.Zero
+		p.Nothing, p.Undated, p.Aside = p.Nothing || !row.Nothing.Zero, p.Undated || !row.Undated.Zero, p.Aside || !row.SetAside.Zero
 		p.Beside = append(p.Beside, row)
 	}
 	p.Heads, p.History = historyRows(page)

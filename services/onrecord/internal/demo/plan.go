@@ -35,8 +35,10 @@ type planned struct {
 	said       struct{ kind, channel, target bool } // which of them the reporter answered
 	words      string
 	hurt       incident.Hurt
-	reviewed   time.Duration // after receipt; 0: nobody has looked yet
-	closed     time.Duration // after review; 0: still open
+	unsure     struct{ when, where bool } // what the reporter does not know
+	learned    bool                       // a rep has asked, and puts when and where right
+	reviewed   time.Duration              // after receipt; 0: nobody has looked yet
+	closed     time.Duration              // after review; 0: still open
 	fixed      bool
 	reclassify bool // the reviewer fills in what nobody said
 }
@@ -95,9 +97,15 @@ func report(rng *rand.Rand, m incident.Month) planned {
 		p.target = pick(rng, targetsNear)
 	}
 	p.said.kind, p.said.channel, p.said.target = rng.IntN(20) > 0, rng.IntN(6) > 0, rng.IntN(7) > 0
+	// What one finds or hears of has no moment that anybody knows, and only
+	// sometimes a place: our own assumption.
+	p.unsure.when = rng.IntN(60) == 0 || !p.kind.IsAggression() && rng.IntN(6) == 0
+	p.unsure.where = rng.IntN(100) == 0
 	p.words = words(rng, p.kind, p.channel, p.target)
 	if p.kind == incident.KindAssault && rng.IntN(2) == 0 || p.kind == incident.KindOtherInjury {
 		p.hurt = incident.HurtYes
+	} else if rng.IntN(25) == 0 {
+		p.hurt = incident.HurtUnknown
 	}
 	return p
 }
@@ -108,7 +116,7 @@ func (p *planned) handle(rng *rand.Rand, now time.Time) {
 	if rng.IntN(12) == 0 || p.received.Add(review).After(now) {
 		return
 	}
-	p.reviewed, p.reclassify = review, rng.IntN(3) > 0
+	p.reviewed, p.reclassify, p.learned = review, rng.IntN(3) > 0, rng.IntN(3) == 0
 	closed := time.Duration(24+rng.ExpFloat64()*24*9) * time.Hour
 	if rng.IntN(8) == 0 || p.received.Add(review+closed).After(now) {
 		return

@@ -8,6 +8,8 @@ import (
 	"github.com/onrecord/onrecord/pkg/incident"
 )
 
+// The demo shows what a first-time reader will meet: also reporters who do not
+// know when or where.
 func TestPlanHasRealProportions(t *testing.T) {
 	now := time.Date(2026, 11, 21, 15, 0, 0, 0, time.UTC)
 	all := plan(rand.New(rand.NewPCG(1, 1)), now)
@@ -24,6 +26,12 @@ func TestPlanHasRealProportions(t *testing.T) {
 		default:
 			count["other"]++
 		}
+		if p.unsure.when {
+			count["when"]++
+		}
+		if p.unsure.where {
+			count["where"]++
+		}
 		if p.received.After(now) || p.occurred.After(p.received) {
 			t.Fatalf("report %d is from the future: %+v", i, p)
 		}
@@ -34,7 +42,7 @@ func TestPlanHasRealProportions(t *testing.T) {
 			t.Fatalf("report %d has no words: %+v", i, p)
 		}
 	}
-	for group, want := range map[string]float64{"assault": 1.6, "abuse or threat": 83.3, "other": 15.1} {
+	for group, want := range map[string]float64{"assault": 1.6, "abuse or threat": 83.3, "other": 15.1, "when": 3.5, "where": 1.5} {
 		if got := 100 * float64(count[group]) / float64(len(all)); got < want-2 || got > want+2 {
 			t.Errorf("%s=%.1f %%, want about %.1f %%", group, got, want)
 		}

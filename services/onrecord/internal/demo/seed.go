@@ -129,10 +129,15 @@ func (s Seeder) file(ctx context.Context, rng *rand.Rand, p planned) error {
 		return err
 	}
 	body := map[string]any{
-		"id": id, "site": p.site, "occurred_at": p.occurred.UTC(), "occurred_precision": "exact", "narrative": p.words, "hurt": p.hurt,
+		"id": id, "site": p.filedAt(), "narrative": p.words, "hurt": p.hurt,
 		"employer": []string{"Demo Department", "Demo Department", "Demo Assessments", "Demo Guarding"}[rng.IntN(4)],
 	}
-	if p.site == incident.SiteUnlisted {
+	if p.unsure.when {
+		body["occurred_precision"] = incident.PrecisionUnknown
+	} else {
+		body["occurred_at"], body["occurred_precision"] = p.occurred.UTC(), incident.PrecisionExact
+	}
+	if p.site == incident.SiteUnlisted && !p.unsure.where {
 		body["site_name"] = "Demo pop-up desk at the library"
 	}
 	if p.said.kind {
@@ -145,6 +150,14 @@ func (s Seeder) file(ctx context.Context, rng *rand.Rand, p planned) error {
 		body["target"] = p.target
 	}
 	return s.call(ctx, http.MethodPost, "/api/v1/reports", 0, body, nil)
+}
+
+// filedAt returns the site that the report names.
+func (p planned) filedAt() string {
+	if p.unsure.where {
+		return incident.SiteUnlisted
+	}
+	return p.site
 }
 
 // listed is what the demo reads of an incident.
@@ -244,7 +257,13 @@ func (s Seeder) handle(ctx context.Context, p planned, incidents map[int64][]*li
 // it, where a person is asked to look.
 func (p planned) corrections(i *listed) map[string]string {
 	fix := make(map[string]string)
-	mended := false
+	mended := p.learned && (p.unsure.when || p.unsure.where)
+	if p.learned && p.unsure.when {
+		fix["occurred_at"], fix["occurred_precision"] = p.occurred.UTC().Format(time.RFC3339), string(incident.PrecisionAbout)
+	}
+	if p.learned && p.unsure.where {
+		fix["site"] = p.site
+	}
 	mend := func(field, truth, counts string) {
 		if truth == "" {
 			truth = counts // of a hazard, that it has neither channel nor target
@@ -265,8 +284,12 @@ func (p planned) corrections(i *listed) map[string]string {
 
 // of finds the incident of a planned report, each once.
 func of(p planned, incidents map[int64][]*listed) *listed {
-	for _, i := range incidents[p.occurred.UnixMilli()] {
-		if !i.taken && i.Site == p.site && i.ReceivedAt.Sub(p.received).Abs() < time.Second {
+	when := p.occurred
+	if p.unsure.when {
+		when = p.received // by which it counts
+	}
+	for _, i := range incidents[when.UnixMilli()] {
+		if !i.taken && i.Site == p.filedAt() && i.ReceivedAt.Sub(p.received).Abs() < time.Second {
 			i.taken = true
 			return i
 		}

@@ -3,7 +3,9 @@ import { element } from './dom.js'
 const most = 5
 const side = 1600 // pixels, the longer one
 const enough = 4e5 // bytes of one photo
-const mostWhole = 6e6 // bytes of an original: five of them still fit into one report
+const mostPixels = 2.1e8 // of a picture to be opened here: what the largest cameras of phones take
+const mostWhole = 1e7 // bytes of an original
+const mostWholes = 3e7 // of all of them: they go in one report
 const qualities = [0.8, 0.65, 0.5, 0.35]
 
 // photos lets somebody take or choose photos, shows them, and keeps them in
@@ -12,8 +14,11 @@ const qualities = [0.8, 0.65, 0.5, 0.35]
 export default function photos (group, list, changed) {
   const input = group.querySelector('input[type=file]')
   const shown = group.querySelector('ul')
-  const problem = group.querySelector('[role=status]')
+  const alone = group.querySelector('[data-alone]')
+  const problem = group.querySelector('[data-unread]')
   const evidence = group.querySelector('.app-tile')
+  const keep = evidence.querySelector('input')
+  keep.addEventListener('change', draw)
   // A second input, because Chrome on Android offers no camera for photos alone.
   const camera = element('input', { type: 'file', accept: 'image/*', capture: 'environment', hidden: true })
   input.after(camera)
@@ -36,9 +41,11 @@ export default function photos (group, list, changed) {
         break
       }
       try {
-        list.push({ small: await shrink(file), whole: file.size > mostWhole ? undefined : await file.arrayBuffer() })
+        const small = await shrink(file)
+        const rest = list.reduce((left, { small, whole }) => left - (whole || small).byteLength, mostWholes)
+        list.push({ small, whole: file.size > Math.min(mostWhole, rest) ? undefined : await file.arrayBuffer() })
       } catch {
-        problem.textContent = problem.dataset.unread
+        problem.textContent = problem.dataset.unread.replace('%s', file.name)
       }
       draw()
     }
@@ -54,20 +61,41 @@ export default function photos (group, list, changed) {
       button.onclick = () => { list.splice(n, 1); draw(); changed(); buttons[0].focus() }
       return element('li', {}, image, button)
     }))
+    const without = keep.checked ? list.flatMap(({ whole }, n) => whole ? [] : n + 1) : []
+    alone.hidden = !without.length
+    alone.textContent = alone.dataset.alone.replace('%s', without.join(', '))
   }
   draw()
 }
 
-// shrink draws a photo anew, smaller and the right way up. Of what a camera
-// wrote beside the picture nothing is left.
+// shrink draws a photo anew, smaller and the right way up, until it is small
+// enough. Of what a camera wrote beside the picture nothing is left. A picture
+// that would take all of a phone's memory is not opened.
 export async function shrink (file) {
+  if (await pixels(file) > mostPixels) throw file.name
   const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' })
-  const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height))
-  const canvas = element('canvas', { width: Math.max(1, Math.round(bitmap.width * scale)), height: Math.max(1, Math.round(bitmap.height * scale)) })
-  canvas.getContext('2d').drawImage(bitmap, 0, 0, canvas.width, canvas.height)
-  bitmap.close()
-  for (const quality of qualities) {
-    const blob = await new Promise(resolve => canvas.toBlob(resolve, 'image/jpeg', quality))
-    if (blob.size <= enough || quality === qualities.at(-1)) return blob.arrayBuffer()
+  const canvas = element('canvas')
+  for (let longer = side; ; longer *= 0.7) {
+    const scale = Math.min(1, longer / Math.max(bitmap.width, bitmap.height))
+    canvas.width = Math.max(1, Math.round(bitmap.width * scale))
+    canvas.height = Math.max(1, Math.round(bitmap.height * scale))
+    canvas.getContext('2d').drawImage(bitmap, 0, 0, canvas.width, canvas.height)
+    for (const quality of qualities) {
+      const blob = await new Promise(resolve => canvas.toBlob(resolve, 'image/jpeg', quality))
+      if (blob.size > enough) continue
+      bitmap.close()
+      return blob.arrayBuffer()
+    }
+  }
+}
+
+// pixels resolves to how many a picture has, without opening it.
+async function pixels (file) {
+  const image = element('img', { src: URL.createObjectURL(file) })
+  try {
+    await new Promise((resolve, reject) => { image.onload = resolve; image.onerror = reject })
+    return image.naturalWidth * image.naturalHeight
+  } finally {
+    URL.revokeObjectURL(image.src)
   }
 }

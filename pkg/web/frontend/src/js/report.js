@@ -263,14 +263,14 @@ const claim = id => new Promise(resolve => {
 function count (box) {
   const note = document.getElementById(box.id + '-info')
   const most = box.dataset.maxlength
-  const usual = note.textContent
   const live = element('span', { className: 'govuk-visually-hidden', role: 'status' })
   note.after(live)
   let announce
   const draw = () => {
     const left = most - box.value.length
     const few = left < most / 4
-    note.textContent = few ? box.dataset[left < 0 ? 'over' : 'left'].replace('%d', Math.abs(left)) : usual
+    note.hidden = !few
+    note.textContent = few ? box.dataset[left < 0 ? 'over' : 'left'].replace('%d', Math.abs(left)) : ''
     note.classList.toggle('govuk-error-message', left < 0)
     clearTimeout(announce)
     announce = setTimeout(() => { live.textContent = few ? note.textContent : '' }, 1000)
