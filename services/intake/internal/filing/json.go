@@ -16,6 +16,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/services/intake/internal/photo"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
 )
 
@@ -112,7 +113,8 @@ const maxParts = 100
 
 // eachPart calls field for each part that is no photo, and returns the photos.
 // An empty part named "photo" with no file name is what a browser sends where
-// none was chosen.
+// none was chosen. Of one that is too large only so much is read as shows it, and
+// of those that are too many nothing: photo.Check refuses them.
 func eachPart(body []byte, boundary string, field func(name string, content []byte) error) (photos [][]byte, err error) {
 	unreadable := fault.New(fault.Malformed, "malformed", "The parts of the body could not be read.")
 	rest := bytes.NewReader(body)
@@ -127,7 +129,10 @@ func eachPart(body []byte, boundary string, field func(name string, content []by
 		}
 		most, room := int64(MaxJSON), 0
 		if part.FormName() == "photo" {
-			most, room = int64(len(body)), rest.Len()+8<<10 // with what the reader has taken ahead
+			if len(photos) > photo.Max {
+				continue
+			}
+			most, room = photo.MaxBytes, min(rest.Len(), photo.MaxBytes)+8<<10 // with what the reader has taken ahead
 		}
 		read := bytes.NewBuffer(make([]byte, 0, room)) // a photo is not moved about while it is read
 		if _, err := read.ReadFrom(io.LimitReader(part, most+1)); err != nil {
@@ -342,11 +347,19 @@ func (r *reader) receipt(name string) receipt.Code {
 	return code
 }
 
-// refuseTheRest names every field that is left: something meant to be said
+// mostRefused is how many fields that do not exist are named. A body has room for
+// tens of thousands.
+const mostRefused = 50
+
+// refuseTheRest names the fields that are left: something meant to be said
 // must not be dropped in silence.
 func (r *reader) refuseTheRest() {
-	for _, name := range slices.Sorted(maps.Keys(r.fields)) {
+	names := slices.Sorted(maps.Keys(r.fields))
+	for _, name := range names[:min(len(names), mostRefused)] {
 		r.wrong(shorten(name), "There is no such field.")
+	}
+	if len(names) > mostRefused {
+		r.wrong("", fmt.Sprintf("%d fields do not exist. The first %d of them are named.", len(names), mostRefused))
 	}
 }
 

@@ -51,6 +51,33 @@ func TestWhereAMistakeInTheJSONIsIsSaid(t *testing.T) {
 	}
 }
 
+// A body has room for tens of thousands of names: looking through all for each of
+// them, and answering with all, cost half a second of a core.
+func TestManyFieldsThatDoNotExistAreCounted(t *testing.T) {
+	var more strings.Builder
+	for n := range 20_000 {
+		fmt.Fprintf(&more, `,"x%05d":1`, n)
+	}
+	for what, read := range map[string]func() error{
+		"a report": func() error {
+			f, err := FromJSON([]byte(least(more.String())))
+			if err != nil {
+				return err
+			}
+			return f.Validate(siteKnown, testNow)
+		},
+		"a question": func() error {
+			_, err := FollowUpFromJSON([]byte(`{"receipt":"x"` + more.String() + `}`))
+			return err
+		},
+	} {
+		bad := fault.As(read()).Fields
+		if len(bad) != mostRefused+1 || bad[0].Name != "x00000" || !strings.HasPrefix(bad[mostRefused].Message, "20000 fields ") {
+			t.Errorf("%s: %d mistakes are named, the last is %v", what, len(bad), bad[len(bad)-1:])
+		}
+	}
+}
+
 func TestReadsEveryFieldOfTheContract(t *testing.T) {
 	f, err := FromJSON([]byte(`{
 		"id":"01890A5D-AC96-774B-BCCE-B302099A8057","receipt":"0123-4567-89ab-cdez","site":"unlisted","site_name":" The library ",

@@ -2,11 +2,13 @@ package filing
 
 import (
 	"bytes"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/services/intake/internal/photo"
 )
 
 func TestPhotosOfAnAdditionComeInParts(t *testing.T) {
@@ -41,6 +43,29 @@ func TestPhotosOfAnAdditionComeInParts(t *testing.T) {
 		if f.Kind != fault.Invalid || !slices.ContainsFunc(f.Fields, func(field fault.Field) bool { return field.Name == c.want }) {
 			t.Errorf("%.100q: %v %v, want a field %s", c.parts, err, f.Fields, c.want)
 		}
+	}
+}
+
+// A part may be one of a hundred and say nothing: it must not be given the room of
+// all that comes after it.
+func TestManyPhotosInOneBodyTakeNoMoreRoomThanAReportHas(t *testing.T) {
+	said := []string{"report", least("")}
+	for range 90 {
+		said = append(said, "photo", "x")
+	}
+	body, boundary := parts(t, append(said, "photo", strings.Repeat("y", 20<<20))...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f, err := FromMultipart(body, boundary)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took, most := after.TotalAlloc-before.TotalAlloc, uint64((photo.Max+2)*photo.MaxBytes); took > most {
+		t.Errorf("%d MiB were taken for it, more than %d", took>>20, most>>20)
+	}
+	if bad := fault.As(f.Validate(siteKnown, testNow)).Fields; len(bad) != 1 || bad[0].Name != "photo" {
+		t.Errorf("refused for %v, want one mistake in photo", bad)
 	}
 }
 
