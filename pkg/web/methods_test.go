@@ -105,6 +105,40 @@ func TestWhatCouldNotBeReadIsRefusedAsAProblem(t *testing.T) {
 	}
 }
 
+// Whoever stands in front may have ended the first request elsewhere: nothing that
+// comes after it on the connection may be answered.
+func TestARequestWithTwoLengthsEndsItsConnection(t *testing.T) {
+	s := serve(t, route("POST", "/x", ok, web.Anyone))
+	defer s.stop(t)
+	const next = "GET /healthz HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n"
+	for what, c := range map[string]struct {
+		headers string
+		answers int
+	}{
+		"chunked alone":      {"Transfer-Encoding: chunked\r\n", 2},
+		"length first":       {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 1},
+		"length last":        {"Transfer-Encoding: chunked\r\ncontent-length: 5\r\n", 1},
+		"in another's value": {"Transfer-Encoding: chunked\r\nX-Named: Content-Length: 5\r\n", 2},
+	} {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST /x HTTP/1.1\r\nHost: demo\r\n"+c.headers+"\r\n0\r\n\r\n"+next); err != nil {
+			t.Fatal(err)
+		}
+		all, err := io.ReadAll(conn)
+		if err != nil && len(all) == 0 {
+			t.Fatal(err)
+		}
+		got := strings.Count(string(all), "HTTP/1.1 ")
+		if refused := strings.HasPrefix(string(all), "HTTP/1.1 400 "); got != c.answers || refused != (c.answers == 1) {
+			t.Errorf("%s: %d answers, want %d: %.300q", what, got, c.answers, all)
+		}
+	}
+}
+
 // A parent domain's administrator decides about its other names.
 func TestStrictTransportIsSaidOfThisHostAlone(t *testing.T) {
 	app, err := web.New(web.Config{Log: slog.New(slog.DiscardHandler), Assets: webtest.Assets(t), Secure: true})

@@ -4,6 +4,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func New(cfg Config) (*App, error) {
 	fasthttp.SetBodySizePoolLimit(smallBody, keptAnswer)
 	server.ConnState, server.CloseOnShutdown = a.connections.note, true
 	server.HeaderReceived, server.ErrorHandler = a.limits.headerReceived, a.unread(server.ErrorHandler)
-	server.Handler = a.bounded(refuseUnknownMethods(server.Handler, server.ErrorHandler))
+	server.Handler = a.bounded(refuseTwoLengths(refuseUnknownMethods(server.Handler, server.ErrorHandler), server.ErrorHandler))
 	a.fiber.Use(a.observe, a.recover)
 	a.fiber.Get("/assets/:file", cfg.Assets.serve)
 	a.fiber.Use(compress.New())
@@ -124,6 +125,33 @@ func refuseUnknownMethods(handler fasthttp.RequestHandler, refuse func(*fasthttp
 		}
 		handler(ctx)
 	}
+}
+
+// refuseTwoLengths refuses a request that says in two ways where it ends, and
+// closes its connection: a proxy that believed the other way takes what comes
+// after it for somebody else's. Source: RFC 9112 section 6.3.
+func refuseTwoLengths(handler fasthttp.RequestHandler, refuse func(*fasthttp.RequestCtx, error)) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		lines := ctx.Request.Header.RawHeaders() // as read, fasthttp keeps one of the two
+		if names(lines, fiber.HeaderTransferEncoding) && names(lines, fiber.HeaderContentLength) {
+			refuse(ctx, errTwoLengths)
+			ctx.SetConnectionClose()
+			return
+		}
+		handler(ctx)
+	}
+}
+
+var errTwoLengths = errors.New("a length beside a transfer encoding") // which Fiber turns into "bad request"
+
+// names reports whether a header's lines, as they came, hold a field.
+func names(lines []byte, field string) bool {
+	for line := range bytes.Lines(lines) {
+		if name, _, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte(field)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Serve answers on ln until ctx is done, then stops: requests in hand are
