@@ -164,13 +164,13 @@ func (l *local) send(path, contentType, body string, want int) string {
 	return string(text)
 }
 
-func (l *local) form(path string, fields ...string) string {
+func (l *local) form(path string, fields ...string) {
 	l.t.Helper()
 	form := make(url.Values)
 	for n := 0; n+1 < len(fields); n += 2 {
 		form.Set(fields[n], fields[n+1])
 	}
-	return l.send(path, "application/x-www-form-urlencoded", form.Encode(), http.StatusOK)
+	l.send(path, "application/x-www-form-urlencoded", form.Encode(), http.StatusOK)
 }
 
 func (l *local) file() {

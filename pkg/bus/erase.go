@@ -15,23 +15,21 @@ import (
 // the stream that lags may not have it yet.
 const eraseTries = 5
 
-// EraseReport removes every event about a report from the stream, and returns
-// how many there were. It calls note with how many it found before it removes
-// them. Its subjects are free again: whoever drops what comes back is whoever
-// keeps the tombstone.
-func (b *Bus) EraseReport(ctx context.Context, reportID string, note func(n int) error) (int, error) {
+// EraseReport removes every event about a report from the stream. It calls note
+// with how many it found before it removes them. Its subjects are free again:
+// whoever drops what comes back is whoever keeps the tombstone.
+func (b *Bus) EraseReport(ctx context.Context, reportID string, note func(n int) error) error {
 	stream, err := b.js.Stream(ctx, StreamReports)
 	if err != nil {
-		return 0, unavailable.Because(err)
+		return unavailable.Because(err)
 	}
-	erased := 0
 	for range eraseTries {
 		subjects, err := eventsAbout(ctx, stream, reportID)
 		if err != nil || len(subjects) == 0 {
-			return erased, err
+			return err
 		}
 		if err := note(len(subjects)); err != nil {
-			return erased, err
+			return err
 		}
 		for _, subject := range subjects {
 			m, err := stream.GetLastMsgForSubject(ctx, subject)
@@ -42,12 +40,11 @@ func (b *Bus) EraseReport(ctx context.Context, reportID string, note func(n int)
 				err = stream.SecureDeleteMsg(ctx, m.Sequence)
 			}
 			if err != nil {
-				return erased, fmt.Errorf("erase from the stream: %w", err)
+				return fmt.Errorf("erase from the stream: %w", err)
 			}
-			erased++
 		}
 	}
-	return erased, unavailable.Because(errors.New("the stream still has events that were erased"))
+	return unavailable.Because(errors.New("the stream still has events that were erased"))
 }
 
 // eventsAbout returns the subjects of the events about a report in the stream.

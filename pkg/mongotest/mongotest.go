@@ -45,7 +45,6 @@ func Start(tb testing.TB) string {
 type Server struct {
 	URI string
 
-	tb    testing.TB
 	cmd   *exec.Cmd
 	stdin io.Closer
 	ended chan struct{}
@@ -79,7 +78,7 @@ func start(tb testing.TB, binary string, data ...string) *Server {
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	s := &Server{tb: tb, cmd: cmd, stdin: stdin, ended: make(chan struct{})}
+	s := &Server{cmd: cmd, stdin: stdin, ended: make(chan struct{})}
 	said := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(stdout).ReadString('\n')

@@ -58,15 +58,10 @@ func (ps proxies) client(peer netip.Addr, forwarded string) netip.Addr {
 	return peer
 }
 
-// ClientIP returns the address of whoever made a request to a mounted route:
-// that of the connection, or the one that Config.TrustedProxies vouch for.
-func ClientIP(c *fiber.Ctx) string {
-	return clientAddr(c).String()
-}
-
-// ClientNetwork returns what one customer of a network holds of ClientIP: the
-// whole of an IPv4 address, the first 64 bits of an IPv6 one. It is what
-// limiters count by: one IPv6 line has 2^64 addresses.
+// ClientNetwork returns what one customer of a network holds of the address of
+// whoever made a request to a mounted route: the whole of an IPv4 address, the
+// first 64 bits of an IPv6 one. It is what limiters count by: one IPv6 line has
+// 2^64 addresses.
 func ClientNetwork(c *fiber.Ctx) string { return network(clientAddr(c)) }
 
 // AskedHere reports whether somebody on this machine asks it by its own name
@@ -93,6 +88,8 @@ func isLoopbackName(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
+// clientAddr returns the address of whoever made a request to a mounted route:
+// that of the connection, or the one that Config.TrustedProxies vouch for.
 func clientAddr(c *fiber.Ctx) netip.Addr {
 	peer := addrOf(c.Context().RemoteAddr())
 	a, ok := c.Locals(appKey{}).(*App)

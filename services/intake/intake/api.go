@@ -134,7 +134,7 @@ func readFollowUp(c *fiber.Ctx) (*filing.FollowUp, error) {
 func asJSON(st standing, promise Promise, now time.Time) standingJSON {
 	answer := standingJSON{Registered: true, Read: st.Read, Status: st.Status, StatusText: string(statusText(st.Status)), ReceivedAt: st.ReceivedAt, ChangedAt: st.ChangedAt,
 		Contact: st.Contact, Photos: st.Photos, Steps: make([]stepJSON, 0, len(st.Steps)), Messages: make([]messageJSON, 0, len(st.Messages))}
-	if by, _, _ := st.expect(promise, now); !by.IsZero() {
+	if by, _ := st.expect(promise, now); !by.IsZero() {
 		answer.ExpectBy = &by
 	}
 	for _, step := range st.Steps {

@@ -232,22 +232,22 @@ func (p Promise) Check() error {
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 
 // expect returns by when the reporter can expect more, and in which words; ""
-// where nothing more is to come. late says that it should have come by then.
-func (st standing) expect(p Promise, now time.Time) (by time.Time, text fault.Text, late bool) {
+// where nothing more is to come.
+func (st standing) expect(p Promise, now time.Time) (by time.Time, text fault.Text) {
 	switch {
 	case st.Status == incident.StatusNew:
 		by, text = st.ReceivedAt.Add(days(p.Read)), fault.Text("A safety rep should open it by %s.")
 	case st.Status == incident.StatusWaitingForReporter:
-		return time.Time{}, fault.Text("They wait for your answer before they go on."), false
+		return time.Time{}, fault.Text("They wait for your answer before they go on.")
 	case st.Status.IsOpen():
 		by, text = st.lastNews().Add(days(p.News)), fault.Text("There should be news here by %s.")
 	default:
-		return time.Time{}, "", false
+		return time.Time{}, ""
 	}
 	if now.After(by) {
-		return by, fault.Text("There should have been news by %s, and there was none. Say so below, or ask a safety rep."), true
+		return by, fault.Text("There should have been news by %s, and there was none. Say so below, or ask a safety rep.")
 	}
-	return by, text, false
+	return by, text
 }
 
 // lastNews returns when the reps last did or said something.

@@ -164,7 +164,7 @@ func (s *Service) newStandingPage(l words.Language, st standing, what *filing.Ad
 		Waiting: st.Status == incident.StatusWaitingForReporter, Closed: st.Status.IsClosed(), SetAside: st.Status == incident.StatusSetAside,
 		MorePhotos: max(0, photo.Max-st.Photos), MayComplain: st.Status.Counts() && st.Status != incident.StatusNew, MayWithdraw: st.Status.Counts() || st.Status == incident.StatusSetAside,
 	}
-	if by, text, _ := st.expect(s.promise, s.now()); text != "" {
+	if by, text := st.expect(s.promise, s.now()); text != "" {
 		p.Expect = l.Say(string(text))
 		if !by.IsZero() {
 			p.Expect = l.Say(string(text), l.Day(by.In(incident.London)))

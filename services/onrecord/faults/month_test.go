@@ -113,11 +113,11 @@ func closedMonth(t *trial) {
 
 // ask sends a request until its answer is one of those wanted, as after a
 // restart or when the machine’s reading came in between.
-func (c *counting) ask(method, path, body string, want int, headers ...string) answer {
+func (c *counting) ask(method, path, body string, want int) answer {
 	c.t.Helper()
 	var a answer
 	runtest.Eventually(c.t, time.Minute, func() (err error) {
-		if a, err = call(method, c.url+path, body, append(headers, "Authorization", "Bearer "+c.token, "Content-Type", "application/json")...); err == nil && a.status != want {
+		if a, err = call(method, c.url+path, body, "Authorization", "Bearer "+c.token, "Content-Type", "application/json"); err == nil && a.status != want {
 			err = fmt.Errorf("%s %s: %d %s", method, path, a.status, a.body)
 		}
 		return err

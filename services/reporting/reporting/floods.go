@@ -188,7 +188,7 @@ func (s *Service) renderFlood(c *fiber.Ctx, status int, form floodForm) error {
 	if err := checkParameters(q, []string{"show", "after"}); err != nil {
 		return asPageFault(err)
 	}
-	v, changes, err := s.floods.Look(ctx, pathParam(c, "id"), own)
+	v, changes, err := s.floods.Look(ctx, floodID(c), own)
 	if err != nil {
 		return err
 	}
@@ -286,13 +286,13 @@ func (s *Service) floodChanges(changes []*store.JointChange, form floodForm) (to
 	return told, underWay
 }
 
-// pathParam returns a part of the path, with what was escaped in it.
-func pathParam(c *fiber.Ctx, name string) string {
-	text, err := url.PathUnescape(c.Params(name))
+// floodID returns the flood that the path names, with what was escaped in it.
+func floodID(c *fiber.Ctx) string {
+	id, err := url.PathUnescape(c.Params("id"))
 	if err != nil {
 		return ""
 	}
-	return text
+	return id
 }
 
 // setFloodAside answers the form that sets many aside.
@@ -307,7 +307,7 @@ func (s *Service) setFloodAside(c *fiber.Ctx) error {
 	}
 	until, _ := time.Parse(time.RFC3339Nano, formValue(c, "until"))
 	who := asker(c)
-	change, err := s.floods.SetAside(c.UserContext(), pathParam(c, "id"), sitesOf(who), actorOf(who), floods.Ask{Which: form.which, Until: until, Reason: form.reason})
+	change, err := s.floods.SetAside(c.UserContext(), floodID(c), sitesOf(who), actorOf(who), floods.Ask{Which: form.which, Until: until, Reason: form.reason})
 	return s.afterFlood(c, change, err, form, "flood-aside")
 }
 
@@ -315,7 +315,7 @@ func (s *Service) setFloodAside(c *fiber.Ctx) error {
 func (s *Service) takeFloodBack(c *fiber.Ctx) error {
 	form := floodForm{change: formValue(c, "change"), reason: formValue(c, "reason")}
 	who := asker(c)
-	change, err := s.floods.TakeBack(c.UserContext(), pathParam(c, "id"), sitesOf(who), actorOf(who), form.change, form.reason)
+	change, err := s.floods.TakeBack(c.UserContext(), floodID(c), sitesOf(who), actorOf(who), form.change, form.reason)
 	return s.afterFlood(c, change, err, form, "flood-back")
 }
 
@@ -421,7 +421,7 @@ func (s *Service) getFloodAPI(c *fiber.Ctx) error {
 	if err := checkParameters(q, []string{"unlike", "after"}); err != nil {
 		return err
 	}
-	v, changes, err := s.floods.Look(ctx, pathParam(c, "id"), sitesOf(asker(c)))
+	v, changes, err := s.floods.Look(ctx, floodID(c), sitesOf(asker(c)))
 	if err != nil {
 		return err
 	}
@@ -462,7 +462,7 @@ func (s *Service) setFloodAsideAPI(c *fiber.Ctx) error {
 		return err
 	}
 	who := asker(c)
-	change, err := s.floods.SetAside(c.UserContext(), pathParam(c, "id"), sitesOf(who), actorOf(who), floods.Ask{Which: b.Which, Until: b.Until, Reason: b.Reason})
+	change, err := s.floods.SetAside(c.UserContext(), floodID(c), sitesOf(who), actorOf(who), floods.Ask{Which: b.Which, Until: b.Until, Reason: b.Reason})
 	return s.sendChange(c, change, err)
 }
 
@@ -476,7 +476,7 @@ func (s *Service) takeFloodBackAPI(c *fiber.Ctx) error {
 		return err
 	}
 	who := asker(c)
-	change, err := s.floods.TakeBack(c.UserContext(), pathParam(c, "id"), sitesOf(who), actorOf(who), b.Change, b.Reason)
+	change, err := s.floods.TakeBack(c.UserContext(), floodID(c), sitesOf(who), actorOf(who), b.Change, b.Reason)
 	return s.sendChange(c, change, err)
 }
 

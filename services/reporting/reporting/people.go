@@ -17,7 +17,6 @@ import (
 
 const (
 	peoplePath = "/people/"
-	addPath    = "/people/add/"
 	manySites  = 12 // more scroll in a box that says how many there are
 )
 

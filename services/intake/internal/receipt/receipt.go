@@ -9,7 +9,6 @@
 package receipt
 
 import (
-	"crypto/rand"
 	"errors"
 	"strings"
 
@@ -32,13 +31,6 @@ var ErrCode = errors.New("not a receipt code")
 // Code is a receipt code of 16 upper-case characters without dashes. The zero
 // Code is none. It is a secret: whoever holds it may follow the report up.
 type Code struct{ chars string }
-
-// New returns a code from the system's randomness.
-func New() Code {
-	raw := make([]byte, length-1)
-	rand.Read(raw)
-	return fromBytes(raw)
-}
 
 // FromReport returns the code of a report whose sender brought none. It is
 // derived from the report's id with the master key, so that a retry gets the

@@ -182,11 +182,6 @@ func (p *Program) Paths() (data, key string) {
 // or "" when there is one already.
 func (p *Program) SetupToken(ctx context.Context) (string, error) { return p.reporting.SetupToken(ctx) }
 
-// WaitingPhotos returns the photos that reporting has not taken over yet.
-func (p *Program) WaitingPhotos(ctx context.Context) ([]bus.WaitingPhoto, error) {
-	return p.bus.WaitingPhotos(ctx)
-}
-
 // Check returns nil when every part works, or an error naming the one that does not.
 func (p *Program) Check(ctx context.Context) error {
 	if err := p.stream.Check(); err != nil {

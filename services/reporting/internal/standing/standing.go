@@ -360,14 +360,13 @@ const erasedFact = "stream_erased"
 func EraseReport(ctx context.Context, st store.Store, b *bus.Bus, reportID string) error {
 	erasing.Lock()
 	defer erasing.Unlock()
-	_, err := b.EraseReport(ctx, reportID, func(n int) error {
+	return b.EraseReport(ctx, reportID, func(n int) error {
 		before, err := erasedSoFar(ctx, st)
 		if err != nil {
 			return err
 		}
 		return st.SetMeta(ctx, erasedFact, []byte(strconv.Itoa(before+n)))
 	})
-	return err
 }
 
 func erasedSoFar(ctx context.Context, st store.Store) (int, error) {
