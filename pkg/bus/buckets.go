@@ -18,8 +18,8 @@ const (
 	BucketSignIns   = "onrecord_sign_ins"   // how often signing in to reporting failed
 )
 
-// KeySites is the key of the site directory.
-const KeySites = "sites"
+// keySites is the key of the site directory.
+const keySites = "sites"
 
 // How long the buckets of the limiters remember; longer than the limiters count.
 const (

@@ -118,7 +118,7 @@ func (b *Bus) Answer(ctx context.Context, subject, service string, answer func(c
 // quicker, so that of several at once none leaves an older one.
 func (b *Bus) UpdateDirectory(ctx context.Context, current func() ([]byte, error)) error {
 	var failed error
-	err := b.Update(ctx, BucketDirectory, KeySites, func(old []byte) []byte {
+	err := b.Update(ctx, BucketDirectory, keySites, func(old []byte) []byte {
 		var now []byte
 		if now, failed = current(); failed != nil || old != nil && bytes.Equal(old, now) {
 			return nil
@@ -136,7 +136,7 @@ func (b *Bus) WatchDirectory(ctx context.Context, changed func(data []byte)) err
 	if err != nil {
 		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
 	}
-	w, err := kv.Watch(ctx, KeySites)
+	w, err := kv.Watch(ctx, keySites)
 	if err != nil {
 		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
 	}

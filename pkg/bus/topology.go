@@ -50,7 +50,7 @@ const (
 
 // Limits of the topology.
 const (
-	MaxMessageSize = 256 << 10        // bytes of one event
+	maxMessageSize = 256 << 10        // bytes of one event
 	PoisonTries    = 5                // deliveries before an unreadable message is quarantined
 	ackWait        = 30 * time.Second // longer than the slowest batch
 	maxAckPending  = 2048             // bounds the redelivery storm after a crash
@@ -88,7 +88,7 @@ func streamConfig(s Settings) jetstream.StreamConfig {
 		DiscardNewPerSubject: true,
 		MaxMsgsPerSubject:    1,
 		MaxBytes:             s.MaxBytes,
-		MaxMsgSize:           MaxMessageSize,
+		MaxMsgSize:           maxMessageSize,
 		Replicas:             s.replicas(),
 		Duplicates:           dedupeWindow,
 		AllowDirect:          true,

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// EnvPrefix begins the name of every environment variable that configures us:
+// envPrefix begins the name of every environment variable that configures us:
 // the flag --data-dir is ONRECORD_DATA_DIR.
-const EnvPrefix = "ONRECORD_"
+const envPrefix = "ONRECORD_"
 
 // Fill fills flags that were not given on the command line from the
 // environment, and those still not given from a file named by configFile. It
@@ -94,5 +94,5 @@ func want(f *pflag.Flag, value string, err error) string {
 
 // EnvName returns the environment variable of a flag.
 func EnvName(flag string) string {
-	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

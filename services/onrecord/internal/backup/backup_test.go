@@ -172,7 +172,7 @@ func TestErasuresAreKeptAndNotForged(t *testing.T) {
 	if _, err := ReadErased(to, key(t, 2)); err == nil {
 		t.Error("another installation’s are taken")
 	}
-	path := filepath.Join(to, ErasedName)
+	path := filepath.Join(to, erasedName)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

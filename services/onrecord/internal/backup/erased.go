@@ -15,10 +15,10 @@ import (
 	"github.com/onrecord/onrecord/pkg/seal"
 )
 
-// ErasedName is the file that keeps what was erased, in the data directory and
+// erasedName is the file that keeps what was erased, in the data directory and
 // beside the backups: a backup from before an erasure still holds the words,
 // and restoring it erases them again.
-const ErasedName = "erased.jsonl"
+const erasedName = "erased.jsonl"
 
 // Erased is one erasure: an incident and what is left of its reports' ids.
 type Erased struct {
@@ -47,7 +47,7 @@ func AddErased(dir string, k *seal.Keyring, e Erased) error {
 	if err != nil {
 		return err
 	}
-	return appendLines(filepath.Join(dir, ErasedName), append(line, '\n'))
+	return appendLines(filepath.Join(dir, erasedName), append(line, '\n'))
 }
 
 func appendLines(path string, lines []byte) error {
@@ -63,7 +63,7 @@ func appendLines(path string, lines []byte) error {
 // line that was not written under this master key is an error: it would erase
 // what nobody asked for.
 func ReadErased(dir string, k *seal.Keyring) ([]Erased, error) {
-	path := filepath.Join(dir, ErasedName)
+	path := filepath.Join(dir, erasedName)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -78,7 +78,7 @@ func (d *desk) sweep() int {
 }
 
 // answer stands in for the classifier: its features are the words, marked.
-func (d *desk) answer(b *bus.Bus) (stop func()) {
+func (d *desk) answer(b *bus.Bus) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(d.t.Context()))
 	d.t.Cleanup(cancel)
@@ -107,7 +107,6 @@ func (d *desk) answer(b *bus.Bus) (stop func()) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return cancel
 }
 
 // published returns what the stream holds about corrections.

@@ -25,7 +25,7 @@ import (
 // Limits on the site directory. It travels to intake as one value of a
 // key-value bucket, whose messages end at one megabyte.
 const (
-	MaxSites      = 5000
+	maxSites      = 5000
 	maxDirectory  = 900 << 10 // bytes, encoded
 	maxSitesFile  = 4 << 20   // bytes
 	maxStaff      = 100_000
@@ -131,8 +131,8 @@ func (s *Service) RotateSiteCode(ctx context.Context, id string) (store.Site, er
 }
 
 func checkSize(sites []store.Site) error {
-	if len(sites) > MaxSites {
-		return wrongFile("With this file there would be %d sites. The most is %d.", len(sites), MaxSites)
+	if len(sites) > maxSites {
+		return wrongFile("With this file there would be %d sites. The most is %d.", len(sites), maxSites)
 	}
 	if size := proto.Size(message(sites)); size > maxDirectory {
 		return wrongFile("With this file the list of sites would be %d kB. The most is %d kB. Shorten the names.", size>>10, maxDirectory>>10)
@@ -300,8 +300,8 @@ func (f *siteFile) readLines() ([]store.Site, error) {
 		}
 		line, _ := f.csv.FieldPos(0)
 		f.readLine(line, record)
-		if len(f.sites) > MaxSites {
-			return nil, wrongFile("The file holds more than %d sites.", MaxSites)
+		if len(f.sites) > maxSites {
+			return nil, wrongFile("The file holds more than %d sites.", maxSites)
 		}
 	}
 	switch {

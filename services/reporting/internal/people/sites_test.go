@@ -125,13 +125,13 @@ func TestTheDirectoryIsBounded(t *testing.T) {
 		return b.String()
 	}
 	s, _, _ := open(t)
-	if got, err := s.ImportSites(t.Context(), strings.NewReader(file(0, MaxSites, 10))); err != nil || got.Total != MaxSites {
-		t.Fatalf("%d sites: %+v, %v", MaxSites, got, err)
+	if got, err := s.ImportSites(t.Context(), strings.NewReader(file(0, maxSites, 10))); err != nil || got.Total != maxSites {
+		t.Fatalf("%d sites: %+v, %v", maxSites, got, err)
 	}
 	for name, text := range map[string]string{
-		"one site more":      file(MaxSites, MaxSites+1, 10),
-		"more in one file":   file(0, MaxSites+1, 10),
-		"long names":         header + strings.ReplaceAll(strings.TrimPrefix(file(0, MaxSites, 120), header), ",,,,,", ","+strings.Repeat("k", 60)+",,,,"),
+		"one site more":      file(maxSites, maxSites+1, 10),
+		"more in one file":   file(0, maxSites+1, 10),
+		"long names":         header + strings.ReplaceAll(strings.TrimPrefix(file(0, maxSites, 120), header), ",,,,,", ","+strings.Repeat("k", 60)+",,,,"),
 		"a file of any size": header + strings.Repeat("x", maxSitesFile),
 	} {
 		_, err := s.ImportSites(t.Context(), strings.NewReader(text))
@@ -246,7 +246,7 @@ func FuzzReadSites(f *testing.F) {
 			}
 			return
 		}
-		if len(sites) == 0 || len(sites) > MaxSites {
+		if len(sites) == 0 || len(sites) > maxSites {
 			t.Fatalf("%d sites", len(sites))
 		}
 		if err := store.CheckSites(sites); err != nil {

@@ -61,12 +61,12 @@ func NewOn(tb testing.TB, st store.Store) *Kit {
 
 // Config returns the settings of a projector on a store and a bus.
 func (e *Events) Config(st store.Store, f *fold.Folder, b *bus.Bus) projector.Config {
-	return projector.Config{Store: st, Folder: f, Bus: b, Keyring: e.Keyring, Employers: Employers,
+	return projector.Config{Store: st, Folder: f, Bus: b, Keyring: e.Keyring, Employers: employers,
 		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return e.At }}
 }
 
-// Employers knows two demo employers.
-func Employers(name string) string {
+// employers knows two demo employers.
+func employers(name string) string {
 	for _, known := range []string{"Demo Department", "Demo Assessments Ltd"} {
 		if strings.EqualFold(name, known) {
 			return known
@@ -144,7 +144,7 @@ func (e *Events) Filed(r incident.Report) bus.Delivery {
 		ReportId: r.ID, ReceiptHash: e.ReceiptHash(r.ID), Digest: e.Keyring.MAC("filed digest", []byte(r.ID)), TaxonomyVersion: incident.TaxonomyVersion,
 		Site: r.Site, OccurredAt: timestamppb.New(r.OccurredAt), OccurredPrecision: string(r.Precision),
 		Kind: string(r.Kind), Channel: string(r.Channel), Target: string(r.Target), Hurt: string(r.Hurt),
-		PeopleAffected: uint32(r.PeopleAffected), Employer: Employers(r.Employer), ContactChoice: string(r.Contact.Choice),
+		PeopleAffected: uint32(r.PeopleAffected), Employer: employers(r.Employer), ContactChoice: string(r.Contact.Choice),
 		FiledFor: string(r.Details.FiledFor), Control: string(r.Details.Control), ManagerTold: string(r.Details.Told),
 		Exposure: string(r.Details.Exposure), ExposureCloseness: string(r.Details.Closeness),
 		Language: r.Language, FormVersion: r.FormVersion,
