@@ -92,17 +92,28 @@ func (d Database) Import(ctx context.Context, file ExportFile, progress func(ste
 
 // with opens a database that a service has begun, looks whether it is under the
 // same master key, and closes it after do. One with nothing in it was mistyped:
-// it keeps no key, which might be the wrong one for whoever begins it.
+// nothing is made there, and it keeps no key, which might be the wrong one for
+// whoever begins it.
 func (d Database) with(ctx context.Context, do func(store.Store) error) error {
-	return d.open(ctx, func(st store.Store) error {
-		if _, err := st.Meta(ctx, masterKeyFact); errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("there is no installation in the database %s: name the right one; a new one is begun by starting reporting on it", DatabaseName(d.Name))
-		}
-		if err := checkMasterKey(ctx, st, d.Keyring); err != nil {
-			return err
-		}
-		return do(st)
-	})
+	none := fmt.Errorf("there is no installation in the database %s: name the right one; a new one is begun by starting reporting on it", DatabaseName(d.Name))
+	st, err := openExisting(ctx, d.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		return none
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.checked(ctx, st, none, do), st.Close())
+}
+
+func (d Database) checked(ctx context.Context, st store.Store, none error, do func(store.Store) error) error {
+	if _, err := st.Meta(ctx, masterKeyFact); errors.Is(err, store.ErrNotFound) { // a first start was cut off
+		return none
+	}
+	if err := checkMasterKey(ctx, st, d.Keyring); err != nil {
+		return err
+	}
+	return do(st)
 }
 
 // open opens the database, and closes it after do.

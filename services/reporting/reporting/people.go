@@ -199,11 +199,7 @@ func (s *Service) setPersonPassword(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	err = s.people.SetPassword(c.UserContext(), u.ID, formValue(c, "password"))
-	if f := fault.As(err); err != nil && f.Kind == fault.Invalid {
-		return s.renderPerson(c, http.StatusUnprocessableEntity, u, f.Fields)
-	}
-	return s.afterAccountChange(c, u.ID, "password", err)
+	return s.afterAccountChange(c, u, "password", s.people.SetPassword(c.UserContext(), u.ID, formValue(c, "password")))
 }
 
 // disablePerson answers POST /people/{id}/disable. Nobody shuts themselves out.
@@ -215,25 +211,38 @@ func (s *Service) disablePerson(c *fiber.Ctx) error {
 	if u.ID == asker(c).ID {
 		return s.renderPerson(c, http.StatusConflict, u, web.Errors{{Message: "This is your own account. Another administrator can disable it."}})
 	}
-	err = s.people.Disable(c.UserContext(), u.ID)
-	if f := fault.As(err); err != nil && f.Kind == fault.Conflict {
-		return s.renderPerson(c, http.StatusConflict, u, web.Errors{{Message: f.Message}})
-	}
-	return s.afterAccountChange(c, u.ID, "disabled", err)
+	return s.afterAccountChange(c, u, "disabled", s.people.Disable(c.UserContext(), u.ID))
 }
 
 // enablePerson answers POST /people/{id}/enable.
 func (s *Service) enablePerson(c *fiber.Ctx) error {
-	id := c.Params("id")
-	return s.afterAccountChange(c, id, "enabled", s.people.Enable(c.UserContext(), id))
-}
-
-func (s *Service) afterAccountChange(c *fiber.Ctx, id, notice string, err error) error {
+	u, err := s.account(c)
 	if err != nil {
 		return err
 	}
-	s.leaveNotice(c, notice)
-	return c.Redirect(peoplePath+url.PathEscape(id), http.StatusSeeOther)
+	return s.afterAccountChange(c, u, "enabled", s.people.Enable(c.UserContext(), u.ID))
+}
+
+// afterAccountChange shows the account again, as it is by now, with a notice or
+// with what kept the change from being made.
+func (s *Service) afterAccountChange(c *fiber.Ctx, u people.Account, notice string, err error) error {
+	var errs web.Errors
+	switch f := fault.As(err); {
+	case err == nil:
+		s.leaveNotice(c, notice)
+		return c.Redirect(peoplePath+url.PathEscape(u.ID), http.StatusSeeOther)
+	case f.Kind == fault.Invalid:
+		errs = f.Fields
+	case f.Kind == fault.Conflict:
+		errs = web.Errors{{Message: f.Message}}
+	default:
+		return err
+	}
+	u, now := s.account(c)
+	if now != nil {
+		return now
+	}
+	return s.renderPerson(c, web.StatusOf(err), u, errs)
 }
 
 // account returns the account that a route names, or fault.NotFound.

@@ -116,6 +116,15 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 	return sqlite.Open(ctx, database)
 }
 
+// openExisting is openStore of a database that a service has begun: it returns
+// store.ErrNotFound where none has, and has made nothing there.
+func openExisting(ctx context.Context, database string) (store.Store, error) {
+	if mongo.IsAddress(database) {
+		return mongo.OpenExisting(ctx, database)
+	}
+	return sqlite.OpenExisting(ctx, database)
+}
+
 // DatabaseName returns what may be shown of a database's name: a MongoDB's
 // address without the user, the password and the options in it.
 func DatabaseName(database string) string {

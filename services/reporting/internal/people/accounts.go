@@ -189,20 +189,32 @@ func (s *Service) SetPassword(ctx context.Context, id, password string) error {
 // returns fault.NotFound for an account that is not there, and fault.Conflict
 // for the last administrator who can sign in. Who may call it: as AddUser.
 func (s *Service) Disable(ctx context.Context, id string) error {
-	return s.change(ctx, id, "account disabled", func(st store.Store, u *store.User) error {
-		if u.Role == store.RoleAdministrator && !u.Disabled {
+	var was store.User
+	err := s.change(ctx, id, "account disabled", func(st store.Store, u *store.User) error {
+		if was = *u; u.Role == store.RoleAdministrator && !u.Disabled {
 			last, err := isLastAdministrator(ctx, st, id)
 			if err != nil {
 				return err
 			}
 			if last {
-				return fault.New(fault.Conflict, "last_administrator", "This is the last administrator who can sign in. Add another one first.")
+				return lastAdministrator
 			}
 		}
 		u.Disabled = true
 		return nil
 	})
+	if err != nil || was.Role != store.RoleAdministrator || was.Disabled {
+		return err
+	}
+	// Where nothing is committed together, two may have disabled each other.
+	last, err := isLastAdministrator(ctx, s.store, id)
+	if err == nil && last {
+		err = errors.Join(lastAdministrator, s.Enable(ctx, id))
+	}
+	return err
 }
+
+var lastAdministrator = fault.New(fault.Conflict, "last_administrator", "This is the last administrator who can sign in. Add another one first.")
 
 func isLastAdministrator(ctx context.Context, st store.Store, id string) (bool, error) {
 	users, err := st.Users(ctx)
@@ -220,21 +232,35 @@ func (s *Service) Enable(ctx context.Context, id string) error {
 	})
 }
 
-// change changes an account and ends its sessions.
+// changeTries is how often a change of an account is made anew when another is
+// made in the same moment: both hold then.
+const changeTries = 5
+
+var changedMeanwhile = fault.New(fault.Conflict, "account_changed", "Somebody else is changing this account at this moment. Nothing of yours was saved: look at the account again, then try once more.")
+
+// change changes an account and ends its sessions. Of two changes in the same
+// moment neither is lost: fn is called again with what the other made of it.
 func (s *Service) change(ctx context.Context, id, what string, fn func(store.Store, *store.User) error) error {
-	err := s.store.Group(ctx, func(st store.Store) error {
-		u, err := s.user(ctx, st, id)
-		if err != nil {
-			return err
-		}
-		if err := fn(st, u); err != nil {
-			return err
-		}
-		if err := st.UpdateUser(ctx, u); err != nil {
-			return err
-		}
-		return st.DeleteSessions(ctx, id, time.Time{})
-	})
+	err := error(store.ErrStale)
+	for try := 0; errors.Is(err, store.ErrStale) && try < changeTries; try++ {
+		err = s.store.Group(ctx, func(st store.Store) error {
+			u, err := s.user(ctx, st, id)
+			if err != nil {
+				return err
+			}
+			if err := fn(st, u); err != nil {
+				return err
+			}
+			u.Rev++
+			if err := st.UpdateUser(ctx, u); err != nil {
+				return err
+			}
+			return st.DeleteSessions(ctx, id, time.Time{})
+		})
+	}
+	if errors.Is(err, store.ErrStale) {
+		err = changedMeanwhile.Because(err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

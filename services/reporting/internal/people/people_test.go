@@ -343,6 +343,7 @@ func (r replacing) PutSession(ctx context.Context, session *store.Session) error
 		return err
 	}
 	u.PasswordHash = "another"
+	u.Rev++
 	return errors.Join(r.UpdateUser(ctx, u), r.DeleteSessions(ctx, u.ID, time.Time{}), r.Store.PutSession(ctx, session))
 }
 
@@ -494,6 +495,94 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	}
 	if refused != 1 {
 		t.Errorf("%d of two at once were refused, want one", refused)
+	}
+}
+
+// between is a store without transactions in which another instance does
+// something just before an account is stored, so often.
+type between struct {
+	store.Store
+	times *int
+	other func(st store.Store) error
+}
+
+func (b between) UpdateUser(ctx context.Context, u *store.User) error {
+	if *b.times--; *b.times >= 0 {
+		if err := b.other(b.Store); err != nil {
+			return err
+		}
+	}
+	return b.Store.UpdateUser(ctx, u)
+}
+
+func (b between) Group(_ context.Context, fn func(store.Store) error) error { return fn(b) }
+
+func disabled(t *testing.T, st store.Store, id string, now bool) {
+	t.Helper()
+	u, err := st.User(t.Context(), id)
+	if err == nil {
+		u.Rev++
+		u.Disabled = now
+		err = st.UpdateUser(t.Context(), u)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// What two do to one account at once holds, both of it.
+func TestTwoChangesOfAnAccountAtOnceBothHold(t *testing.T) {
+	s, st, _ := open(t)
+	id := add(t, s, "demo rep", store.RoleRep).ID
+	disable := func(st store.Store) error {
+		disabled(t, st, id, true)
+		return nil
+	}
+	once := 1
+	s.store = between{st, &once, disable}
+	if err := s.SetPassword(t.Context(), id, otherPassword); err != nil {
+		t.Fatal(err)
+	}
+	s.store = st
+	if _, _, err := s.SignIn(t.Context(), "demo rep", otherPassword, address); fault.KindOf(err) != fault.Unauthenticated {
+		t.Errorf("an account that was disabled meanwhile: %v, want Unauthenticated", err)
+	}
+	if err := s.Enable(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.SignIn(t.Context(), "demo rep", otherPassword, address); err != nil {
+		t.Errorf("the password that was set meanwhile: %v", err)
+	}
+
+	before, err := st.User(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	always := 1000
+	s.store = between{st, &always, disable}
+	if err := s.SetPassword(t.Context(), id, goodPassword); fault.KindOf(err) != fault.Conflict || fault.As(err).Code != "account_changed" {
+		t.Errorf("changed again and again: %v, want Conflict", err)
+	}
+	if after, err := st.User(t.Context(), id); err != nil || after.PasswordHash != before.PasswordHash {
+		t.Errorf("the password was changed although it was said that it was not: %v", err)
+	}
+}
+
+// Where nothing is committed together, each of two administrators can find the
+// other there and disable them.
+func TestTwoAdministratorsWhoDisableEachOtherDoNotLockEverybodyOut(t *testing.T) {
+	s, st, _ := open(t)
+	first, second := add(t, s, "demo one", store.RoleAdministrator), add(t, s, "demo two", store.RoleAdministrator)
+	once := 1
+	s.store = between{st, &once, func(st store.Store) error {
+		disabled(t, st, first.ID, true)
+		return nil
+	}}
+	if err := s.Disable(t.Context(), second.ID); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("err=%v, want Conflict", err)
+	}
+	if u, err := st.User(t.Context(), second.ID); err != nil || u.Disabled {
+		t.Errorf("disabled=%v %v, want that somebody can sign in", u.Disabled, err)
 	}
 }
 

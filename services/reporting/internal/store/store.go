@@ -254,6 +254,7 @@ type User struct {
 	PasswordHash string   // argon2id in PHC form
 	Disabled     bool
 	CreatedAt    time.Time
+	Rev          int64 `json:",omitempty"` // counts its changes; 0 for one that was not changed since there are revisions
 }
 
 // Token is an API token. Only the hash of its secret is kept.
@@ -278,7 +279,9 @@ type Session struct {
 // People keeps accounts, tokens, sessions and the audit of who changed them.
 type People interface {
 	InsertUser(ctx context.Context, u *User) error // ErrExists when the name or the id is taken
-	UpdateUser(ctx context.Context, u *User) error // ErrNotFound; ErrExists when the name is another's
+	// UpdateUser stores u as revision u.Rev over u.Rev-1, or returns ErrNotFound,
+	// or ErrStale, or ErrExists when the name is another's.
+	UpdateUser(ctx context.Context, u *User) error
 	User(ctx context.Context, id string) (*User, error)
 	UserByName(ctx context.Context, name string) (*User, error)
 	Users(ctx context.Context) ([]*User, error) // by name

@@ -49,7 +49,7 @@ func writes() map[string]write {
 	putRollup := func(rev int64) func(*db) error {
 		return func(d *db) error { return d.PutRollup(ctx, &incident.Rollup{Month: november, Rev: rev}) }
 	}
-	user := &store.User{ID: "u", Name: "demo"}
+	user, changed := &store.User{ID: "u", Name: "demo"}, &store.User{ID: "u", Name: "demo", Rev: 1}
 	token := &store.Token{ID: "t", Hash: []byte("hash")}
 	photo := &store.Photo{ID: "p", IncidentID: "i", Sealed: []byte("sealed")}
 	return map[string]write{
@@ -75,7 +75,7 @@ func writes() map[string]write {
 		"pending":         {"insert", nothing, func(d *db) error { return d.KeepPending(ctx, store.Pending{Subject: "s", ReportID: "r"}) }, nil},
 		"nothing pending": {"delete", nothing, func(d *db) error { return d.DropPending(ctx, "r") }, nil},
 		"a new user":      {"insert", nothing, func(d *db) error { return d.InsertUser(ctx, user) }, store.ErrExists},
-		"a user":          {"update", func(d *db) error { return d.InsertUser(ctx, user) }, func(d *db) error { return d.UpdateUser(ctx, user) }, nil},
+		"a user":          {"update", func(d *db) error { return d.InsertUser(ctx, user) }, func(d *db) error { return d.UpdateUser(ctx, changed) }, store.ErrStale},
 		"a new token":     {"insert", nothing, func(d *db) error { return d.InsertToken(ctx, token) }, store.ErrExists},
 		"a session":       {"update", nothing, func(d *db) error { return d.PutSession(ctx, &store.Session{Hash: []byte("s")}) }, nil},
 		"new sites":       {"insert", nothing, func(d *db) error { return d.PutSites(ctx, []store.Site{{ID: "leeds"}}) }, nil},

@@ -505,16 +505,17 @@ type userDoc struct {
 	PasswordHash string        `bson:"password,omitempty"`
 	Disabled     bool          `bson:"disabled,omitempty"`
 	CreatedAt    time.Time     `bson:"made,omitempty"`
+	Rev          int64         `bson:"rev,omitempty"`
 }
 
 func nameKey(name string) string { return strings.ToLower(name) }
 
 func toUserDoc(u *store.User, write bson.ObjectID) userDoc {
-	return userDoc{u.ID, write, nameKey(u.Name), u.Name, u.Role, u.Sites, u.PasswordHash, u.Disabled, u.CreatedAt}
+	return userDoc{u.ID, write, nameKey(u.Name), u.Name, u.Role, u.Sites, u.PasswordHash, u.Disabled, u.CreatedAt, u.Rev}
 }
 
 func toUser(d userDoc) *store.User {
-	return &store.User{ID: d.ID, Name: d.Name, Role: d.Role, Sites: d.Sites, PasswordHash: d.PasswordHash, Disabled: d.Disabled, CreatedAt: d.CreatedAt}
+	return &store.User{ID: d.ID, Name: d.Name, Role: d.Role, Sites: d.Sites, PasswordHash: d.PasswordHash, Disabled: d.Disabled, CreatedAt: d.CreatedAt, Rev: d.Rev}
 }
 
 type tokenDoc struct {

@@ -198,8 +198,12 @@ func (d *db) SetMeta(ctx context.Context, name string, value []byte) error {
 	})
 }
 
-// ofRev finds a document while it has a revision.
+// ofRev finds a document while it has a revision; 0 is that of one that was
+// stored without.
 func ofRev(id string, rev int64) bson.D {
+	if rev == 0 {
+		return bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: bson.D{{Key: "$exists", Value: false}}}}
+	}
 	return bson.D{{Key: "_id", Value: id}, {Key: "rev", Value: rev}}
 }
 

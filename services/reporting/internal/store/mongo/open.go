@@ -69,8 +69,40 @@ func Open(ctx context.Context, address string) (store.Store, error) {
 	return &db{conn: c}, nil
 }
 
+// OpenExisting is Open of a database that was begun before: it returns
+// store.ErrNotFound where none was, and has made nothing there.
+func OpenExisting(ctx context.Context, address string) (store.Store, error) {
+	c, err := connect(address)
+	if err == nil {
+		err = c.resume(ctx, migrations)
+	}
+	switch {
+	case errors.Is(err, mongo.ErrNoDocuments):
+		return nil, errors.Join(store.ErrNotFound, c.Close())
+	case err != nil:
+		err = fmt.Errorf("database %s: %w", Redact(address), withoutSecrets(err, address))
+		if c != nil {
+			err = errors.Join(err, c.Close())
+		}
+		return nil, err
+	}
+	return &db{conn: c}, nil
+}
+
 // open is Open with the means of tests to listen in.
 func open(ctx context.Context, address string, migrations []migration, more ...func(*options.ClientOptions)) (*conn, error) {
+	c, err := connect(address, more...)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.begin(ctx, migrations); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// connect returns a connection on which nothing was asked yet.
+func connect(address string, more ...func(*options.ClientOptions)) (*conn, error) {
 	parsed, err := connstring.ParseAndValidate(address)
 	if err != nil {
 		return nil, fmt.Errorf("the address is not one of MongoDB: %w", err)
@@ -97,15 +129,31 @@ func open(ctx context.Context, address string, migrations []migration, more ...f
 	if err != nil {
 		return nil, fmt.Errorf("the address cannot be used: %w", err)
 	}
-	c := &conn{client: client, db: client.Database(database)}
-	if err := c.begin(ctx, migrations); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	return c, nil
+	return &conn{client: client, db: client.Database(database)}, nil
 }
 
-// begin asks the server who it is, has it write, and prepares the database.
+// begin asks the server who it is, prepares the database, and has it write.
 func (c *conn) begin(ctx context.Context, migrations []migration) error {
+	if err := c.greet(ctx); err != nil {
+		return err
+	}
+	return c.ready(ctx, migrations)
+}
+
+// resume is begin in a database that was begun before, or returns
+// mongo.ErrNoDocuments.
+func (c *conn) resume(ctx context.Context, migrations []migration) error {
+	if err := c.greet(ctx); err != nil {
+		return err
+	}
+	if _, err := c.mark(ctx); err != nil {
+		return explain(err)
+	}
+	return c.ready(ctx, migrations)
+}
+
+// greet asks the server who it is.
+func (c *conn) greet(ctx context.Context) error {
 	var hello struct {
 		MaxWireVersion int  `bson:"maxWireVersion"`
 		Primary        bool `bson:"isWritablePrimary"`
@@ -119,6 +167,11 @@ func (c *conn) begin(ctx context.Context, migrations []migration) error {
 	if !hello.Primary {
 		return errors.New("the server is no primary: it takes no writes; name every member of the replica set in the address, with replicaSet=…")
 	}
+	return nil
+}
+
+// ready prepares the database, and has the server write.
+func (c *conn) ready(ctx context.Context, migrations []migration) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
 	if err := c.prepare(ctx, migrations); err != nil {

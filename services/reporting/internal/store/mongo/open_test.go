@@ -67,6 +67,36 @@ func withUser(t *testing.T, uri, query string) string {
 	return u.String()
 }
 
+// A name that was mistyped leaves nothing on the server.
+func TestOnlyADatabaseThatWasBegunIsOpenedAsOne(t *testing.T) {
+	uri := mongotest.Start(t)
+	address := uri + "mistyped"
+	if _, err := OpenExisting(t.Context(), address); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("err=%v, want store.ErrNotFound", err)
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
+	if names, err := client.Database("mistyped").ListCollectionNames(t.Context(), bson.D{}); err != nil || len(names) > 0 {
+		t.Errorf("collections %v %v, want none", names, err)
+	}
+	for _, opened := range []func(context.Context, string) (store.Store, error){Open, OpenExisting} {
+		s, err := opened(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Check(t.Context()), s.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = OpenExisting(t.Context(), withUser(t, "mongodb://127.0.0.1:1/", "serverSelectionTimeoutMS=100"))
+	if err == nil || !strings.Contains(err.Error(), "no server could be reached") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("error %v, want why, and nothing secret", err)
+	}
+}
+
 func TestAddressesThatAreWrong(t *testing.T) {
 	for address, want := range map[string]string{
 		"mongodb://": "not one of MongoDB",

@@ -23,37 +23,43 @@ func (d *db) InsertUser(ctx context.Context, u *store.User) error {
 
 // UpdateUser implements store.People.
 func (d *db) UpdateUser(ctx context.Context, u *store.User) error {
+	write := bson.NewObjectID()
 	return d.write(ctx, "update user", func(ctx context.Context) error {
-		return d.replaceUnique(ctx, users, u.ID, bson.D{{Key: "name_key", Value: nameKey(u.Name)}}, toUserDoc(u, bson.NewObjectID()))
+		taken, err := d.isAnothers(ctx, users, u.ID, bson.D{{Key: "name_key", Value: nameKey(u.Name)}})
+		if err != nil {
+			return err
+		}
+		if taken {
+			switch last, err := d.lastWrite(ctx, users, u.ID); {
+			case err != nil:
+				return err
+			case last.Rev != u.Rev-1:
+				return store.ErrStale
+			}
+			return store.ErrExists
+		}
+		err = d.update(ctx, users, u.ID, write, u.Rev-1, func(filter bson.D) (*mongo.UpdateResult, error) {
+			return d.collection(users).ReplaceOne(ctx, filter, toUserDoc(u, write))
+		})
+		if mongo.IsDuplicateKeyError(err) {
+			return store.ErrExists
+		}
+		return err
 	})
 }
 
-// replaceUnique replaces a document whose key beside its id is another's alone
-// to take: store.ErrExists when it is, mongo.ErrNoDocuments when there is
-// nothing to replace. It looks first because that gives one answer everywhere;
-// the unique index decides between two at once.
-func (c *conn) replaceUnique(ctx context.Context, collection, id string, key bson.D, doc any) error {
+// isAnothers reports whether a key that one document alone may have is that of
+// another than id. Looking first gives one answer everywhere; the unique index
+// decides between two at once.
+func (c *conn) isAnothers(ctx context.Context, collection, id string, key bson.D) (bool, error) {
 	var holder struct {
 		ID string `bson:"_id"`
 	}
 	err := c.collection(collection).FindOne(ctx, key, options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Decode(&holder)
-	if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
-		return err
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return false, nil
 	}
-	if err == nil && holder.ID != id {
-		if _, err := c.lastWrite(ctx, collection, id); err != nil {
-			return err
-		}
-		return store.ErrExists
-	}
-	result, err := c.collection(collection).ReplaceOne(ctx, byID(id), doc)
-	switch {
-	case mongo.IsDuplicateKeyError(err):
-		return store.ErrExists
-	case err == nil && result.MatchedCount == 0:
-		return mongo.ErrNoDocuments
-	}
-	return err
+	return holder.ID != id, err
 }
 
 // User implements store.People.
@@ -83,7 +89,24 @@ func (d *db) InsertToken(ctx context.Context, t *store.Token) error {
 // UpdateToken implements store.People.
 func (d *db) UpdateToken(ctx context.Context, t *store.Token) error {
 	return d.write(ctx, "update token", func(ctx context.Context) error {
-		return d.replaceUnique(ctx, tokens, t.ID, bson.D{{Key: "hash", Value: notNil(t.Hash)}}, toTokenDoc(t, bson.NewObjectID()))
+		taken, err := d.isAnothers(ctx, tokens, t.ID, bson.D{{Key: "hash", Value: notNil(t.Hash)}})
+		if err != nil {
+			return err
+		}
+		if taken {
+			if _, err := d.lastWrite(ctx, tokens, t.ID); err != nil {
+				return err
+			}
+			return store.ErrExists
+		}
+		result, err := d.collection(tokens).ReplaceOne(ctx, byID(t.ID), toTokenDoc(t, bson.NewObjectID()))
+		switch {
+		case mongo.IsDuplicateKeyError(err):
+			return store.ErrExists
+		case err == nil && result.MatchedCount == 0:
+			return mongo.ErrNoDocuments
+		}
+		return err
 	})
 }
 

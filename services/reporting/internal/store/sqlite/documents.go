@@ -259,6 +259,7 @@ type userDoc struct {
 	PasswordHash string     `json:"pass,omitempty"`
 	Disabled     bool       `json:"off,omitempty"`
 	CreatedAt    time.Time  `json:"made,omitzero"`
+	Rev          int64      `json:"rev,omitempty"`
 }
 
 type tokenDoc struct {

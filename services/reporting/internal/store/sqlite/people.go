@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,8 +31,12 @@ func (d *db) UpdateUser(ctx context.Context, u *store.User) error {
 		return fmt.Errorf("update user: %w", err)
 	}
 	return d.write(ctx, "update user", func(ctx context.Context, s *statements) error {
-		if err := found(ctx, s, `SELECT 1 FROM users WHERE id = ?`, u.ID); err != nil {
+		var raw []byte
+		if err := s.row(ctx, `SELECT doc FROM users WHERE id = ?`, args(u.ID), &raw); err != nil {
 			return err
+		}
+		if stored, err := decode[userDoc](raw); err != nil || stored.Rev != u.Rev-1 {
+			return cmp.Or(err, store.ErrStale)
 		}
 		updated, err := s.exec(ctx, `UPDATE OR IGNORE users SET name_key = ?, doc = ? WHERE id = ?`, nameKey(u.Name), doc, u.ID)
 		return existsUnless(updated, err)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,6 +57,20 @@ func Open(ctx context.Context, path string) (store.Store, error) {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	return &db{file: f}, nil
+}
+
+// OpenExisting is Open of a database that was begun before: it returns
+// store.ErrNotFound where there is no file, or one with nothing in it, and has
+// made nothing there.
+func OpenExisting(ctx context.Context, path string) (store.Store, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil, store.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	return Open(ctx, path)
 }
 
 func open(ctx context.Context, path string) (*file, error) {

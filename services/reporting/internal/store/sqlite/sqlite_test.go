@@ -27,6 +27,32 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, openTemp, storetest.Transactional())
 }
 
+// A path that was mistyped leaves no file.
+func TestOnlyADatabaseThatWasBegunIsOpenedAsOne(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty.db")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "mistyped.db"), empty} {
+		if _, err := OpenExisting(t.Context(), path); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: %v, want store.ErrNotFound", path, err)
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("%v %v, want no new file", files, err)
+	}
+	begun := filepath.Join(dir, "onrecord.db")
+	openAt(t, begun)
+	s, err := OpenExisting(t.Context(), begun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // openTemp returns a new store in a directory of its own, closed with the test.
 func openTemp(t *testing.T) store.Store {
 	t.Helper()

@@ -35,14 +35,32 @@ func testUsers(t *testing.T, s store.Store) {
 	equal(t, "by name", got[[]*store.User](t)(s.Users(ctx)), []*store.User{&second, &u, &third})
 
 	u.Name, u.Disabled, u.Sites = "Zoë Demo", false, []string{"york"}
+	for _, rev := range []int64{0, u.Rev - 1, u.Rev, u.Rev + 2} {
+		stale := u
+		stale.Rev = rev
+		errorIs(t, "another revision", s.UpdateUser(ctx, &stale), store.ErrStale)
+	}
+	_, err = s.UserByName(ctx, u.Name)
+	errorIs(t, "of another revision", err, store.ErrNotFound)
+	u.Rev++
 	must(t, s.UpdateUser(ctx, &u))
 	equal(t, "updated", got[*store.User](t)(s.UserByName(ctx, "zoë demo")), &u)
 	_, err = s.UserByName(ctx, "Demo Rep")
 	errorIs(t, "the name before", err, store.ErrNotFound)
 	taken := u
 	taken.Name = "ANGHARAD demo"
+	errorIs(t, "another’s name over another revision", s.UpdateUser(ctx, &taken), store.ErrStale)
+	taken.Rev++
 	errorIs(t, "another’s name", s.UpdateUser(ctx, &taken), store.ErrExists)
 	equal(t, "unchanged", got[*store.User](t)(s.User(ctx, "1")), &u)
+
+	for third.Rev < 2 { // from before there were revisions, and after
+		third.Rev++
+		third.Disabled = !third.Disabled
+		must(t, s.UpdateUser(ctx, &third))
+		errorIs(t, "twice", s.UpdateUser(ctx, &third), store.ErrStale)
+	}
+	equal(t, "changed twice", got[*store.User](t)(s.User(ctx, third.ID)), &third)
 }
 
 func testTokens(t *testing.T, s store.Store) {
