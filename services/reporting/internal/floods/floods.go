@@ -149,9 +149,15 @@ func idOf(site string, hour time.Time) string {
 	return strconv.FormatInt(store.HourOf(hour), 10) + "-" + site
 }
 
+// siteOf returns the site of a flood's id, and whether it is one.
+func siteOf(id string) (site string, ok bool) {
+	_, site, ok = strings.Cut(id, "-")
+	return site, ok
+}
+
 // find returns the flood with an id, or fault.NotFound.
 func (s *Service) find(ctx context.Context, id string, sites []string) (Flood, error) {
-	_, site, ok := strings.Cut(id, "-")
+	site, ok := siteOf(id)
 	if !ok || sites != nil && !slices.Contains(sites, site) {
 		return Flood{}, errNoFlood
 	}
@@ -372,7 +378,7 @@ func (s *Service) SetAside(ctx context.Context, id string, sites []string, by in
 // TakeBack begins to take back what one change set aside, those that still are.
 // It returns as SetAside does.
 func (s *Service) TakeBack(ctx context.Context, id string, sites []string, by incident.Actor, change, reason string) (*store.JointChange, error) {
-	if _, site, ok := strings.Cut(id, "-"); !ok || sites != nil && !slices.Contains(sites, site) {
+	if site, ok := siteOf(id); !ok || sites != nil && !slices.Contains(sites, site) {
 		return nil, errNoFlood
 	}
 	reason, err := reasonOf(reason, nil)
@@ -570,9 +576,13 @@ func (s *Service) carry(ctx context.Context, c *store.JointChange, reason string
 }
 
 // apply does to one incident what a change does, and reports whether it did:
-// not again, and not where the incident's status no longer allows it.
+// not again, and not where the incident's status no longer allows it or it is at
+// another site by now, which is for others to decide about.
 func (s *Service) apply(i *incident.Incident, c *store.JointChange, reason string) (bool, error) {
 	if slices.ContainsFunc(i.Timeline, func(e incident.Change) bool { return e.Event == c.ID }) {
+		return false, nil
+	}
+	if site, _ := siteOf(c.Flood); i.Site != site {
 		return false, nil
 	}
 	e := incident.Change{At: s.now(), By: c.By, Action: c.Action, Event: c.ID, From: string(i.Status)}

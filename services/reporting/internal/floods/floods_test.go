@@ -290,6 +290,26 @@ func TestSettingAsideTogetherAndTakingBack(t *testing.T) {
 	}
 }
 
+// What a rep asked for at their site is not done at another, where they see nothing.
+func TestWhatWasMovedToAnotherSiteIsNotSetAsideWithTheOthers(t *testing.T) {
+	o := open(t, projectortest.New(t))
+	o.file("leeds", repeat(60, same)...)
+	v, _ := o.look(o.only().ID)
+	moved := o.byWords(t, 7)
+	if _, err := o.SetAside(t.Context(), v.ID, []string{"leeds"}, rep, floods.Ask{Which: floods.WhichAll, Until: v.Last, Reason: "One text, sixty times."}); err != nil {
+		t.Fatal(err)
+	}
+	york := "york"
+	if _, err := o.cases.Correct(t.Context(), moved.ID, moved.Rev, rep, casework.Correction{Site: &york}); err != nil {
+		t.Fatal(err)
+	}
+	o.carryOn()
+	o.sound(1, 59)
+	if i, err := o.Store.Incident(t.Context(), moved.ID); err != nil || !i.Status.Counts() {
+		t.Errorf("it is %s at %s, %v", i.Status, i.Site, err)
+	}
+}
+
 func (o *office) carryOn() {
 	o.t.Helper()
 	if err := o.CarryOn(o.t.Context()); err != nil {
