@@ -374,6 +374,12 @@ func TestSignIn(t *testing.T) {
 	if res := k.get(rep, "/api/v1/incidents"); res.StatusCode != 401 {
 		t.Errorf("after signing out: status=%d, want 401", res.StatusCode)
 	}
+	if res := k.post(manager, "/sign-in/", url.Values{"name": {rep}, "password": {demoPassword}}); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("signing in where somebody else is: status=%d, want 303", res.StatusCode)
+	}
+	if res := k.get(manager, "/api/v1/figures"); res.StatusCode != 401 {
+		t.Errorf("the session before, after somebody else signed in there: status=%d, want 401", res.StatusCode)
+	}
 	if err := k.DisableUser(t.Context(), leeds); err != nil {
 		t.Fatal(err)
 	}

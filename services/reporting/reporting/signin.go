@@ -53,6 +53,9 @@ func (s *Service) signIn(c *fiber.Ctx) error {
 	cookie, who, err := s.people.SignIn(c.UserContext(), page.Name, password, web.ClientNetwork(c))
 	switch f := fault.As(err); {
 	case err == nil:
+		if err := s.endSession(c); err != nil { // of whoever used this browser before
+			return err
+		}
 		web.SetCookie(c, "session", cookie, people.SessionLasts, s.secure)
 		return c.Redirect(home(who, page.Next), http.StatusSeeOther)
 	case f.Kind == fault.Unauthenticated, f.Kind == fault.TooMany:
@@ -70,14 +73,21 @@ func (s *Service) renderSignIn(c *fiber.Ctx, status int, page signInPage, errs w
 // signOut answers POST /sign-out: the session ends here and in every copy of
 // the cookie.
 func (s *Service) signOut(c *fiber.Ctx) error {
-	if cookie := c.Cookies(web.CookieName("session", s.secure)); cookie != "" {
-		if err := s.people.SignOut(c.UserContext(), cookie); err != nil {
-			return err
-		}
+	if err := s.endSession(c); err != nil {
+		return err
 	}
 	web.SetCookie(c, "session", "", 0, s.secure)
 	s.leaveNotice(c, "signed-out")
 	return c.Redirect(signInPath, http.StatusSeeOther)
+}
+
+// endSession ends the session that a browser has, if any.
+func (s *Service) endSession(c *fiber.Ctx) error {
+	cookie := c.Cookies(web.CookieName("session", s.secure))
+	if cookie == "" {
+		return nil
+	}
+	return s.people.SignOut(c.UserContext(), cookie)
 }
 
 // localPath returns a path on this site to go to after signing in, or "". A
