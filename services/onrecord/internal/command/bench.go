@@ -34,11 +34,11 @@ site: they stay there. Exits with 1 when anything was lost or doubled.`,
 		Example: `  onrecord bench
   onrecord bench --clients 64 --rate 500 --reports 15000
   onrecord bench --clients 8 --photos 1
-  onrecord bench --url http://localhost:8080 --token "$(onrecord token create --role rep)" --clients 8`,
+  ONRECORD_TOKEN="$(onrecord token create --role rep --label bench)" onrecord bench --url http://localhost:8080 --clients 8`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.URL != "" && c.Token == "" {
-				return mistake{errors.New("--url needs --token: that of a rep for every site, to count what arrived")}
+				return mistake{errors.New("--url needs a token of a rep for every site, to count what arrived: put it into ONRECORD_TOKEN")}
 			}
 			if c.URL != "" {
 				return s.bench(cmd.Context(), c)
@@ -48,7 +48,7 @@ site: they stay there. Exits with 1 when anything was lost or doubled.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.URL, "url", "", "`address` of a running server; none: one of its own")
-	f.StringVar(&c.Token, "token", "", "API `token` of a rep for every site, with --url")
+	f.StringVar(&c.Token, "token", "", "API `token` of a rep for every site, with --url: best in ONRECORD_TOKEN, which no other user of the machine sees")
 	f.IntSliceVar(&c.Clients, "clients", []int{1, 8, 32}, "one round for each `number` of clients at once")
 	f.IntVar(&c.Reports, "reports", 3000, "reports a round")
 	f.IntVar(&c.Rate, "rate", 0, "reports a `second` in all; 0: as fast as the clients can")

@@ -36,11 +36,11 @@ Without --url it presses a server of its own, a process on a temporary directory
 report was lost or counted twice, when more than one in a hundred honest ones was never
 received or took too long, or when memory or descriptors go on growing.`,
 		Example: `  onrecord soak --for 1h
-  onrecord soak --for 10m --url http://localhost:8080 --token "$(onrecord token create --role rep)"`,
+  ONRECORD_TOKEN="$(onrecord token create --role rep --label soak)" onrecord soak --for 10m --url http://localhost:8080`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.URL != "" && c.Token == "" {
-				return mistake{errors.New("--url needs --token: that of a rep for every site, to count what arrived")}
+				return mistake{errors.New("--url needs a token of a rep for every site, to count what arrived: put it into ONRECORD_TOKEN")}
 			}
 			if c.Growth = growth << 20; c.URL != "" {
 				return s.soak(cmd.Context(), c)
@@ -50,7 +50,7 @@ received or took too long, or when memory or descriptors go on growing.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.URL, "url", "", "`address` of a running server on this machine; none: one of its own")
-	f.StringVar(&c.Token, "token", "", "API `token` of a rep for every site, with --url")
+	f.StringVar(&c.Token, "token", "", "API `token` of a rep for every site, with --url: best in ONRECORD_TOKEN, which no other user of the machine sees")
 	f.DurationVar(&c.For, "for", 10*time.Minute, "how `long`")
 	f.IntVar(&c.Rate, "rate", 50, "reports a `second` from honest phones")
 	f.IntVar(&c.Idle, "idle", 1000, "`connections` held open on which nothing is asked")
