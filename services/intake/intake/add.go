@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -33,27 +32,11 @@ var (
 // add takes in what was added to a report and returns once the stream has it on
 // disk. The same addition again is received again; another under the same id is
 // fault.Conflict and the first stays. a is valid.
-func (s *Service) add(ctx context.Context, reportID string, a *filing.Addition) (added, error) {
-	leave, err := s.enter("")
-	if err != nil {
-		return added{}, err
-	}
-	defer leave()
-	limit := publishTimeout
-	if len(a.Photos) > 0 {
-		limit = photoTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	r, err := s.publishAddition(ctx, reportID, a)
-	outcome := "received"
-	switch {
-	case err != nil:
-		outcome = fault.As(err).Code
-	case r.replayed:
-		outcome = "replayed"
-	}
-	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_intake_additions_total{outcome=%q}`, outcome)).Inc()
+func (s *Service) add(ctx context.Context, reportID string, a *filing.Addition) (r added, err error) {
+	err = s.takeIn(ctx, "onrecord_intake_additions_total", "", len(a.Photos), func(ctx context.Context) (bool, error) {
+		r, err = s.publishAddition(ctx, reportID, a)
+		return r.replayed, err
+	})
 	return r, err
 }
 

@@ -42,28 +42,40 @@ var (
 // report again is received again; another report under the same id is
 // fault.Conflict and the first stays. Errors: fault.Invalid naming every field,
 // fault.Unavailable when nothing was promised.
-func (s *Service) file(ctx context.Context, f *filing.Filing) (received, error) {
-	leave, err := s.enter(f.Site)
+func (s *Service) file(ctx context.Context, f *filing.Filing) (r received, err error) {
+	err = s.takeIn(ctx, "onrecord_intake_filings_total", f.Site, len(f.Photos), func(ctx context.Context) (bool, error) {
+		r, err = s.publish(ctx, f)
+		return r.replayed, err
+	})
+	return r, err
+}
+
+// takeIn publishes something about a site ("" for none) with so many photos, in
+// its turn and in the time that it may take, and counts by counter what became
+// of it. Where nobody may wait any more, it returns fault.Unavailable, and
+// publish was not called.
+func (s *Service) takeIn(ctx context.Context, counter, site string, photos int, publish func(context.Context) (replayed bool, err error)) error {
+	leave, err := s.enter(site)
 	if err != nil {
-		return received{}, err
+		return err
 	}
 	defer leave()
 	limit := publishTimeout
-	if len(f.Photos) > 0 {
+	if photos > 0 {
 		limit = photoTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := s.publish(ctx, f)
+	replayed, err := publish(ctx)
 	outcome := "received"
 	switch {
 	case err != nil:
 		outcome = fault.As(err).Code
-	case r.replayed:
+	case replayed:
 		outcome = "replayed"
 	}
-	metrics.GetOrCreateCounter(fmt.Sprintf(`onrecord_intake_filings_total{outcome=%q}`, outcome)).Inc()
-	return r, err
+	metrics.GetOrCreateCounter(fmt.Sprintf("%s{outcome=%q}", counter, outcome)).Inc()
+	return err
 }
 
 // enter takes a place among those who wait for the stream, for a report about a
