@@ -161,20 +161,50 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 	if err != nil {
 		return Round{}, err
 	}
-	phones := newPhones(s.url, clients)
-	phones.carry(s.album, s.photos)
-	defer phones.CloseIdleConnections()
-	started := time.Now()
 	var watched *watch
 	if s.rate > 0 {
 		watched = s.watch(ctx, before)
 	}
+	got := s.file(ctx, clients, reports, until)
+	r := Round{Clients: clients, Took: got.lasted, Received: len(got.took), Failed: got.failed,
+		P50: percentile(got.took, 50), P99: percentile(got.took, 99)}
+	if r.Settled, err = s.settle(ctx, before+r.Received, settle); err != nil {
+		return r, err
+	}
+	if watched != nil {
+		r.VisibleP99 = percentile(watched.lags(got.answered), 99)
+	}
+	for deadline := time.Now().Add(settle); ; {
+		found, err := s.incidents(ctx, since, until)
+		if err != nil {
+			return r, err
+		}
+		r.compare(got.occurred, already, found)
+		if r.Lost == 0 || s.photos == 0 || time.Now().After(deadline) { // photos follow their report
+			return r, nil
+		}
+	}
+}
+
+// filed is what became of a round's reports.
+type filed struct {
+	lasted   time.Duration
+	failed   int
+	occurred []time.Time     // of each that was received, and of no other
+	answered []time.Time     // likewise
+	took     []time.Duration // likewise, sorted
+}
+
+// file files reports as so many phones. Each occurred in a millisecond of its
+// own before until, by which it is known again.
+func (s server) file(ctx context.Context, clients, reports int, until time.Time) filed {
+	phones := newPhones(s.url, clients)
+	phones.carry(s.album, s.photos)
+	defer phones.CloseIdleConnections()
+	started := time.Now()
 	var next atomic.Int64
 	var mu sync.Mutex
-	var took []time.Duration
-	var answered []time.Time
-	r := Round{Clients: clients}
-	received := make(map[int64]bool) // by the millisecond at which it occurred: each report has its own
+	var got filed
 	var wg sync.WaitGroup
 	for range clients {
 		wg.Go(func() {
@@ -189,42 +219,29 @@ func (s server) round(ctx context.Context, clients, reports int, settle time.Dur
 				now := time.Now()
 				mu.Lock()
 				if err == nil {
-					r.Received++
-					received[occurred.UnixMilli()] = true
-					took, answered = append(took, now.Sub(began)), append(answered, now)
+					got.occurred, got.answered, got.took = append(got.occurred, occurred), append(got.answered, now), append(got.took, now.Sub(began))
 				} else {
-					r.Failed++
+					got.failed++
 				}
 				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	r.Took = time.Since(started)
-	slices.Sort(took)
-	r.P50, r.P99 = percentile(took, 50), percentile(took, 99)
-	if r.Settled, err = s.settle(ctx, before+r.Received, settle); err != nil {
-		return r, err
+	got.lasted = time.Since(started)
+	slices.Sort(got.took)
+	return got
+}
+
+// compare holds what was received against what the list holds more than before.
+func (r *Round) compare(received []time.Time, before, now map[int64]int) {
+	r.Found, r.Doubled = 0, 0
+	for _, occurred := range received {
+		n := now[occurred.UnixMilli()] - before[occurred.UnixMilli()]
+		r.Found += min(n, 1)
+		r.Doubled += max(n-1, 0)
 	}
-	if watched != nil {
-		r.VisibleP99 = percentile(watched.lags(answered), 99)
-	}
-	for deadline := time.Now().Add(settle); ; {
-		found, err := s.incidents(ctx, since, until)
-		if err != nil {
-			return r, err
-		}
-		r.Found, r.Doubled = 0, 0
-		for occurred := range received {
-			n := found[occurred] - already[occurred]
-			r.Found += min(n, 1)
-			r.Doubled += max(n-1, 0)
-		}
-		r.Lost = r.Received - r.Found
-		if r.Lost == 0 || s.photos == 0 || time.Now().After(deadline) { // photos follow their report
-			return r, nil
-		}
-	}
+	r.Lost = r.Received - r.Found
 }
 
 // percentile returns the value that so many in a hundred of the sorted are below.
@@ -274,17 +291,14 @@ func (s server) incidents(ctx context.Context, since, until time.Time) (map[int6
 			if i.OccurredAt.Before(since) {
 				return found, nil // the list is newest first
 			}
-			whole := s.photos == 0
-			if !whole && i.OccurredAt.Before(until) {
-				var detail struct {
-					Photos []struct{} `json:"photos"`
-				}
-				if err := s.get(ctx, "/api/v1/incidents/"+i.ID, &detail); err != nil {
-					return nil, err
-				}
-				whole = len(detail.Photos) == s.photos
+			if !i.OccurredAt.Before(until) {
+				continue
 			}
-			if whole && i.OccurredAt.Before(until) {
+			whole, err := s.hasItsPhotos(ctx, i.ID)
+			if err != nil {
+				return nil, err
+			}
+			if whole {
 				found[i.OccurredAt.UnixMilli()]++
 			}
 		}
@@ -292,6 +306,18 @@ func (s server) incidents(ctx context.Context, since, until time.Time) (map[int6
 			return found, nil
 		}
 	}
+}
+
+// hasItsPhotos reports whether an incident has as many photos as were filed with it.
+func (s server) hasItsPhotos(ctx context.Context, id string) (bool, error) {
+	if s.photos == 0 {
+		return true, nil
+	}
+	var detail struct {
+		Photos []struct{} `json:"photos"`
+	}
+	err := s.get(ctx, "/api/v1/incidents/"+id, &detail)
+	return len(detail.Photos) == s.photos, err
 }
 
 // ours narrows a list to the one site at which reports are filed; with more of
