@@ -18,6 +18,7 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/bus/embedded"
+	"github.com/onrecord/onrecord/pkg/check"
 	"github.com/onrecord/onrecord/pkg/failpoint"
 	"github.com/onrecord/onrecord/pkg/run"
 	"github.com/onrecord/onrecord/pkg/seal"
@@ -91,35 +92,10 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 		return nil, err
 	}
 	p.ring, p.opened = ring, time.Now()
-	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(ring.Derive("jetstream"))})
+	known, err := p.openStream(ctx, lost)
 	if err != nil {
 		return nil, err
 	}
-	failpoint.Hit(failpoint.BootStream)
-	if p.conn, err = p.stream.Connect("onrecord"); err != nil {
-		return nil, err
-	}
-	if p.bus, err = bus.New(p.conn, cfg.Log); err != nil {
-		return nil, err
-	}
-	known := p.truncated(ctx)
-	if err = p.applyTopology(ctx); err != nil {
-		return nil, err
-	}
-	if err := p.stream.StageInMemory(bus.StreamReports); err == nil {
-		p.bus.StagesInMemory()
-	} else {
-		cfg.Log.Warn("concurrent reports cannot share a write to disk here: filing by many at once is slower", "error", err)
-	}
-	if lost {
-		if err = p.mayBeginAnew(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err = p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
-		return nil, err
-	}
-	failpoint.Hit(failpoint.BootTopology)
 	p.reporting, err = reporting.New(ctx, reporting.Config{
 		Database: p.dir.Database(), Bus: p.bus, Keyring: ring, Assets: assets, Log: cfg.Log, Now: cfg.Now,
 		Threshold: cfg.Threshold, PublishDay: cfg.PublishDay, Secure: cfg.Secure, Alone: true, Known: known,
@@ -144,6 +120,41 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 	p.app.Mount(p.reporting.Routes())
 	p.app.Mount(p.routes())
 	return p, nil
+}
+
+// openStream starts the stream and makes what the services need of it. It
+// returns what is to be told of its state. lost is whether the store is gone.
+func (p *Program) openStream(ctx context.Context, lost bool) (known []check.Finding, err error) {
+	p.stream, err = embedded.Start(embedded.Options{Dir: p.dir.Stream(), Key: string(p.ring.Derive("jetstream"))})
+	if err != nil {
+		return nil, err
+	}
+	failpoint.Hit(failpoint.BootStream)
+	if p.conn, err = p.stream.Connect("onrecord"); err != nil {
+		return nil, err
+	}
+	if p.bus, err = bus.New(p.conn, p.cfg.Log); err != nil {
+		return nil, err
+	}
+	known = p.truncated(ctx)
+	if err := p.applyTopology(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.stream.StageInMemory(bus.StreamReports); err == nil {
+		p.bus.StagesInMemory()
+	} else {
+		p.cfg.Log.Warn("concurrent reports cannot share a write to disk here: filing by many at once is slower", "error", err)
+	}
+	if lost {
+		if err := p.mayBeginAnew(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.bus.Resume(ctx, lost); err != nil { // this process is the only one: it holds the lock
+		return nil, err
+	}
+	failpoint.Hit(failpoint.BootTopology)
+	return known, nil
 }
 
 // Close ends what Open began, the store before the stream it reads from.
