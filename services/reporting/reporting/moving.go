@@ -91,7 +91,7 @@ func (d Database) Import(ctx context.Context, file ExportFile, progress func(ste
 }
 
 // with opens a database that a service has begun, looks whether it is under the
-// same master key, and closes it after do. One with nothing in it was mistyped:
+// same master key and holds no half of an import, and closes it after do. One with nothing in it was mistyped:
 // nothing is made there, and it keeps no key, which might be the wrong one for
 // whoever begins it.
 func (d Database) with(ctx context.Context, do func(store.Store) error) error {
@@ -110,7 +110,7 @@ func (d Database) checked(ctx context.Context, st store.Store, none error, do fu
 	if _, err := st.Meta(ctx, masterKeyFact); errors.Is(err, store.ErrNotFound) { // a first start was cut off
 		return none
 	}
-	if err := checkMasterKey(ctx, st, d.Keyring); err != nil {
+	if err := errors.Join(checkMasterKey(ctx, st, d.Keyring), moving.CheckFinished(ctx, st)); err != nil {
 		return err
 	}
 	return do(st)

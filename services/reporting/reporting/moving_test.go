@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// While an import into a database is unfinished no service starts on it: its
-// figures would lack incidents.
+// While an import into a database is unfinished no service starts on it and no
+// command works with it: its figures would lack incidents.
 func TestNoServiceStartsOnAHalfImport(t *testing.T) {
 	k := newKit(t)
 	for range 3 {
@@ -47,6 +47,9 @@ func TestNoServiceStartsOnAHalfImport(t *testing.T) {
 	}
 	if _, err := New(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "onrecord import") {
 		t.Errorf("a service starts on half an import: %v", err)
+	}
+	if err := d.Operating(t.Context(), nil, func(Operator) error { return nil }); err == nil || !strings.Contains(err.Error(), "onrecord import") {
+		t.Errorf("an operator’s command works on half an import: %v", err)
 	}
 
 	m, err := imported(t.Context(), func(string, int, int) {})

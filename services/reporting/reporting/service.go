@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -107,10 +108,10 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 
 // openStore chooses the adapter by the database's name.
 func openStore(ctx context.Context, database string) (store.Store, error) {
-	switch {
-	case database == "":
-		return nil, errors.New("database: give the path of the SQLite file, or the address of a MongoDB")
-	case mongo.IsAddress(database):
+	if err := checkDatabaseName(database); err != nil {
+		return nil, err
+	}
+	if mongo.IsAddress(database) {
 		return mongo.Open(ctx, database)
 	}
 	return sqlite.Open(ctx, database)
@@ -119,10 +120,28 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 // openExisting is openStore of a database that a service has begun: it returns
 // store.ErrNotFound where none has, and has made nothing there.
 func openExisting(ctx context.Context, database string) (store.Store, error) {
+	if err := checkDatabaseName(database); err != nil {
+		return nil, err
+	}
 	if mongo.IsAddress(database) {
 		return mongo.OpenExisting(ctx, database)
 	}
 	return sqlite.OpenExisting(ctx, database)
+}
+
+// likeAnAddress matches "mongo://HOST", "HOST:27017" and "USER:PASSWORD@HOST":
+// as a path each would begin an empty file, or be printed with what it keeps secret.
+var likeAnAddress = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*:/|^[^/]+:[0-9]+(/|$)|^[^/]*@`)
+
+// checkDatabaseName returns what is wrong with a database's name, without the name.
+func checkDatabaseName(database string) error {
+	switch {
+	case database == "":
+		return errors.New("database: give the path of the SQLite file, or the address of a MongoDB")
+	case !mongo.IsAddress(database) && likeAnAddress.MatchString(database):
+		return errors.New("database: what is given looks like an address, and those of MongoDB begin with mongodb:// or mongodb+srv://; if it is a file’s name, begin it with ./")
+	}
+	return nil
 }
 
 // DatabaseName returns what may be shown of a database's name: a MongoDB's
