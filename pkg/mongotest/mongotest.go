@@ -25,7 +25,8 @@ import (
 )
 
 // RealURI is the environment variable that names a real MongoDB, one that
-// tests may fill and empty as they like.
+// tests may fill and empty as they like; of a replica set they have the primary
+// step down.
 const RealURI = "TEST_MONGODB_URI"
 
 // Real returns the URI of a real MongoDB, or "" when there is none.

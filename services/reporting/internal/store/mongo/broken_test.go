@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -139,6 +140,113 @@ func TestPrimarySteppingDown(t *testing.T) {
 		if err := d.InsertIncident(t.Context(), i); !errors.Is(err, store.ErrExists) {
 			t.Errorf("code %d: again: %v", code, err)
 		}
+	}
+}
+
+// A primary steps down while many write: each write is done, and once. On a
+// replica set it does, and the members elect another; the compatible server
+// refuses writes as one without a primary for a while, some of which it has done.
+func TestWritesGoOnThroughAnElection(t *testing.T) {
+	t.Run("compatible server", func(t *testing.T) {
+		w := newWire(t, mongotest.Start(t), nil)
+		throughAnElection(t, server{uri: w.URI}.open(t), func() error {
+			const refusals = tries - 2 // and a write is cut off: together fewer than one write is tried
+			over := make(chan struct{})
+			var puts, refused atomic.Int32
+			w.on(func(c command) verdict {
+				if c.is("put") && puts.Add(1) == refusals+1 {
+					close(over)
+					return cutAfter
+				}
+				return pass
+			})
+			w.answers(func(c command, answer bson.D) bson.D {
+				if !c.is("put") || refused.Add(1) > refusals {
+					return answer
+				}
+				return bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(primaryGone[0])}, {Key: "codeName", Value: "NotWritablePrimary"}, {Key: "errmsg", Value: "not primary"}}
+			})
+			<-over
+			return nil
+		})
+	})
+	s, ok := servers(t)["MongoDB"]
+	if !ok {
+		return
+	}
+	t.Run("MongoDB", func(t *testing.T) {
+		d := s.open(t)
+		admin := d.client.Database("admin")
+		var hello struct {
+			Primary string   `bson:"primary"`
+			Hosts   []string `bson:"hosts"`
+		}
+		if err := admin.RunCommand(t.Context(), bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
+			t.Fatal(err)
+		}
+		if len(hello.Hosts) < 3 {
+			t.Logf("NO ELECTION: %s names no replica set of three", mongotest.RealURI)
+			return
+		}
+		throughAnElection(t, d, func() error {
+			// The answer may be lost with the connections that it ends.
+			stepped := admin.RunCommand(t.Context(), bson.D{{Key: "replSetStepDown", Value: 20}}).Err()
+			var now struct {
+				Primary string `bson:"primary"`
+			}
+			for deadline := time.Now().Add(time.Minute); ; <-time.After(50 * time.Millisecond) {
+				err := admin.RunCommand(t.Context(), bson.D{{Key: "hello", Value: 1}}).Decode(&now)
+				if err == nil && now.Primary != "" && now.Primary != hello.Primary {
+					return nil
+				}
+				if time.Now().After(deadline) {
+					return fmt.Errorf("%s is primary still: %w", now.Primary, errors.Join(stepped, err))
+				}
+			}
+		})
+	})
+}
+
+// throughAnElection has many write while elect has the primary step down, and
+// goes on for a while after it.
+func throughAnElection(t *testing.T, d *db, elect func() error) {
+	t.Helper()
+	const writers, after = 4, 10
+	var written [writers]int
+	var elected atomic.Bool
+	var done sync.WaitGroup
+	for w := range writers {
+		done.Go(func() {
+			for left := after; left > 0 && !t.Failed(); written[w]++ {
+				id := fmt.Sprintf("%d of %d", written[w], w)
+				if err := d.InsertIncident(t.Context(), small(id, 1)); err != nil {
+					t.Errorf("insert %s: %v", id, err)
+				}
+				if err := d.ReplaceIncident(t.Context(), small(id, 2), 1); err != nil {
+					t.Errorf("edit %s: %v", id, err)
+				}
+				if elected.Load() {
+					left--
+				}
+			}
+		})
+	}
+	if err := elect(); err != nil {
+		t.Error(err)
+	}
+	elected.Store(true)
+	done.Wait()
+	total := 0
+	for w, n := range written {
+		total += n
+		for k := range n {
+			if i, err := d.Incident(t.Context(), fmt.Sprintf("%d of %d", k, w)); err != nil || i.Rev != 2 {
+				t.Errorf("%d of %d: %+v, %v", k, w, i, err)
+			}
+		}
+	}
+	if n, err := d.CountIncidents(t.Context(), store.Filter{}, 10*total); err != nil || n != total {
+		t.Errorf("%d incidents are there, %d were written, %v", n, total, err)
 	}
 }
 

@@ -79,7 +79,8 @@
 //
 // # Indexes and the queries that use them
 //
-// They are made at start, and one that conflicts is refused by name.
+// They are made at start, and one that conflicts is refused by name: on other
+// fields, or with options that leave out, remove or merge documents.
 //
 //	_id_ of every collection   Incident, EachIncident, ReplaceIncident, MarkFolded, EachPending, Ledger, PutLedger,
 //	                           EachLedger, Rollup, PutRollup, RollupCells, Edition, ListEditions, User, UpdateUser,

@@ -177,7 +177,52 @@ func (c *conn) ready(ctx context.Context, migrations []migration) error {
 	if err := c.prepare(ctx, migrations); err != nil {
 		return explain(err)
 	}
-	return explain((&db{conn: c}).Check(ctx))
+	if err := (&db{conn: c}).Check(ctx); err != nil {
+		return explain(err)
+	}
+	return explain(c.checkEngine(ctx))
+}
+
+// inMemory is the storage engine that acknowledges a journalled write at once,
+// though it has no journal and no disk: no write tells it from one that has.
+const inMemory = "inMemory"
+
+// checkEngine refuses a server that keeps what it stores in memory alone. One
+// that does not say, or not to this user, is believed.
+func (c *conn) checkEngine(ctx context.Context) error {
+	stats, err := c.storage(ctx)
+	var refused mongo.ServerError
+	if errors.As(err, &refused) && !mayRepeat(err) {
+		return nil
+	}
+	for _, of := range stats {
+		if _, lacks := of.LookupErr(inMemory); lacks == nil {
+			return errors.New("the server keeps everything in memory, with no journal, and what was received would be lost with it; start it with the storage engine wiredTiger")
+		}
+	}
+	return err
+}
+
+// storage returns how each shard says that it stores a collection, under the
+// name of its engine.
+func (c *conn) storage(ctx context.Context) (stats []bson.Raw, err error) {
+	checks := c.db.Collection(checks, options.Collection().SetReadConcern(readconcern.Local())) // no other is taken
+	err = (&db{conn: c}).read(ctx, "storage", func(ctx context.Context) error {
+		cursor, err := checks.Aggregate(ctx, bson.A{bson.D{{Key: "$collStats", Value: bson.D{{Key: "storageStats", Value: bson.D{}}}}}})
+		if err != nil {
+			return err
+		}
+		var shards []struct {
+			Storage bson.Raw `bson:"storageStats"`
+		}
+		err = cursor.All(ctx, &shards)
+		stats = nil // of an attempt that broke
+		for _, shard := range shards {
+			stats = append(stats, shard.Storage)
+		}
+		return err
+	})
+	return stats, err
 }
 
 var errOld = errors.New("the server is older than MongoDB " + oldest + ", the oldest that is supported")
@@ -204,7 +249,7 @@ func explain(err error) error {
 	case strings.Contains(text, "reports wire version"): // so old that the driver does not speak to it
 		return fmt.Errorf("%w: %w", errOld, err)
 	case strings.Contains(text, "server selection"):
-		return fmt.Errorf("no server could be reached that takes writes; is the address right, is MongoDB running, has the replica set a primary? %w", err)
+		return fmt.Errorf("no server could be reached that takes writes; is the address right, is MongoDB running, with TLS where the address has tls=true and without where not, has the replica set a primary? %w", err)
 	}
 	return err
 }

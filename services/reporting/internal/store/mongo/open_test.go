@@ -197,6 +197,17 @@ func TestServersThatAreNotFit(t *testing.T) {
 			}
 			return answer
 		}, "keeps no journal"},
+		"all in memory": {func(c command, answer bson.D) bson.D {
+			if !c.is("aggregate checks") {
+				return answer
+			}
+			if level, ok := c.Doc.Lookup("readConcern", "level").StringValueOK(); ok && level != "local" {
+				return no(72, "Aggregation stage $collStats cannot run with a readConcern other than 'local'")
+			}
+			stats := bson.D{{Key: "count", Value: 1}, {Key: "inMemory", Value: bson.D{{Key: "type", Value: "file"}}}}
+			return bson.D{{Key: "cursor", Value: bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: "onrecord.checks"},
+				{Key: "firstBatch", Value: bson.A{bson.D{{Key: "storageStats", Value: stats}}}}}}, {Key: "ok", Value: 1.0}}
+		}, "no journal"},
 		"no primary": {func(c command, answer bson.D) bson.D {
 			if c.Name == "hello" || c.Name == "isMaster" || c.Name == "ismaster" {
 				return append(bson.D{{Key: "setName", Value: "rs"}, {Key: "secondary", Value: true}, {Key: "isWritablePrimary", Value: false},
@@ -217,6 +228,23 @@ func TestServersThatAreNotFit(t *testing.T) {
 			}
 			refuses(t, address, test.want)
 		})
+	}
+}
+
+// A server that is not asked in the right way tells nothing, and is believed.
+func TestARealServerTellsItsEngine(t *testing.T) {
+	s, ok := servers(t)["MongoDB"]
+	if !ok {
+		return
+	}
+	stats, err := s.open(t).storage(t.Context())
+	if err != nil || len(stats) == 0 {
+		t.Fatalf("%v, %v", stats, err)
+	}
+	for _, of := range stats {
+		if _, err := of.LookupErr("wiredTiger"); err != nil {
+			t.Errorf("it tells no engine: %v", of)
+		}
 	}
 }
 
@@ -247,6 +275,30 @@ func certificate(t *testing.T, host string, until time.Time) (tls.Certificate, s
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
 }
 
+func leaf(t *testing.T, c tls.Certificate) *x509.Certificate {
+	t.Helper()
+	parsed, err := x509.ParseCertificate(c.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+// keyFile writes a certificate and its key into one file, as MongoDB has it.
+func keyFile(t *testing.T, c tls.Certificate) string {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	file := filepath.Join(t.TempDir(), "ours.pem")
+	if err := os.WriteFile(file, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestTLS(t *testing.T) {
 	uri := mongotest.Start(t)
 	right, ca := certificate(t, "127.0.0.1", time.Now().Add(time.Hour))
@@ -268,10 +320,25 @@ func TestTLS(t *testing.T) {
 	if err := errors.Join(s.Check(t.Context()), s.Close()); err != nil {
 		t.Error(err)
 	}
+	known := x509.NewCertPool()
+	known.AddCert(leaf(t, right))
+	mutual := newWire(t, uri, &tls.Config{Certificates: []tls.Certificate{right}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: known, MinVersion: tls.VersionTLS12})
+	asks := strings.TrimSuffix(mutual.URI, "/") + options(ca)
+	withOurs := func(c tls.Certificate) string {
+		return asks + "&tlsCertificateKeyFile=" + url.QueryEscape(keyFile(t, c))
+	}
+	if s, err = Open(t.Context(), withOurs(right)); err != nil {
+		t.Fatalf("with a certificate of ours: %v", err)
+	}
+	if err := errors.Join(s.Check(t.Context()), s.Close()); err != nil {
+		t.Error(err)
+	}
 	for name, address := range map[string]string{
-		"another authority": address + options(otherCA),
-		"another host":      serve(elsewhere) + options(elsewhereCA),
-		"expired":           serve(expired) + options(expiredCA),
+		"another authority":               address + options(otherCA),
+		"another host":                    serve(elsewhere) + options(elsewhereCA),
+		"expired":                         serve(expired) + options(expiredCA),
+		"no certificate of ours":          asks,
+		"one of ours from somewhere else": withOurs(elsewhere),
 	} {
 		t.Run(name, func(t *testing.T) { refuses(t, address, "TLS: ") })
 	}
@@ -510,6 +577,37 @@ func TestIndexesThatConflict(t *testing.T) {
 			refuses(t, address, "index users_by_name of collection users: there is one of that name")
 		})
 	}
+}
+
+// An index of our name on our fields that leaves out documents, removes them or
+// orders them otherwise is not ours. The compatible server makes none such.
+func TestIndexesWithOtherOptions(t *testing.T) {
+	w := newWire(t, mongotest.Start(t), nil)
+	address := w.URI + "onrecord_options"
+	refusesNothing(t, address)
+	for name, value := range map[string]any{
+		"sparse": true, "expireAfterSeconds": int32(3600), "partialFilterExpression": bson.D{{Key: "counted", Value: true}}, "collation": bson.D{{Key: "locale", Value: "en"}},
+	} {
+		w.answers(func(c command, answer bson.D) bson.D {
+			if !c.is("listIndexes incidents") {
+				return answer
+			}
+			cursor := answer[slices.IndexFunc(answer, func(e bson.E) bool { return e.Key == "cursor" })].Value.(bson.D)
+			batch := slices.IndexFunc(cursor, func(e bson.E) bool { return e.Key == "firstBatch" })
+			list := cursor[batch].Value.(bson.A)
+			for n, index := range list {
+				if index := index.(bson.D); slices.ContainsFunc(index, func(e bson.E) bool { return e.Key == "name" && e.Value == "incidents_by_status" }) {
+					list[n] = append(index, bson.E{Key: name, Value: value})
+				}
+			}
+			return answer
+		})
+		for _, part := range []string{"index incidents_by_status of collection incidents", name, "drop it and start again"} {
+			refuses(t, address, part)
+		}
+	}
+	w.answers(nil)
+	refusesNothing(t, address)
 }
 
 func TestTwoUsersOfOneNameByHand(t *testing.T) {

@@ -79,6 +79,31 @@ func (r *recorder) take() []sent {
 	return taken
 }
 
+// single returns a command for each statement of one that carries several: a
+// server explains no others.
+func (s sent) single(t *testing.T) (all []sent) {
+	t.Helper()
+	field := map[string]string{"update": "updates", "delete": "deletes"}[s.name()]
+	if field == "" {
+		return []sent{s}
+	}
+	var doc bson.D
+	if err := bson.Unmarshal(s.doc, &doc); err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(doc, func(e bson.E) bool { return e.Key == field })
+	for _, statement := range doc[at].Value.(bson.A) {
+		one := slices.Clone(doc)
+		one[at].Value = bson.A{statement}
+		raw, err := bson.Marshal(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, sent{raw})
+	}
+	return all
+}
+
 // everyQuery does each operation of the port at least once, on a store with
 // incidents in it, and lists by every kind of filter.
 func everyQuery(t *testing.T, d *db) {
@@ -178,8 +203,12 @@ func TestEveryQueryHasAnIndex(t *testing.T) {
 			d := s.open(t, r.listen)
 			r.take() // what opening did
 			everyQuery(t, d)
-			queries := 0
+			var commands []sent
 			for _, c := range r.take() {
+				commands = append(commands, c.single(t)...)
+			}
+			queries := 0
+			for _, c := range commands {
 				filter, sort, ok := c.query()
 				if !ok || c.collection() == photoBytes+".files" && len(filter) <= emptyDocument {
 					continue // the driver asks whether there is any file at all
@@ -279,5 +308,29 @@ func TestFiguresReadNoIncidents(t *testing.T) {
 	}
 	if len(read) != 2 || read[ledgers] != 3 || read[rollups] != 1 {
 		t.Errorf("read %v, want 3 queries of ledgers and 1 of roll-ups", read)
+	}
+}
+
+func TestStatementsAreExplainedByThemselves(t *testing.T) {
+	update := func(ids ...string) bson.D {
+		var all bson.A
+		for _, id := range ids {
+			all = append(all, bson.D{{Key: "q", Value: byID(id)}, {Key: "u", Value: bson.D{}}})
+		}
+		return bson.D{{Key: "update", Value: incidents}, {Key: "updates", Value: all}}
+	}
+	raw, err := bson.Marshal(update("i", "j"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := sent{raw}.single(t)
+	for n, id := range []string{"i", "j"} {
+		want, err := bson.Marshal(update(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 2 || !slices.Equal(got[n].doc, want) {
+			t.Errorf("%d: %v, want %s", n, got, bson.Raw(want))
+		}
 	}
 }

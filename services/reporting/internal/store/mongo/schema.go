@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -241,20 +242,70 @@ func (c *conn) ensureCollections(ctx context.Context) error {
 			return fmt.Errorf("collection %s: %w", name, err)
 		}
 	}
-	known := make(map[string][]mongo.IndexSpecification)
+	known := make(map[string][]knownIndex)
 	for _, want := range indexes {
 		if _, ok := known[want.collection]; !ok {
-			specs, err := c.collection(want.collection).Indexes().ListSpecifications(ctx)
-			if err != nil && !isNoNamespace(err) {
+			found, err := c.knownIndexes(ctx, want.collection)
+			if err != nil {
 				return fmt.Errorf("indexes of %s: %w", want.collection, err)
 			}
-			known[want.collection] = append([]mongo.IndexSpecification{}, specs...)
+			known[want.collection] = append([]knownIndex{}, found...)
 		}
 		if err := c.ensureIndex(ctx, want, known[want.collection]); err != nil {
 			return fmt.Errorf("index %s of collection %s: %w", want.name, want.collection, err)
 		}
 	}
 	return nil
+}
+
+// knownIndex is an index that is there, as the server describes it.
+type knownIndex struct {
+	Name    string        `bson:"name"`
+	Keys    bson.Raw      `bson:"key"`
+	Unique  bson.RawValue `bson:"unique"`
+	Sparse  bson.RawValue `bson:"sparse"`
+	Expires bson.RawValue `bson:"expireAfterSeconds"`
+	Partial bson.RawValue `bson:"partialFilterExpression"`
+	Order   bson.RawValue `bson:"collation"`
+}
+
+// isSet reports whether an option is there and neither false nor 0: older
+// servers have kept either for a boolean.
+func isSet(v bson.RawValue) bool {
+	if n, ok := v.AsInt64OK(); ok {
+		return n != 0
+	}
+	set, ok := v.BooleanOK()
+	return ok && set
+}
+
+// not says what an index has that ours have not: "" for none. With any of it, it
+// leaves out documents that are looked for by it, removes them, or takes two names
+// for one.
+func (is knownIndex) not() string {
+	var has []string
+	for _, option := range []struct {
+		name string
+		has  bool
+	}{{"sparse", isSet(is.Sparse)}, {"expireAfterSeconds", !is.Expires.IsZero()}, {"partialFilterExpression", !is.Partial.IsZero()}, {"collation", !is.Order.IsZero()}} {
+		if option.has {
+			has = append(has, option.name)
+		}
+	}
+	return strings.Join(has, ", ")
+}
+
+// knownIndexes returns the indexes of a collection, none when there is no such
+// collection.
+func (c *conn) knownIndexes(ctx context.Context, collection string) (found []knownIndex, err error) {
+	cursor, err := c.collection(collection).Indexes().List(ctx)
+	if err == nil {
+		err = cursor.All(ctx, &found)
+	}
+	if isNoNamespace(err) {
+		err = nil
+	}
+	return found, err
 }
 
 // isNoNamespace reports whether a server says that there is no such collection.
@@ -265,16 +316,15 @@ func isNoNamespace(err error) bool {
 
 // ensureIndex makes an index unless it is there, and refuses one of the same
 // name, or on the same fields, that is another.
-func (c *conn) ensureIndex(ctx context.Context, want index, known []mongo.IndexSpecification) error {
+func (c *conn) ensureIndex(ctx context.Context, want index, known []knownIndex) error {
 	for _, is := range known {
-		same := sameKeys(is.KeysDocument, want.keys)
-		unique := is.Unique != nil && *is.Unique
+		same, unique, not := sameKeys(is.Keys, want.keys), isSet(is.Unique), is.not()
 		switch {
-		case is.Name == want.name && same && unique == want.unique:
+		case is.Name == want.name && same && unique == want.unique && not == "":
 			return nil
 		case is.Name == want.name:
-			return fmt.Errorf("there is one of that name on %s (unique: %v), where %s (unique: %v) is needed: somebody made it by hand; drop it and start again",
-				is.KeysDocument, unique, keysText(want.keys), want.unique)
+			return fmt.Errorf("there is one of that name on %s (unique: %v; %s), where %s (unique: %v) is needed: somebody made it by hand; drop it and start again",
+				keysText(is.Keys), unique, cmp.Or(not, "no other options"), keysText(want.keys), want.unique)
 		case same:
 			return fmt.Errorf("there is one on the same fields with the name %s: somebody made it by hand; drop it and start again", is.Name)
 		}
@@ -297,7 +347,7 @@ func sameKeys(is bson.Raw, want bson.D) bool {
 	return true
 }
 
-func keysText(keys bson.D) string {
+func keysText(keys any) string {
 	text, err := bson.MarshalExtJSON(keys, false, false)
 	if err != nil {
 		return fmt.Sprint(keys)
