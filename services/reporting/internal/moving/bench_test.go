@@ -28,7 +28,9 @@ func BenchmarkMoving(b *testing.B) {
 	if mongotest.Real() != "" {
 		size = 100_000
 	}
-	b.Run("MongoDB", func(b *testing.B) { benchMoving(b, size, func(b *testing.B) store.Store { return emptyMongo(b) }) })
+	b.Run("MongoDB", func(b *testing.B) {
+		benchMoving(b, size, func(b *testing.B) store.Store { return projectortest.Mongo(b)(b) })
+	})
 }
 
 func benchMoving(b *testing.B, n int, target func(*testing.B) store.Store) {

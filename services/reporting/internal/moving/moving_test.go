@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -20,13 +19,11 @@ import (
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
-	"github.com/onrecord/onrecord/pkg/mongotest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/services/reporting/internal/audit"
 	"github.com/onrecord/onrecord/services/reporting/internal/editions"
 	"github.com/onrecord/onrecord/services/reporting/internal/projector/projectortest"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
-	"github.com/onrecord/onrecord/services/reporting/internal/store/mongo"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/sqlite"
 	"github.com/onrecord/onrecord/services/reporting/internal/store/storetest"
 )
@@ -175,28 +172,7 @@ func sameContents(t *testing.T, got, want map[string]string) {
 
 func TestEverythingMoves(t *testing.T) {
 	t.Run("to SQLite", func(t *testing.T) { testEverythingMoves(t, empty(t)) })
-	t.Run("to MongoDB", func(t *testing.T) { testEverythingMoves(t, emptyMongo(t)) })
-}
-
-// emptyMongo returns a store in a database of its own: of a real MongoDB when
-// there is one, else of the compatible server.
-func emptyMongo(tb testing.TB) store.Store {
-	tb.Helper()
-	uri := mongotest.Real()
-	if uri == "" {
-		uri = mongotest.Start(tb)
-	}
-	u, err := url.Parse(uri)
-	if err != nil {
-		tb.Fatal("the server’s address cannot be read") // it may hold a password
-	}
-	u.Path = fmt.Sprintf("/onrecord_test_%d", time.Now().UnixNano())
-	st, err := mongo.Open(tb.Context(), u.String())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = st.Close() })
-	return st
+	t.Run("to MongoDB", func(t *testing.T) { testEverythingMoves(t, projectortest.Mongo(t)(t)) })
 }
 
 func testEverythingMoves(t *testing.T, target store.Store) {
