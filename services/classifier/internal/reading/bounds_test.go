@@ -3,6 +3,7 @@ package reading
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -56,6 +57,9 @@ func TestAModelThatSaysNonsenseIsRefused(t *testing.T) {
 		"a temperature of nothing":     func(c *Card) { c.Temperature[1] = 0 },
 		"a temperature like the sun's": func(c *Card) { c.Temperature[2] = 1e9 },
 		"a table too short":            func(c *Card) { c.Answers[1] = c.Answers[1][1:] },
+		"odds that count for nothing":  func(c *Card) { c.Sure[0].Odds = 0 },
+		"a base without end":           func(c *Card) { c.Sure[1].Base = -1e300 },
+		"words that count too much":    func(c *Card) { c.Sure[2].Words = 21 },
 	} {
 		var card Card
 		copied, err := json.Marshal(good)
@@ -76,14 +80,15 @@ func TestAModelThatSaysNonsenseIsRefused(t *testing.T) {
 	}
 	// Rows in numbers that no file holds, of weights that are few and of some that
 	// are packed to next to nothing.
-	var zeros bytes.Buffer
-	if err := pack(&zeros, make([]byte, 64<<20)); err != nil {
+	papers := []byte("\x02{}")
+	var nothing, zeros bytes.Buffer
+	if err := errors.Join(pack(&nothing, papers), pack(&zeros, append(papers, make([]byte, 64<<20)...))); err != nil {
 		t.Fatal(err)
 	}
 	for _, rows := range []int{-1, 1, maxHashed, maxHashed + 1, math.MaxInt, math.MinInt} {
 		m := &Model{lex: loadLexicon(), Card: good}
 		m.Card.Hashed = rows
-		for name, packed := range map[string][]byte{"nothing": nil, "zeros": zeros.Bytes()} {
+		for name, packed := range map[string][]byte{"nothing": nil, "papers alone": nothing.Bytes(), "zeros": zeros.Bytes()} {
 			if err := m.load(packed); err == nil {
 				t.Errorf("%d rows in %s are taken", rows, name)
 			}

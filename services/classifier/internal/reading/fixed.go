@@ -1,6 +1,9 @@
 package reading
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // Probabilities and scores are whole numbers, so that every processor reads a
 // report the same: scores in 1/64 of a natural-log odd, probabilities in 2⁻³⁰.
@@ -77,6 +80,28 @@ func sigmoidFine(odds int64) int64 {
 	}
 	e := expFine(odds)
 	return e * probOne / (probOne + e)
+}
+
+// inFine returns a number of everyday size in 1/fineOne.
+func inFine(x float64) int64 { return int64(math.Floor(float64(x*fineOne) + 0.5)) }
+
+// logs are the natural logarithms of 1 + i/1024, in 1/fineOne.
+var logs = func() (table [1025]int64) {
+	for i := range table {
+		table[i] = inFine(Log(1 + float64(i)/1024))
+	}
+	return table
+}()
+
+// logFine returns the natural logarithm of a probability above nothing, in
+// 1/fineOne.
+func logFine(p int64) int64 {
+	const ln2 = 11629080 // 2²⁴ · ln 2
+	power := bits.Len64(uint64(p)) - 1
+	mantissa := p << (62 - power) // from 1 to 2, in 2⁻⁶²
+	i, between := mantissa>>52&1023, mantissa>>42&1023
+	log := logs[i] + (logs[i+1]-logs[i])*between/1024
+	return log + int64(power-30)*fineOne*ln2>>24
 }
 
 func times(a, b int64) int64 { return a * b >> 30 }

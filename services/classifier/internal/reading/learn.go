@@ -43,6 +43,7 @@ func Features(text string) Sample {
 		}
 	}
 	s.Lettered = len(p.features.all) - p.features.lettered
+	s.Words = min(len(p.report.tokens), mostCounted)
 	for i, c := range wayValues {
 		column := headFrom[HeadChannel] + slices.Index(channelValues, c)
 		s.cues[i] = slices.ContainsFunc(p.report.matches, func(m match) bool {
@@ -58,6 +59,7 @@ func Features(text string) Sample {
 type Sample struct {
 	Features []Feature
 	Lettered int // how often words made a feature, repeats included
+	Words    int // how many there are; a long text's are not counted to the end
 
 	cues [5]bool // by way: whether any class speaks for it
 }

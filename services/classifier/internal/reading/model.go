@@ -37,17 +37,27 @@ type Card struct {
 
 	// One temperature for each head and one for the flags: scores are divided by it.
 	Temperature [Heads + 1]float64 `json:"temperature"`
+	// What is made of each head's probability at last, when the heads have settled.
+	Sure [Heads]Sureness `json:"sure"`
 	// How often reporters answer what, given what is right: by head, right
 	// value, answer. Learned from corrections.
 	Answers [Heads][][]float64 `json:"answers"`
 	// How often each value is right at all, for where words say nothing.
 	Usual [Heads][]float64 `json:"usual"`
 
+	Papers `json:"-"` // stand in the file apart, packed
+}
+
+// Papers are for people; nothing is read with them.
+type Papers struct {
 	Rules    string          `json:"rules"` // label-rules.md
 	Measures json.RawMessage `json:"measures,omitempty"`
 }
 
-const modelFormat = 2
+// mostPapers bounds what the file of a model may ask for: 4 MB.
+const mostPapers = 4 << 20
+
+const modelFormat = 3
 
 var modelMagic = []byte("onrecord model\n")
 
@@ -62,6 +72,7 @@ type Model struct {
 	sieve  []uint64 // a bit for each of them: most features of a text have no row
 	hashed []int8   // by row and output, in 1/64
 	temper [Heads + 1]int64
+	sure   [Heads]sureness
 	// logarithms of Card.Answers in 1/fineOne and Card.Usual in probOne
 	likely [Heads][][]int64
 	usual  [Heads][]int64
@@ -88,8 +99,8 @@ const (
 // space mean other things.
 func Space() string { return loadLexicon().version }
 
-// Encode returns the file of a model: its card, its weights rounded to whole
-// numbers and packed, and a SHA-256 over all of it. Dense has a row for each
+// Encode returns the file of a model: its card; packed, its papers and its weights,
+// rounded to whole numbers; and a SHA-256 over all of it. Dense has a row for each
 // dense feature; hashed one for each of features, which stand in order, each
 // written as how far it is from the one before.
 func Encode(card Card, dense []float64, features []Feature, hashed []float64) ([]byte, error) {
@@ -98,23 +109,27 @@ func Encode(card Card, dense []float64, features []Feature, hashed []float64) ([
 	if err != nil {
 		return nil, err
 	}
-	var weights []byte
+	papers, err := json.Marshal(card.Papers)
+	if err != nil {
+		return nil, err
+	}
+	content := append(binary.AppendUvarint(nil, uint64(len(papers))), papers...)
 	for _, w := range dense {
-		weights = append(weights, byte(rounded(w, denseScale)))
+		content = append(content, byte(rounded(w, denseScale)))
 	}
 	for _, w := range hashed {
-		weights = append(weights, byte(rounded(w, hashedScale)))
+		content = append(content, byte(rounded(w, hashedScale)))
 	}
 	before := Feature(0)
 	for _, f := range features {
-		weights = binary.AppendUvarint(weights, uint64(f-before))
+		content = binary.AppendUvarint(content, uint64(f-before))
 		before = f
 	}
 	var b bytes.Buffer
 	b.Write(modelMagic)
 	b.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(text))))
 	b.Write(text)
-	if err := pack(&b, weights); err != nil {
+	if err := pack(&b, content); err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(b.Bytes())
@@ -180,9 +195,13 @@ func (m *Model) load(packed []byte) error {
 	}
 	dense := m.lex.denseRows() * outputs
 	fixed := dense + m.Card.Hashed*outputs
-	weights, err := unpack(packed, fixed+m.Card.Hashed*binary.MaxVarintLen32)
+	content, err := unpack(packed, mostPapers+fixed+m.Card.Hashed*binary.MaxVarintLen32)
 	if err != nil {
 		return fmt.Errorf("the model's weights: %w", err)
+	}
+	weights, err := m.loadPapers(content)
+	if err != nil {
+		return err
 	}
 	wrongSize := errors.New("the model's weights are not of the size that its card says")
 	if len(weights) < fixed {
@@ -224,7 +243,25 @@ func (m *Model) load(packed []byte) error {
 		}
 		m.temper[i] = int64(math.Floor(fineOne/scoreOne/t + 0.5))
 	}
+	for h, s := range m.Card.Sure {
+		if m.sure[h], err = s.load(); err != nil {
+			return err
+		}
+	}
 	return m.loadAnswers()
+}
+
+// loadPapers takes a model's papers off the content of its file.
+func (m *Model) loadPapers(content []byte) (rest []byte, err error) {
+	size, n := binary.Uvarint(content)
+	if n <= 0 || size > uint64(len(content)-n) {
+		return nil, errors.New("the model's papers are cut off")
+	}
+	rest = content[n+int(size):]
+	if err := json.Unmarshal(content[n:n+int(size)], &m.Card.Papers); err != nil {
+		return nil, fmt.Errorf("the model's papers: %w", err)
+	}
+	return rest, nil
 }
 
 func (m *Model) loadAnswers() error {
@@ -245,7 +282,7 @@ func (m *Model) loadAnswers() error {
 			}
 			logs := make([]int64, n)
 			for i, p := range row {
-				logs[i] = int64(math.Floor(float64(Log(p)*fineOne) + 0.5))
+				logs[i] = inFine(Log(p))
 			}
 			m.likely[h] = append(m.likely[h], logs)
 		}

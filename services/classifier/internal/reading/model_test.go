@@ -55,6 +55,31 @@ func TestAModelOfAnotherLexiconIsRefused(t *testing.T) {
 	}
 }
 
+// A model of another format says so: what it holds may mean something else.
+func TestAModelOfAnotherFormatIsRefused(t *testing.T) {
+	file, err := Encode(Embedded().Card, make([]float64, DenseRows()*Columns()), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := bytes.Replace(file, []byte(`{"format":3,`), []byte(`{"format":2,`), 1)
+	if _, err := Decode(signed(older)); err == nil || !strings.Contains(err.Error(), "format 2") {
+		t.Errorf("err=%v, want it to name the format", err)
+	}
+}
+
+// Papers that claim to be longer than the file, or are none, are refused.
+func TestPapersThatAreCutOffAreRefused(t *testing.T) {
+	for _, content := range []string{"", "\xff", "\x05{}", "\xff\xff\xff\xff\xff\xff\xff\xff\x7f{}", "\x02[]", "\x00"} {
+		if _, err := new(Model).loadPapers([]byte(content)); err == nil || !strings.Contains(err.Error(), "papers") {
+			t.Errorf("%q: err=%v, want it to name the papers", content, err)
+		}
+	}
+	m := new(Model)
+	if rest, err := m.loadPapers([]byte("\x0d{\"rules\":\"r\"}w")); err != nil || string(rest) != "w" || m.Card.Rules != "r" {
+		t.Errorf("rest=%q rules=%q err=%v", rest, m.Card.Rules, err)
+	}
+}
+
 // signed returns a file with a checksum that fits.
 func signed(file []byte) []byte {
 	body := bytes.Clone(file[:len(file)-32])
@@ -63,8 +88,8 @@ func signed(file []byte) []byte {
 }
 
 func TestTheModelFitsItsBudget(t *testing.T) {
-	if n := len(File()); n > 500_000 {
-		t.Errorf("the model is of %d bytes, want at most 500,000", n)
+	if n := len(File()) + len(lexiconText) + len(worldText) + len(labelRules); n > 500_000 {
+		t.Errorf("the model, its lexicon and its rules are of %d bytes, want at most 500,000", n)
 	}
 	card := Embedded().Card
 	if card.Rules != LabelRules() || card.Corpus == "" || len(card.Measures) == 0 {

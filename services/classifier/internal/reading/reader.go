@@ -209,7 +209,8 @@ func lead(p []int64, best int) int64 {
 }
 
 // decide returns the index of a head's answer among those that may stand
-// beside the kind, or of unknown where none is likely enough.
+// beside the kind, or of unknown where none is likely enough, and settles how sure
+// that is.
 func (j *judge) decide(h Head, may func(i int) bool) int {
 	p := j.p[h][:len(headValues[h])]
 	best := -1
@@ -222,6 +223,7 @@ func (j *judge) decide(h Head, may func(i int) bool) int {
 	if p[best] < leastSure && may(unknown) {
 		best = unknown
 	}
+	j.hold(h, best)
 	if p[best] < confident || lead(p, best) < closeCall || best == unknown {
 		j.doubts = true
 	}

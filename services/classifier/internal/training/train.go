@@ -77,7 +77,11 @@ func Train(c *corpus.Corpus, corrections []Correction) ([]byte, error) {
 	dense, features, hashed := w.rows()
 	scores := otherVoices(learn, texts, corrected)
 	gauge := toExamples(c.Of(corpus.Gauge)) // plainer than other voices, which mislead on purpose: real days lie between
-	card.Temperature = temperatures(scored{learn, scores}, scored{gauge, w.scoresOf(gauge)})
+	sets := []scored{{learn, texts, scores}, {gauge, c.Of(corpus.Gauge), w.scoresOf(gauge)}}
+	card.Temperature = temperatures(sets)
+	if card.Sure, err = sureness(card, sets); err != nil {
+		return nil, err
+	}
 	var m Measures
 	if m.OtherVoices, err = measureScores(card, texts, scores); err != nil {
 		return nil, err
@@ -319,6 +323,7 @@ func otherVoices(learn []*example, texts []corpus.Example, corrected []*example)
 // without scores is passed over.
 type scored struct {
 	examples []*example
+	texts    []corpus.Example
 	scores   [][]float64
 }
 
@@ -326,7 +331,7 @@ type scored struct {
 // probabilities, after kind, channel and target have settled, give the right
 // answers of the sets the most, each set as a whole counting alike; and one for
 // the flags.
-func temperatures(sets ...scored) (t [reading.Heads + 1]float64) {
+func temperatures(sets []scored) (t [reading.Heads + 1]float64) {
 	for i := range t {
 		t[i] = 1.5
 	}
@@ -441,5 +446,5 @@ func (w *weights) rows() (dense []float64, features []reading.Feature, hashed []
 const (
 	leastKept   = 0.03
 	leastWeight = 0.04
-	mostKept    = 15_000
+	mostKept    = 17_000
 )
