@@ -209,19 +209,7 @@ func getJSON(t *testing.T, url, bearer string, into any) {
 // eventually waits until check returns nil, and fails with its last error.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		<-tick.C
-	}
+	runtest.Eventually(t, time.Minute, check)
 }
 
 // lockDatabase keeps the store from writing, as a stopped one would, until the

@@ -151,19 +151,7 @@ func TestTheFirstSiteSpellsTheEmployer(t *testing.T) {
 // eventually polls a condition until it holds.
 func eventually(tb testing.TB, condition func() error) {
 	tb.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatal(err)
-		}
-		<-tick.C
-	}
+	runtest.Eventually(tb, 20*time.Second, condition)
 }
 
 func (p *program) post(tb testing.TB, body string, headers ...string) webtest.Response {

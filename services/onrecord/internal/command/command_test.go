@@ -110,17 +110,7 @@ func serve(t *testing.T, dir string, args ...string) server {
 
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	runtest.Eventually(t, 20*time.Second, check)
 }
 
 // ask sends a request and returns the status and the body.

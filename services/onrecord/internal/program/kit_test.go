@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
 	"github.com/onrecord/onrecord/services/reporting/reporting"
@@ -94,17 +95,7 @@ func (k *kit) importSites() {
 
 func (k *kit) eventually(check func() error) {
 	k.tb.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			k.tb.Fatal(err)
-		}
-	}
+	runtest.Eventually(k.tb, 20*time.Second, check)
 }
 
 // token makes an API token and returns its header.

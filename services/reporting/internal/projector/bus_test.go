@@ -49,19 +49,12 @@ func publish(tb testing.TB, b *bus.Bus, deliveries []bus.Delivery) {
 // until polls a condition until it holds.
 func until(tb testing.TB, what string, condition func() error) {
 	tb.Helper()
-	tick, deadline := time.NewTicker(5*time.Millisecond), time.After(2*time.Minute)
-	defer tick.Stop()
-	for {
-		err := condition()
-		if err == nil {
-			return
+	runtest.Eventually(tb, 2*time.Minute, func() error {
+		if err := condition(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			tb.Fatalf("%s: %v", what, err)
-		}
-	}
+		return nil
+	})
 }
 
 // run starts the projector and returns what stops it and waits.
