@@ -1,7 +1,9 @@
 // Package bus is the JetStream topology in one place: streams, consumers,
-// subjects, retry and quarantine rules. Services name them, never configure
-// them. Publishing waits until the stream has the message on disk; consuming
-// acknowledges only after the handler has committed.
+// subjects, retry and quarantine rules, the store of photos that wait, the
+// key-value buckets and the lease by which one instance leads. Services name
+// them, never configure them. Publishing waits until the stream has the message
+// on disk; consuming acknowledges only after the handler has committed. What the
+// stream holds is watched, copied and erased here too.
 package bus
 
 import (

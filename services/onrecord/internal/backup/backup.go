@@ -6,8 +6,9 @@
 // The file is an age file (https://age-encryption.org/v1) whose passphrase is
 // derived from the master key; within it a gzip of a tar of backup.json, the
 // model's files where there are any, photos that wait, pieces of the export,
-// pieces of the stream, and end.json with the counts and checksums. age ends with an authenticated chunk and end.json comes last, so a
-// file that was cut off is never taken for whole.
+// pieces of the stream, and end.json with the counts and checksums. age ends with
+// an authenticated chunk and end.json comes last, so a file that was cut off is
+// never taken for whole.
 package backup
 
 import (

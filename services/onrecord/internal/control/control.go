@@ -33,13 +33,6 @@ type Operation func(ctx context.Context, args json.RawMessage, progress func(lin
 // Operations are the operations by name.
 type Operations map[string]Operation
 
-// Caller calls operations, here or in the running server.
-type Caller interface {
-	// Call runs an operation with args and decodes its result into result,
-	// which may be nil. Progress lines go to progress.
-	Call(ctx context.Context, name string, args, result any, progress func(line string)) error
-}
-
 // message is one line of the answer: any number of progress lines, then a
 // result or an error.
 type message struct {
@@ -55,7 +48,8 @@ type failure struct {
 	Fields  []fault.Field `json:"fields,omitempty"`
 }
 
-// Call implements Caller in this process.
+// Call runs an operation in this process with args and decodes its result into
+// result, which may be nil. Progress lines go to progress.
 func (o Operations) Call(ctx context.Context, name string, args, result any, progress func(string)) error {
 	op, ok := o[name]
 	if !ok {
@@ -200,7 +194,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return &Client{&http.Client{Transport: &http.Transport{DialContext: dial}}}, nil
 }
 
-// Call implements Caller on the running server.
+// Call does in the running server what Operations.Call does here.
 func (c *Client) Call(ctx context.Context, name string, args, result any, progress func(string)) error {
 	body, err := json.Marshal(args)
 	if err != nil {

@@ -26,7 +26,11 @@ var testOperations = Operations{
 	},
 }
 
-// Both callers must behave alike.
+type caller interface {
+	Call(ctx context.Context, name string, args, result any, progress func(line string)) error
+}
+
+// An operation must do the same here and in the running server.
 func TestCallersAgree(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control.sock")
 	if err := os.WriteFile(path, nil, 0o644); err != nil { // of a process that was killed
@@ -46,7 +50,7 @@ func TestCallersAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, caller := range map[string]Caller{"here": testOperations, "in the server": client} {
+	for name, caller := range map[string]caller{"here": testOperations, "in the server": client} {
 		t.Run(name, func(t *testing.T) {
 			var got int
 			var lines []string

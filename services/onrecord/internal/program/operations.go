@@ -111,8 +111,8 @@ func operations(o reporting.Operator) control.Operations {
 	}
 }
 
-// Call implements control.Caller in the services' database, beside them. Only
-// replaying a dead letter needs the bus.
+// Call runs an operation in the services' database, beside them, as
+// Operations.Call does. Only replaying a dead letter needs the bus.
 func (a Apart) Call(ctx context.Context, name string, args, result any, progress func(string)) error {
 	return a.Database.Operating(ctx, a.Bus, func(o reporting.Operator) error {
 		return operations(o).Call(ctx, name, args, result, progress)

@@ -1,6 +1,7 @@
 // Package program is the one-machine program: intake, classifier and reporting
 // in one process, with an embedded stream that listens on no port, the
-// embedded store, and one HTTP listener.
+// embedded store, and one HTTP listener. It holds what an operator does with it,
+// backups among them, and does the same to services that run apart.
 package program
 
 import (

@@ -1,7 +1,6 @@
 // Package audit recounts everything from the incidents and names what differs:
 // cells of the ledgers and roll-ups, broken timelines, reports counted twice,
-// editions that are not as they were published.
-// It repairs nothing.
+// editions that are not as they were published. It repairs nothing.
 package audit
 
 import (

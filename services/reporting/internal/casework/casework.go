@@ -1,7 +1,8 @@
 // Package casework is what people do to an incident: acknowledge, correct,
-// note, close, reopen. Every change names who made it, is guarded by the
-// revision that person saw, and is an entry of the timeline. Who may do what is
-// decided before, in the table of routes.
+// note, write to its reporter, close, reopen, set aside, and open its words and
+// photos. Every change names who made it, is guarded by the revision that person
+// saw, and is an entry of the timeline. Who may do what is decided before, in
+// the table of routes. Erasing is the operator's.
 package casework
 
 import (

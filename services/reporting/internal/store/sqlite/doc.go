@@ -26,6 +26,7 @@
 //	rollups           rollup; month       revision and sums over every site
 //	rollup_sites      rollup              the sites’ totals the sums come from
 //	photos            id                  what a photo is, and its sealed bytes
+//	editions          month, number       published months, written once
 //	joint_changes     id                  what a person does to many incidents at once
 //	users, tokens, sessions, sites, quarantine, meta, checks
 //
@@ -56,6 +57,7 @@
 //	sessions_by_hash, …_user, …_seen  Session, DeleteSessions
 //	sites_by_id, sites_by_name    PutSites, ListSites
 //	quarantine_by_subject, …_age  Quarantined, ListQuarantined
+//	editions_by_month             PutEdition, Edition, ListEditions
 //	joint_changes_by_id, …_flood, …_age, …_open  JointChanges, UnfinishedJointChanges, ReplaceJointChange
 //	meta_by_name                  Meta
 //
