@@ -1,9 +1,15 @@
 package reporting
 
 import (
+	"errors"
 	"net/http"
+	"time"
 
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/web"
+	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
 // maxSitesBody bounds a file of sites: more than the directory holds.
@@ -83,5 +89,21 @@ func (s *Service) Routes() []web.Route {
 			web.Route{Method: post, Path: "/incidents/:id/" + action, Who: reps, Handler: s.changeIncident(action)},
 			web.Route{Method: post, Path: "/api/v1/incidents/:id/" + action, Who: reps, Handler: s.changeIncidentAPI(action)})
 	}
+	for n, r := range routes {
+		routes[n].Handler = func(c *fiber.Ctx) error { return explain(r.Handler(c)) }
+	}
 	return routes
+}
+
+// A change may have been stored although nobody could say so.
+var errStoreAway = fault.New(fault.Unavailable, "store_unavailable",
+	"What is stored cannot be reached at this moment. Nothing that was received is lost, and staff can go on reporting. Try again in a minute; if you were saving something, look first whether it is there.").
+	Retry(5 * time.Second)
+
+// explain says of a store that does not work what that means for whoever asked.
+func explain(err error) error {
+	if errors.Is(err, store.ErrAway) || errors.Is(err, store.ErrBroken) {
+		return errStoreAway.Because(err)
+	}
+	return err
 }

@@ -19,12 +19,14 @@ type signInPage struct{ Notice, Name, Next string }
 
 // AuthenticateSession implements web.Authenticator.
 func (s *Service) AuthenticateSession(ctx context.Context, cookie string) (web.Principal, error) {
-	return s.people.AuthenticateSession(ctx, cookie)
+	who, err := s.people.AuthenticateSession(ctx, cookie)
+	return who, explain(err)
 }
 
 // AuthenticateToken implements web.Authenticator.
 func (s *Service) AuthenticateToken(ctx context.Context, token string) (web.Principal, error) {
-	return s.people.AuthenticateToken(ctx, token)
+	who, err := s.people.AuthenticateToken(ctx, token)
+	return who, explain(err)
 }
 
 // showSignIn shows GET /sign-in/, or goes on when somebody is signed in already.

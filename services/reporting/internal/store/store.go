@@ -29,6 +29,9 @@ var (
 	// ErrBroken says that the file or the disk under the store does not work:
 	// unlike a server that is away it may need a restart to come back.
 	ErrBroken = errors.New("the disk or the file under the store does not work")
+	// ErrAway says that the store's server did not answer, or not in time. What
+	// was to be written may have been.
+	ErrAway = errors.New("the store’s server does not answer")
 )
 
 // Inspector is a Store that can look for damage within itself.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -76,6 +77,9 @@ func (d *db) read(ctx context.Context, what string, operation func(context.Conte
 	if err == nil || store.IsAnswer(err) {
 		return err
 	}
+	if isAway(err) {
+		err = fmt.Errorf("%w: %w", store.ErrAway, err)
+	}
 	err = fmt.Errorf("%s: %w", what, err)
 	if d.group != nil {
 		d.group.failed = err
@@ -114,17 +118,18 @@ func mayRepeat(err error) bool {
 		return true
 	}
 	var refused mongo.ServerError
-	if errors.As(err, &refused) {
-		if refused.HasErrorCode(cursorGone) {
-			return true
-		}
-		for _, code := range primaryGone {
-			if refused.HasErrorCode(code) {
-				return true
-			}
-		}
-	}
-	return false
+	return errors.As(err, &refused) && refused.HasErrorCode(cursorGone) || isPrimaryGone(err)
+}
+
+// isAway reports whether an operation failed because no server that may do it
+// answered, or none in time.
+func isAway(err error) bool {
+	return mongo.IsTimeout(err) || mongo.IsNetworkError(err) || isPrimaryGone(err)
+}
+
+func isPrimaryGone(err error) bool {
+	var refused mongo.ServerError
+	return errors.As(err, &refused) && slices.ContainsFunc(primaryGone, refused.HasErrorCode)
 }
 
 // cursorGone is the server's code for a cursor that it forgot: nobody asked it
