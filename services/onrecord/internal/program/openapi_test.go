@@ -205,6 +205,16 @@ var unseen = map[string]string{
 	"GET /api/v1/editions/{month}/{edition} 403":       "only to an administrator’s session: a token is a rep’s or a manager’s",
 }
 
+// whyUnseen returns why an answer is not brought about here, "" where it is.
+func whyUnseen(answer string) string {
+	for _, of := range []string{"/api/v1/incidents", "/api/v1/figures", "/api/v1/editions"} {
+		if strings.Contains(answer, " "+of) && strings.HasSuffix(answer, " 503") {
+			return "only while the store does not work, which reporting’s TestADatabaseThatIsAwayIsSaidToBeAway has of every route"
+		}
+	}
+	return unseen[answer]
+}
+
 // Every answer the document promises is brought about and held against it.
 func TestAnswersAreAsDocumented(t *testing.T) {
 	k, d := open(t), readDocument(t)
@@ -512,7 +522,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	together("take-back", asJSON(map[string]any{"change": joint.ID, "reason": "Demo: they were real."}), `{"change":"none","reason":"Demo."}`)
 
 	for _, answer := range d.promised() {
-		if reason := unseen[answer]; (reason == "") != d.seen[answer] {
+		if reason := whyUnseen(answer); (reason == "") != d.seen[answer] {
 			t.Errorf("%s: seen=%v, and the reason not to see it is %q", answer, d.seen[answer], reason)
 		}
 	}
