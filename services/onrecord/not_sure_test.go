@@ -109,7 +109,7 @@ func TestNobodyHasToBeSure(t *testing.T) {
 	mustOnrecord(t, "demo password of the rep\n", "user", "add", "--data-dir", dir, "--role", "rep", "demo-rep")
 	b.signIn(p.url, "demo-rep", "demo password of the rep")
 	b.open(p.url + "/figures/?month=" + time.Now().In(incident.London).Format("2006-01"))
-	b.wantText("the figures", "not known when counts those of them that stand in this month because they were reported in it")
+	b.wantText("the figures", "not known when counts those of the incidents above that stand in this month because they were reported in it")
 	b.look("figures-not-sure")
 	b.onPaper("figures-not-sure")
 	b.do("open them", cdp.Click(css(`.app-beside .app-cross__all a[href*="undated"]`)), cdp.WaitVisible(css(".app-list")))

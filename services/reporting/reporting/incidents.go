@@ -1,7 +1,6 @@
 package reporting
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -43,8 +42,9 @@ type incidentsPage struct {
 	Filters   []selectField
 	More      []selectField
 	MoreOpen  bool
-	Count     string // how many, as a sentence
-	Also      string // what of them waits for a rep
+	Count     string     // how many, as a sentence
+	Waiting   []web.Link // what of them waits for a rep; without an address where nothing does
+	Order     string     // how they are ordered
 	Rows      []incidentRow
 	First     string // the list's beginning, when this is not it
 	Next      string // the next page, "" at the end
@@ -239,14 +239,31 @@ func (s *Service) countIncidents(c *fiber.Ctx, data *incidentsPage, f store.Filt
 		if err != nil {
 			return err
 		}
-		data.Also = fmt.Sprintf("%s not acknowledged yet, %s a look. ", count(fresh, "is", "are"), count(review, "needs", "need"))
+		data.Waiting = []web.Link{
+			withStatus(c, incident.StatusNew, fresh, count(fresh, "is", "are")+" not acknowledged yet"),
+			withStatus(c, "review", review, count(review, "needs", "need")+" a look"),
+		}
 	}
+	data.Order = "Newest first."
 	if status == "review" {
-		data.Also += reviewOrder(n)
-	} else {
-		data.Also += "Newest first."
+		data.Order = reviewOrder(n)
 	}
 	return nil
+}
+
+// withStatus returns the way to the same list of another status, or only the
+// words where there is none.
+func withStatus(c *fiber.Ctx, status incident.Status, n int, words string) web.Link {
+	if n == 0 {
+		return web.Link{Text: words}
+	}
+	to := url.Values{"status": {string(status)}}
+	for _, name := range listParameters {
+		if value := c.Query(name); value != "" && name != "status" && name != "cursor" {
+			to.Set(name, value)
+		}
+	}
+	return web.Link{Href: incidentsPath + "?" + to.Encode(), Text: words}
 }
 
 // pageLinks returns the way to the list's beginning and to the next page.

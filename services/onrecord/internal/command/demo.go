@@ -64,7 +64,7 @@ func isUsed(dir string) (bool, error) {
 func (s *shared) demo(ctx context.Context, v *serving, ln net.Listener, seed uint64) error {
 	clock := &demo.Clock{}
 	cfg := s.programConfig()
-	cfg.Secure, cfg.TrustedProxies, cfg.Now, cfg.PublishDay, cfg.Promise = v.Secure(), v.Proxies, clock.Now, v.publishDay, v.promise
+	cfg.Secure, cfg.TrustedProxies, cfg.Now, cfg.ReaderNow, cfg.PublishDay, cfg.Promise = v.Secure(), v.Proxies, clock.Now, clock.Reading, v.publishDay, v.promise
 	p, err := program.Open(ctx, cfg)
 	if err != nil {
 		return errors.Join(err, ln.Close())

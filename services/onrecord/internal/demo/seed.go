@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,11 @@ import (
 
 // Clock is the program's clock while the demo lives through two years, and the
 // real one afterwards.
-type Clock struct{ at atomic.Pointer[time.Time] }
+type Clock struct {
+	at    atomic.Pointer[time.Time]
+	mu    sync.Mutex
+	filed []time.Time // when reports were received that the machine has not read
+}
 
 // Now returns the demo's time, or the real time once Release was called.
 func (c *Clock) Now() time.Time {
@@ -29,6 +34,26 @@ func (c *Clock) Now() time.Time {
 		return *t
 	}
 	return time.Now()
+}
+
+// Reading returns when the machine reads what it reads next: a moment after that
+// was received, although the demo's years pass faster than it reads.
+func (c *Clock) Reading() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.filed) == 0 {
+		return c.Now()
+	}
+	received := c.filed[0]
+	c.filed = c.filed[1:]
+	return received.Add(time.Second)
+}
+
+func (c *Clock) file(received time.Time) {
+	c.set(received)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.filed = append(c.filed, received)
 }
 
 func (c *Clock) set(t time.Time) { c.at.Store(&t) }
@@ -63,7 +88,7 @@ func (s Seeder) Run(ctx context.Context, now time.Time) (int, error) {
 			}
 			published = true
 		}
-		s.Clock.set(p.received)
+		s.Clock.file(p.received)
 		if err := s.file(ctx, rng, p); err != nil {
 			return i, fmt.Errorf("demo report %d: %w", i, err)
 		}

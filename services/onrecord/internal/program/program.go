@@ -47,6 +47,7 @@ type Config struct {
 	Backups        Backups
 	Log            *slog.Logger
 	Now            func() time.Time
+	ReaderNow      func() time.Time // the classifier’s; Now when nil
 }
 
 // Program is an opened installation. Its parts do nothing until Run or Background.
@@ -105,7 +106,11 @@ func Open(ctx context.Context, cfg Config) (_ *Program, err error) {
 		return nil, p.unusable(err)
 	}
 	failpoint.Hit(failpoint.BootStore)
-	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: cfg.Now, Producer: "classifier/" + run.Version, ModelFile: datadir.Model(p.cfg.DataDir)})
+	readerNow := cfg.Now
+	if cfg.ReaderNow != nil {
+		readerNow = cfg.ReaderNow
+	}
+	p.classifier, err = classifier.New(classifier.Config{Bus: p.bus, Keyring: ring, Log: cfg.Log, Now: readerNow, Producer: "classifier/" + run.Version, ModelFile: datadir.Model(p.cfg.DataDir)})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,13 @@ const day = 24 * 3600e3
 const sync = 'sync' in (self.ServiceWorkerRegistration?.prototype ?? {}) // a browser that sends with the page closed
 const steps = ['waiting', 'received', 'registered', 'read']
 
-export const clock = (time, more) => new Intl.DateTimeFormat(document.documentElement.lang, { ...more, hour: 'numeric', minute: '2-digit', hour12: true }).format(time)
+// clock says a time as the server does, after its day if days are named:
+// browsers know no Welsh.
+export function clock (time, days) {
+  const at = new Date(time)
+  const hour = at.getHours()
+  return `${days ? days.split(' ')[at.getDay()] + ' ' : ''}${hour % 12 || 12}:${String(at.getMinutes()).padStart(2, '0')}${hour < 12 ? 'am' : 'pm'}`
+}
 
 // isUnsent reports whether a row is only on this phone.
 export const isUnsent = r => ['draft', 'waiting', 'held'].includes(r.state)
@@ -47,7 +53,7 @@ export default function phone (root) {
     r.registeredAt && (r.keep ? 'kept' : 'leaves')
   ])
 
-  const wordsOf = r => ({ ...r, time: clock(r.at, { weekday: 'short' }), leaves: clock((r.registeredAt || 0) + 600e3), errors: r.errors.map(e => e.message).join(' '), where: location.origin + '/follow-up/', refused: r.adds.filter(a => a.refused).map(a => a.text).join(' ') })
+  const wordsOf = r => ({ ...r, time: clock(r.at, root.dataset.days), leaves: clock((r.registeredAt || 0) + 600e3), errors: r.errors.map(e => e.message).join(' '), where: location.origin + '/follow-up/', refused: r.adds.filter(a => a.refused).map(a => a.text).join(' ') })
 
   async function draw () {
     const rows = (await all().catch(() => [])).filter(r => !isDead(r)).sort((a, b) => b.changed - a.changed)
