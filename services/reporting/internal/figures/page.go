@@ -114,14 +114,14 @@ type Bar struct {
 	Sentence string // the bar in words, for who cannot see it
 }
 
-// BarPart is one stack of a bar. Top and Height are per cent of the chart's
-// height, from its top; a number that is hidden has neither.
+// BarPart is one part of a bar, from its foot upwards.
 type BarPart struct {
 	Key    incident.Channel // "" for the hidden rest of a total that is shown
 	Label  string
 	Count  Text
-	Top    float64
-	Height float64
+	Height float64 // per cent of the highest bar; 0 for a number that is hidden
+
+	n int
 }
 
 // rowOrder is how channels stand on the page.
@@ -389,19 +389,20 @@ func (s *Service) bars(months map[incident.Month]monthGrid, selected incident.Mo
 			b.Months = append(b.Months, bar)
 			continue
 		}
-		stack := g.stack()
 		height := 0
-		for _, part := range stack {
+		for _, part := range g.stack() {
 			height += part.N
-			bar.Parts = append(bar.Parts, BarPart{Key: part.key, Label: part.label, Count: text(part.Number)})
+			bar.Parts = append(bar.Parts, BarPart{Key: part.key, Label: part.label, Count: text(part.Number), n: part.N})
 			b.Hidden = b.Hidden || part.Hidden
 		}
 		bar.Sentence = sentenceOf(bar, g)
 		highest = max(highest, height)
 		b.Months = append(b.Months, bar)
 	}
-	for i := range b.Months {
-		at(months, b.Months[i].Month).scale(b.Months[i].Parts, highest)
+	for _, bar := range b.Months {
+		for i, part := range bar.Parts {
+			bar.Parts[i].Height = math.Round(1000*float64(part.n)/float64(highest)) / 10
+		}
 	}
 	b.legend()
 	return b
@@ -433,21 +434,6 @@ func (m monthGrid) stack() []stacked {
 	}
 	return all
 }
-
-// scale gives the parts their places, where highest fills the chart.
-func (m monthGrid) scale(parts []BarPart, highest int) {
-	if m.unpublished {
-		return
-	}
-	top := 100.0
-	for i, part := range m.stack() {
-		height := 100 * float64(part.N) / float64(highest)
-		top -= height
-		parts[i].Top, parts[i].Height = tenth(max(top, 0)), tenth(height)
-	}
-}
-
-func tenth(x float64) float64 { return math.Round(10*x) / 10 }
 
 // legend lists the parts that appear in some bar.
 func (b *Bars) legend() {
