@@ -108,7 +108,6 @@ func (ix *index) of(s reading.Sample) (out [3][]int32) {
 // repeatedly speaks for another value.
 type fitter struct {
 	settings
-	index   *index
 	columns int
 	start   []float64 // the lexicon's odds, dense rows only
 	cells   []cell    // by row and column
@@ -118,7 +117,7 @@ type fitter struct {
 type cell struct{ w, z, root float64 }
 
 func newFitter(ix *index, s settings) *fitter {
-	f := &fitter{settings: s, index: ix, columns: reading.Columns()}
+	f := &fitter{settings: s, columns: reading.Columns()}
 	f.start = reading.LexiconOdds()
 	for i := range f.start {
 		f.start[i] *= s.prior
