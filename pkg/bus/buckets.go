@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,4 +100,50 @@ func (b *Bus) Update(ctx context.Context, bucket, key string, change func(old []
 func overtaken(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) && api.ErrorCode == errWrongLastSubject
+}
+
+// UpdateDirectory stores the site directory for intake as current returns it,
+// unless it is there already. It calls current again when another instance was
+// quicker, so that of several at once none leaves an older one.
+func (b *Bus) UpdateDirectory(ctx context.Context, current func() ([]byte, error)) error {
+	var failed error
+	err := b.Update(ctx, BucketDirectory, keySites, func(old []byte) []byte {
+		var now []byte
+		if now, failed = current(); failed != nil || old != nil && bytes.Equal(old, now) {
+			return nil
+		}
+		return append([]byte{}, now...) // never nil: a directory may be empty
+	})
+	return errors.Join(err, failed)
+}
+
+// WatchDirectory calls changed with the site directory as it stands, and again
+// at each change, until ctx is done. It returns after the first call, or at
+// once when there is no directory yet.
+func (b *Bus) WatchDirectory(ctx context.Context, changed func(data []byte)) error {
+	kv, err := b.js.KeyValue(ctx, BucketDirectory)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
+	}
+	w, err := kv.Watch(ctx, keySites)
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
+	}
+	initial := make(chan struct{})
+	go func() {
+		for u := range w.Updates() {
+			switch {
+			case u == nil:
+				close(initial) // everything there was has been delivered; nil comes once
+			case u.Operation() == jetstream.KeyValuePut:
+				changed(u.Value())
+			}
+		}
+	}()
+	select {
+	case <-initial:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -90,29 +90,3 @@ func (b *Bus) Forget(ctx context.Context, last uint64, before time.Time) (int, e
 	after, err := b.Health(ctx)
 	return int(h.Messages) - int(min(after.Messages, h.Messages)), err
 }
-
-// Copy calls fn with the events up to sequence last, in order, content
-// included. It stops at fn's first error and returns it. An event that cannot
-// be read is an error: a copy that lacks it must not be taken for whole.
-func (b *Bus) Copy(ctx context.Context, last uint64, fn func(Stored) error) error {
-	if last == 0 {
-		return nil
-	}
-	var at uint64
-	err := b.each(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}, copyIdle, func(e Stored) error {
-		if e.Seq > last {
-			return errStop
-		}
-		at = e.Seq
-		if err := fn(e); err != nil || e.Seq < last {
-			return err
-		}
-		return errStop
-	})
-	if errors.Is(err, errIdle) {
-		return fmt.Errorf("the stream gave nothing behind sequence %d for %v", at, copyIdle)
-	}
-	return err
-}
-
-const copyIdle = 15 * time.Second

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -111,80 +110,4 @@ func (b *Bus) Answer(ctx context.Context, subject, service string, answer func(c
 	}
 	context.AfterFunc(ctx, func() { _ = sub.Drain() })
 	return b.nc.FlushTimeout(5 * time.Second) // the server knows of the subscription before this returns
-}
-
-// UpdateDirectory stores the site directory for intake as current returns it,
-// unless it is there already. It calls current again when another instance was
-// quicker, so that of several at once none leaves an older one.
-func (b *Bus) UpdateDirectory(ctx context.Context, current func() ([]byte, error)) error {
-	var failed error
-	err := b.Update(ctx, BucketDirectory, keySites, func(old []byte) []byte {
-		var now []byte
-		if now, failed = current(); failed != nil || old != nil && bytes.Equal(old, now) {
-			return nil
-		}
-		return append([]byte{}, now...) // never nil: a directory may be empty
-	})
-	return errors.Join(err, failed)
-}
-
-// WatchDirectory calls changed with the site directory as it stands, and again
-// at each change, until ctx is done. It returns after the first call, or at
-// once when there is no directory yet.
-func (b *Bus) WatchDirectory(ctx context.Context, changed func(data []byte)) error {
-	kv, err := b.js.KeyValue(ctx, BucketDirectory)
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
-	}
-	w, err := kv.Watch(ctx, keySites)
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", BucketDirectory, err)
-	}
-	initial := make(chan struct{})
-	go func() {
-		for u := range w.Updates() {
-			switch {
-			case u == nil:
-				close(initial) // everything there was has been delivered; nil comes once
-			case u.Operation() == jetstream.KeyValuePut:
-				changed(u.Value())
-			}
-		}
-	}()
-	select {
-	case <-initial:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// tailIdle is how long a look at what is there may take between two events.
-const tailIdle = 15 * time.Second
-
-// Tail calls fn with events of the stream in order: the last of those already
-// there, all of them when last is 0, and with follow also every new one until
-// ctx is done. It is for people who look; it remembers and acknowledges nothing.
-func (b *Bus) Tail(ctx context.Context, last int, follow bool, fn func(Stored) error) error {
-	stream, err := b.js.Stream(ctx, StreamReports)
-	if err != nil {
-		return unavailable.Because(err)
-	}
-	state := stream.CachedInfo().State
-	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
-	if last > 0 && state.LastSeq > uint64(last) {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, state.LastSeq-uint64(last)+1
-	}
-	idle := time.Duration(0)
-	if !follow {
-		idle = tailIdle
-	}
-	err = b.each(ctx, cfg, idle, fn)
-	switch {
-	case ctx.Err() != nil:
-		return nil //nolint:nilerr // whoever looked went away
-	case errors.Is(err, errIdle):
-		return unavailable.Because(err)
-	}
-	return err
 }
