@@ -35,7 +35,7 @@ func transcode(raw []byte) (out []byte, width, height int, ok bool) {
 		if done > 0 {
 			out = append(out, 0xff, restart0+(n-1)%8)
 		}
-		ok = used.translate(blocks, min(per, mcus-done))
+		ok = used.translate(&blocks, min(per, mcus-done))
 		out = appendStuffed(out, used.written())
 		var marker byte
 		marker, scan = nextMarker(scan)

@@ -98,7 +98,7 @@ func backwards(tb testing.TB) (codes [2][2]*huffman) {
 func inCodes(tb testing.TB, raw []byte, codes [2][2]*huffman) []byte {
 	b, scan, ok := readBaseline(raw)
 	d := new(desk)
-	if d.cutInterval(scan); !ok || !d.translate(d.blocks(&b, codes), b.mcus()) {
+	if d.cutInterval(scan); !ok || !d.translate(new(d.blocks(&b, codes)), b.mcus()) {
 		tb.Fatal("it cannot be written in other codes")
 	}
 	head := b.header(0)

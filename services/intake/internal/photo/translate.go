@@ -9,7 +9,8 @@ import (
 // desk is what transcoding works on, and needs no longer afterwards: a scan's
 // bits as they are read, and as they are written.
 type desk struct {
-	codes [3][2]translation // of each component, DC and AC
+	codes [codesOfDesk]translation
+	steps [codesOfDesk << lookAhead]step // of each of them
 
 	read []byte // an interval, and zeros as many as a block of it can take
 	at   uint   // the next bit of it
@@ -34,7 +35,7 @@ var desks = func() chan *desk {
 // and without the codes, which hold on to the file that they came in.
 func (d *desk) leave() {
 	for n := range d.codes {
-		d.codes[n][0].from, d.codes[n][1].from = nil, nil
+		d.codes[n].from = nil
 	}
 	const most = 1 << 20
 	if cap(d.read) > most {
@@ -50,24 +51,43 @@ func (d *desk) leave() {
 // each, and of what is looked at or written beyond them.
 const mostOfBlock = 64*(16+11)/8 + 16
 
-// block says how the numbers of one block are translated.
-type block struct{ dc, ac *translation }
+// codesOfDesk are those of three components, DC and AC.
+const codesOfDesk = 2 * 3
+
+// order is in which codes the blocks of some MCUs come one after another, and
+// then those of the next: after a step in a block it is ac of the block, or dc of
+// the next one where the block ended. Both say where in the desk's steps they
+// begin, of more blocks than are looked at before it is begun anew.
+type order struct {
+	blocks int    // of one MCU
+	period uint64 // blocks after which it is begun anew
+	dc, ac [16]uint64
+	turn   [16]uint64 // what to change in ac of a block for dc of the next
+}
 
 // blocks returns those of one MCU of a picture. The second colour is mostly in
 // the codes of the first, and then shares what was made for it.
-func (d *desk) blocks(b *baseline, into [2][2]*huffman) (blocks []block) {
+func (d *desk) blocks(b *baseline, into [2][2]*huffman) (o order) {
 	for i, c := range b.components {
-		own, n := min(i, 1), i
+		own, n := min(i, 1), uint64(2*i)
 		if i == 2 && c.dc == b.components[1].dc && c.ac == b.components[1].ac {
-			n = 1
+			n = 2
 		}
-		ac := d.codes[n][1].between(b.codes[1][c.ac], into[1][own], nil)
-		dc := d.codes[n][0].between(b.codes[0][c.dc], into[0][own], ac)
+		d.prepare(n+1, b.codes[1][c.ac], into[1][own], nil)
+		d.prepare(n, b.codes[0][c.dc], into[0][own], &d.codes[n+1])
 		for range c.h * c.v {
-			blocks = append(blocks, block{dc, ac})
+			o.dc[o.blocks], o.ac[o.blocks] = n<<lookAhead, (n+1)<<lookAhead
+			o.blocks++
 		}
 	}
-	return blocks
+	for n := o.blocks; n < len(o.dc); n++ {
+		o.dc[n], o.ac[n] = o.dc[n-o.blocks], o.ac[n-o.blocks]
+	}
+	for n := range len(o.turn) - 1 {
+		o.turn[n] = o.ac[n] ^ o.dc[n+1]
+	}
+	o.period = uint64(o.blocks * (looksAtOnce/o.blocks + 1))
+	return o
 }
 
 // cutInterval takes the bits of a scan up to its next marker as what is read,
@@ -99,26 +119,11 @@ func (d *desk) written() []byte {
 	return d.wrote[:d.put]
 }
 
-// translate reads so many MCUs of an interval and writes them in other codes. It
-// reports whether the interval holds them and no more, and they are not more
-// than is kept.
-func (d *desk) translate(blocks []block, mcus int) bool {
-	d.put, d.last, d.held = 0, 0, 0
-	for range mcus {
-		for _, b := range blocks {
-			if len(d.wrote)-d.put < mostOfBlock {
-				d.wrote = append(d.wrote, make([]byte, len(d.wrote)+1<<15)...)
-			}
-			if !d.block(b) || d.left() < 0 || d.put > maxStored {
-				return false
-			}
-		}
-	}
-	return d.left() < 8
-}
-
 // lookAhead is how many bits of a scan are looked up at once.
 const lookAhead = 12
+
+// looksAtOnce is how often that is done with what was read at once.
+const looksAtOnce = 57 / lookAhead
 
 // translation is from one code into another.
 type translation struct {
@@ -126,103 +131,149 @@ type translation struct {
 	then     *translation // after the first number; nil: it goes on
 	of       []byte       // the specification of from
 	ofThen   []byte
-	steps    [1 << lookAhead]step
 }
 
 // step is what the next bits of a scan begin with: as many whole numbers as are
-// among them, with the zeros before each, and perhaps the end of the block. It
-// holds from the highest bit on what to write for that (32 bits), how many bits
-// of it, how many bits to pass over, and how many places of the block they
-// fill: the end counts as one place and atEnd more. Where a number is not
-// whole, or sixteen zeros stand first, it is tooMany places.
+// among them, with the zeros before each, and perhaps the end of the block. From
+// the lowest bit on it holds how many places of the block the numbers fill, how
+// many bits to pass over, how many to write (8 bits each, so that steps can be
+// added up), from the 32nd on those bits, and in the highest whether the block
+// ends. Where a number is not whole, or sixteen zeros stand first, the places are
+// a whole block.
 type step uint64
 
 const (
-	atEnd   = 1024 // more than all else adds up to
-	tooMany = 65
+	mostWritten = 14 // bits, so that as many as are looked at once are written at once
+	wholeBlock  = 64
 )
 
 func newStep(bits uint64, written, read, places uint) step {
-	return step(bits<<(64-written) | uint64(written)<<24 | uint64(read)<<16 | uint64(places))
+	return step(bits<<32 | uint64(written)<<16 | uint64(read)<<8 | uint64(places))
 }
 
-// between makes it one from a code to another, unless it is that already. then
-// is what comes after the first number, nil for the same again.
-func (t *translation) between(from, to *huffman, then *translation) *translation {
+const endsBlock = step(1 << 63)
+
+// prepare makes the nth translation one from a code to another, unless it is
+// that already. then is what comes after the first number, nil for the same
+// again.
+func (d *desk) prepare(n uint64, from, to *huffman, then *translation) {
+	t := &d.codes[n]
 	known := t.to == to && bytes.Equal(t.of, from.spec) && t.then == then && (then == nil || bytes.Equal(t.ofThen, then.of))
 	t.from, t.to, t.then = from, to, then
 	if known {
-		return t
+		return
 	}
 	t.of = append(t.of[:0], from.spec...)
 	if then != nil {
 		t.ofThen = append(t.ofThen[:0], then.of...)
 	}
-	for next := range t.steps {
-		t.steps[next] = t.first(uint64(next) << (64 - lookAhead))
-	}
-	return t
+	t.fill(d.steps[n<<lookAhead:][:1<<lookAhead], 0, 0, 0, 0)
 }
 
-// first returns the step that the highest bits are.
-func (t *translation) first(bits uint64) step {
-	var out uint64
-	var written, read, places uint
-	for {
-		symbol, length := t.from.symbol(bits << read)
-		own, size := t.to.words[symbol], uint(symbol&15)
-		if length == 0 || own.n == 0 || symbol == sixteenZeros && t.from.class == 1 ||
-			read+length+size > lookAhead || written+uint(own.n)+size > 32 {
-			break
-		}
-		out = out<<(uint(own.n)+size) | uint64(own.bits)<<size | bits<<(read+length)>>(64-size)
-		written, read, places = written+uint(own.n)+size, read+length+size, places+1+uint(symbol>>4)
-		if t.then != nil {
-			t = t.then
-		} else if symbol == endOfBlock {
-			places += atEnd
-			break
-		}
-	}
+// fill sets the steps of all bits that begin as some did: those were read, so
+// many were written for them, and they fill so many places.
+func (t *translation) fill(steps []step, bits uint64, written, read, places uint) {
+	s := newStep(bits, written, read, places)
 	if read == 0 {
-		places = tooMany
+		s = wholeBlock
 	}
-	return newStep(out, written, read, places)
+	for n := range steps {
+		steps[n] = s
+	}
+	next := t
+	if t.then != nil {
+		next = t.then
+	}
+	for length, code, place := uint(1), uint64(0), 0; read+length <= lookAhead; length++ {
+		for range t.from.spec[length] {
+			symbol := t.from.symbols[place]
+			own, size, filled := t.to.words[symbol], uint(symbol&15), places+1+uint(symbol>>4)
+			first := int(code) << (lookAhead - read - length)
+			each := 1 << max(int(lookAhead-read-length)-int(size), 0)
+			code, place = code+1, place+1
+			switch out := written + uint(own.n) + size; {
+			case own.n == 0, out > mostWritten, read+length+size > lookAhead:
+			case t.from.class == 1 && symbol == sixteenZeros:
+			case t.from.class == 1 && symbol == endOfBlock:
+				for n := range each {
+					steps[first+n] = newStep(bits<<own.n|uint64(own.bits), out, read+length, places) | endsBlock
+				}
+			case filled >= wholeBlock:
+			default:
+				for number := range uint64(1) << size {
+					next.fill(steps[first+int(number)*each:][:each], (bits<<own.n|uint64(own.bits))<<size|number, out, read+length+size, filled)
+				}
+			}
+		}
+		code <<= 1
+	}
 }
 
-// block translates one block. Zeros before its end are part of the end, however
-// they were written.
-func (d *desk) block(b block) bool {
-	// What changes at each step is kept out of memory.
-	read, at, wrote, put, last, held := d.read, d.at, d.wrote, d.put, d.last, d.held
-	t, place := b.dc, uint(0)
-	for place < 64 {
-		next := binary.BigEndian.Uint64(read[at>>3:]) << (at & 7)
-		for looks := 57 / lookAhead; looks > 0 && place < 64; looks-- {
-			s := t.steps[next>>(64-lookAhead)]
-			then := place + uint(s&0xffff)
-			if then > 64 && (then < atEnd || then > atEnd+64) {
-				d.at, d.put, d.last, d.held = at, put, last, held
-				if place = d.number(t, place); place > 64 {
-					return false
-				}
-				at, put, last, held = d.at, d.put, d.last, d.held
-				t = b.ac
+// translate reads so many MCUs of an interval and writes them in other codes. It
+// reports whether the interval holds them and no more, and they are not more
+// than is kept.
+//
+// Where a block ends nobody can foresee, and a processor that guesses wrong has
+// to begin again. So nothing branches there: each step says by a bit whether the
+// next is looked up in the codes of the same block or of the one after it. What
+// is rare, a block that is full without an end, or a number longer than what is
+// looked up, is left to number.
+func (d *desk) translate(o *order, mcus int) bool {
+	var at, ahead, put, held, place uint // the highest bits of next, ahead of them, are those before the byte at
+	var next, last uint64
+	t, block, end := o.dc[0], uint64(0), uint(len(d.read)-mostOfBlock)
+	for left := mcus * o.blocks; left > 0; {
+		if len(d.wrote)-int(put) < mostOfBlock {
+			d.wrote = append(d.wrote, make([]byte, len(d.wrote)+1<<15)...)
+		}
+		next |= binary.BigEndian.Uint64(d.read[at:]) >> (ahead & 63)
+		at, ahead = at+(63-ahead)>>3, ahead|56
+		began, sum, bits := block, uint64(place), uint64(0)
+		looks := min(looksAtOnce, left)
+		for ; looks > 0; looks-- {
+			s := uint64(d.steps[t|next>>(64-lookAhead)])
+			then := sum + s&0xffffff
+			if then&0xff >= wholeBlock {
 				break
 			}
-			passed := uint(s >> 16 & 63)
-			next <<= passed & 63
-			at += passed
-			last |= uint64(s) >> 32 << 32 >> (held & 63)
-			held += uint(s >> 24 & 63)
-			binary.BigEndian.PutUint64(wrote[put:], last)
-			put += int(held >> 3)
-			last, held = last<<(held&56), held&7
-			place, t = then, b.ac
+			ended := uint64(int64(s) >> 63)
+			t = o.ac[block&15] ^ o.turn[block&15]&ended
+			block -= ended
+			sum = then &^ (ended & 0xff)
+			next <<= s >> 8 & 63
+			bits = bits<<(s>>16&63) | s>>32&(1<<mostWritten-1)
+		}
+		written := uint(sum >> 16)
+		place, ahead = uint(sum&0xff), ahead-uint(sum>>8&0xff)
+		last |= bits << (64 - written) >> held
+		held += written
+		binary.BigEndian.PutUint64(d.wrote[put:], last)
+		put += held >> 3
+		last, held = last<<(held&56), held&7
+		if looks > 0 {
+			d.at, d.put, d.last, d.held = at*8-ahead, int(put), last, held
+			place = d.number(&d.codes[t>>lookAhead], place)
+			put, last, held = uint(d.put), d.last, d.held
+			at, ahead = d.at>>3+1, 8-d.at&7
+			next = uint64(d.read[at-1]) << (64 - ahead)
+			switch t = o.ac[block&15]; {
+			case place > wholeBlock:
+				return false
+			case place == wholeBlock:
+				block++
+				t, place = o.dc[block&15], 0
+			}
+		}
+		left -= int(block - began)
+		if block >= o.period {
+			block -= o.period
+		}
+		if at > end+8 || put > maxStored {
+			return false
 		}
 	}
-	d.at, d.put, d.last, d.held = at, put, last, held
-	return true
+	d.at, d.put, d.last, d.held = at*8-ahead, int(put), last, held
+	return d.left() >= 0 && d.left() < 8
 }
 
 // number translates one number from a place of a block on, with the zeros before
