@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,7 +43,9 @@ type Bus struct {
 	log     *slog.Logger
 	now     func() time.Time
 	commits group
-	buckets sync.Map // jetstream.KeyValue by name, and the object store with its stream
+	buckets sync.Map // jetstream.KeyValue by name, the object store, and streams
+
+	noChunks atomic.Bool // the server does not let us read part of a photo by itself
 }
 
 // New returns a Bus on a connection that the caller owns and closes.
@@ -62,7 +65,7 @@ var unavailable = fault.New(fault.Unavailable, "stream_unavailable",
 // fault.NotFound when there is none and fault.Unavailable when the stream
 // does not answer.
 func (b *Bus) Get(ctx context.Context, subject string) (Stored, error) {
-	stream, err := b.js.Stream(ctx, StreamReports)
+	stream, err := b.stream(ctx, StreamReports)
 	if err != nil {
 		return Stored{}, unavailable.Because(err)
 	}
@@ -74,6 +77,20 @@ func (b *Bus) Get(ctx context.Context, subject string) (Stored, error) {
 		return Stored{}, unavailable.Because(err)
 	}
 	return Stored{Subject: m.Subject, Data: m.Data, Seq: m.Sequence, At: m.Time}, nil
+}
+
+// stream returns a stream to read from and to purge, asking the server for it
+// once. What it knew of the stream then may have changed since.
+func (b *Bus) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	key := "stream " + name
+	if kept, ok := b.buckets.Load(key); ok {
+		return kept.(jetstream.Stream), nil
+	}
+	stream, err := b.js.Stream(ctx, name)
+	if err == nil {
+		b.buckets.Store(key, stream)
+	}
+	return stream, err
 }
 
 // Request asks on a subject and returns the answer's bytes. With nobody

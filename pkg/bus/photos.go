@@ -21,6 +21,9 @@ import (
 // ObjectsPhotos is the object store in which sealed photos wait for reporting.
 const ObjectsPhotos = "onrecord_photos"
 
+// streamPhotos is the stream under it.
+const streamPhotos = "OBJ_" + ObjectsPhotos
+
 // photoChunk is how much of a photo is one message: most are two writes to
 // disk, and none is larger than a server takes.
 const photoChunk = 512 << 10
@@ -93,29 +96,62 @@ func describesPhoto(name string) string {
 
 func holdsPhoto(id string) string { return "$O." + ObjectsPhotos + ".C." + id }
 
-// Photo returns a stored photo, or fault.NotFound.
+// Photo returns a stored photo, or fault.NotFound. Whoever opens it finds out
+// whether it is what was sealed.
 func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 	photos, err := b.photos(ctx)
 	if err != nil {
 		return nil, err
 	}
-	object, err := photos.Get(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, fault.New(fault.NotFound, "not_found", "There is no such photo.").Because(err)
+	info, err := photos.GetInfo(ctx, name)
+	var sealed []byte
+	if err == nil {
+		if sealed = b.onlyChunk(ctx, info); sealed == nil {
+			sealed, err = everyChunk(ctx, photos, info)
+		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, jetstream.ErrObjectNotFound):
+		return nil, fault.New(fault.NotFound, "not_found", "There is no such photo.").Because(err)
+	case err != nil:
 		return nil, fmt.Errorf("photo: %w", err)
 	}
-	info, err := object.Info()
+	return sealed, nil
+}
+
+// onlyChunk returns a photo that is one message, as most are, or nil where it has
+// to be read in the way of everyChunk: that makes a consumer for each. A server
+// that lags may not have it, and one that is set up for an earlier version does
+// not let us and says nothing.
+func (b *Bus) onlyChunk(ctx context.Context, info *jetstream.ObjectInfo) []byte {
+	if info.Chunks != 1 || b.noChunks.Load() {
+		return nil
+	}
+	stream, err := b.stream(ctx, streamPhotos)
 	if err != nil {
-		return nil, fmt.Errorf("photo: %w", errors.Join(err, object.Close()))
+		return nil
+	}
+	soon, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	m, err := stream.GetLastMsgForSubject(soon, holdsPhoto(info.NUID))
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		b.noChunks.Store(true)
+	}
+	if err != nil || uint64(len(m.Data)) != info.Size {
+		return nil
+	}
+	return m.Data
+}
+
+// everyChunk returns a photo of any size.
+func everyChunk(ctx context.Context, photos jetstream.ObjectStore, info *jetstream.ObjectInfo) ([]byte, error) {
+	object, err := photos.Get(ctx, info.Name)
+	if err != nil {
+		return nil, err
 	}
 	sealed := bytes.NewBuffer(make([]byte, 0, info.Size+bytes.MinRead)) // to its end: only then its digest was compared
 	_, err = sealed.ReadFrom(object)
-	if err = errors.Join(err, object.Close()); err != nil {
-		return nil, fmt.Errorf("photo: %w", err)
-	}
-	return sealed.Bytes(), nil
+	return sealed.Bytes(), errors.Join(err, object.Close())
 }
 
 // DropPhoto removes a photo and every trace of it. One that is gone is no error.
@@ -131,7 +167,7 @@ func (b *Bus) DropPhoto(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("photo: %w", err)
 	}
-	stream, err := b.photoStream(ctx)
+	stream, err := b.stream(ctx, streamPhotos)
 	if err != nil {
 		return fmt.Errorf("photo: %w", err)
 	}
@@ -178,7 +214,7 @@ func (b *Bus) described(ctx context.Context) ([]*jetstream.ObjectInfo, error) {
 // NamelessPhotos returns the ids of photos that are stored and not described: they
 // are being stored, or whoever stored them came no further.
 func (b *Bus) NamelessPhotos(ctx context.Context) ([]string, error) {
-	stream, err := b.photoStream(ctx)
+	stream, err := b.stream(ctx, streamPhotos)
 	if err != nil {
 		return nil, fmt.Errorf("photos: %w", err)
 	}
@@ -203,7 +239,7 @@ func (b *Bus) NamelessPhotos(ctx context.Context) ([]string, error) {
 
 // DropNameless removes a photo that is not described.
 func (b *Bus) DropNameless(ctx context.Context, id string) error {
-	stream, err := b.photoStream(ctx)
+	stream, err := b.stream(ctx, streamPhotos)
 	if err == nil {
 		err = stream.Purge(ctx, jetstream.WithPurgeSubject(holdsPhoto(id)))
 	}
@@ -225,18 +261,4 @@ func (b *Bus) photos(ctx context.Context) (jetstream.ObjectStore, error) {
 	}
 	b.buckets.Store(key, store)
 	return store, nil
-}
-
-// photoStream returns the stream under the object store, asking the server for
-// it once.
-func (b *Bus) photoStream(ctx context.Context) (jetstream.Stream, error) {
-	const name = "OBJ_" + ObjectsPhotos
-	if kept, ok := b.buckets.Load(name); ok {
-		return kept.(jetstream.Stream), nil
-	}
-	stream, err := b.js.Stream(ctx, name)
-	if err == nil {
-		b.buckets.Store(name, stream)
-	}
-	return stream, err
 }

@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -42,6 +45,66 @@ func TestAPhotoIsAnObjectOfTheStore(t *testing.T) {
 	}
 	if waiting, err := b.WaitingPhotos(t.Context()); err != nil || len(waiting) != 3 {
 		t.Errorf("waiting=%v, %v", waiting, err)
+	}
+}
+
+// Most photos are one message, which is read by itself: a consumer for each would
+// cost more than reading it. Where that is not allowed, as in servers set up for an
+// earlier version, or finds something else, it is read as any client does.
+func TestAPhotoOfOneMessageIsReadWithoutAConsumer(t *testing.T) {
+	everybody := &server.Permissions{}
+	earlier := &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}, Deny: []string{"$JS.API.DIRECT.GET.*.$O.*.C.>"}}}
+	s := bustest.Start(t, &server.Options{JetStream: true, Users: []*server.User{
+		{Username: "now", Password: "demo", Permissions: everybody}, {Username: "earlier", Password: "demo", Permissions: earlier}}})
+	connect := func(user string) (*bus.Bus, *nats.Conn) {
+		t.Helper()
+		nc, err := nats.Connect(s.ClientURL(), nats.UserInfo(user, "demo"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		b, err := bus.New(nc, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b, nc
+	}
+	b, nc := connect("now")
+	if err := b.Apply(t.Context(), bus.Settings{Replicas: 1, MaxBytes: 64 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	consumers, err := nc.SubscribeSync("$JS.API.CONSUMER.CREATE.OBJ_" + bus.ObjectsPhotos + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(by *bus.Bus, name string, want []byte, made int) {
+		t.Helper()
+		if got, err := by.Photo(t.Context(), name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d bytes, %v, want %d", name, len(got), err, len(want))
+		}
+		for n := range made { // what was asked before Photo returned has come, or is about to
+			if _, err := consumers.NextMsg(20 * time.Second); err != nil {
+				t.Errorf("%s: %d consumers, want %d", name, n, made)
+			}
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if n, _, err := consumers.Pending(); err != nil || n > 0 {
+			t.Errorf("%s: %d consumers too many, %v", name, n, err)
+		}
+	}
+	one, two := bytes.Repeat([]byte("sealed"), 30<<10), make([]byte, 512<<10+1)
+	for name, sealed := range map[string][]byte{"demo.one": one, "demo.two": two} {
+		if err := b.PutPhoto(t.Context(), name, sealed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(b, "demo.one", one, 0)
+	read(b, "demo.two", two, 1)
+	before, _ := connect("earlier")
+	for range 2 {
+		read(before, "demo.one", one, 1)
 	}
 }
 

@@ -168,6 +168,21 @@ func (d DataKey) Seal(plain []byte, place ...string) []byte {
 	return sealWith(d.aead, plain, associated(place))
 }
 
+// SealOver is Seal in the memory of plain, which is lost, where it has room for
+// what is longer.
+func (d DataKey) SealOver(plain []byte, place ...string) []byte {
+	return d.aead.Seal(plain[:0], nil, plain, associated(place))
+}
+
+// OpenOver is Open in the memory of sealed, which is lost.
+func (d DataKey) OpenOver(sealed []byte, place ...string) ([]byte, error) {
+	plain, err := d.aead.Open(sealed[:0], nil, sealed, associated(place))
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return plain, nil
+}
+
 // Open returns what was sealed in this place, or ErrOpen.
 func (d DataKey) Open(sealed []byte, place ...string) ([]byte, error) {
 	return openWith(d.aead, sealed, associated(place))

@@ -53,6 +53,31 @@ func TestSealedWordsOpenOnlyInTheirPlaceAndWithTheirKey(t *testing.T) {
 	}
 }
 
+// Sealing and opening in the same memory is the same, with and without room for
+// what is longer.
+func TestSealingOverAndOpeningOver(t *testing.T) {
+	key, _ := ring(t).NewDataKey()
+	picture := bytes.Repeat([]byte("picture"), 30_000)
+	for name, room := range map[string]int{"no room": 0, "less than it takes": 20, "room": 28, "more": 5000} {
+		plain := append(make([]byte, 0, len(picture)+room), picture...)
+		memory := &plain[0]
+		sealed := key.SealOver(plain, "report-1", "photo")
+		if got, err := key.Open(sealed, "report-1", "photo"); err != nil || !bytes.Equal(got, picture) {
+			t.Errorf("%s: sealed over: %d bytes, %v", name, len(got), err)
+		}
+		if over := &sealed[0] == memory; over != (room >= 28) {
+			t.Errorf("%s: in its own memory: %v", name, over)
+		}
+		if _, err := key.OpenOver(bytes.Clone(sealed), "report-2", "photo"); !errors.Is(err, ErrOpen) {
+			t.Errorf("%s: in another place: err=%v, want ErrOpen", name, err)
+		}
+		memory = &sealed[0]
+		if got, err := key.OpenOver(sealed, "report-1", "photo"); err != nil || !bytes.Equal(got, picture) || &got[0] != memory {
+			t.Errorf("%s: opened over: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
+
 func TestKeyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "master.key")
 	made, err := CreateFile(path)

@@ -38,17 +38,17 @@ func (s *Service) storePhotos(ctx context.Context, a album, wrapped []byte) (nam
 		return nil, nil, err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	store := func(picture []byte) string {
+	store := func(picture []byte, seal func(plain []byte, place ...string) []byte) string {
 		name := a.event + "." + rand.Text()
-		g.Go(func() error { return s.bus.PutPhoto(ctx, name, key.Seal(picture, a.reportID, "photo", name)) })
+		g.Go(func() error { return s.bus.PutPhoto(ctx, name, seal(picture, a.reportID, "photo", name)) })
 		return name
 	}
 	for n, p := range clean {
-		kept := &onrecordv1.Photo{Object: store(p.JPEG), Sha256: p.SHA256[:], Size: uint32(len(p.JPEG)), Width: uint32(p.Width), Height: uint32(p.Height), ContentType: "image/jpeg"}
+		kept := &onrecordv1.Photo{Object: store(p.JPEG, key.SealOver), Sha256: p.SHA256[:], Size: uint32(len(p.JPEG)), Width: uint32(p.Width), Height: uint32(p.Height), ContentType: "image/jpeg"}
 		if a.keepOriginals {
 			raw := a.raw[n]
 			sum := sha256.Sum256(raw)
-			kept.Original = &onrecordv1.Photo{Object: store(raw), Sha256: sum[:], Size: uint32(len(raw)), Width: uint32(came[n].Width), Height: uint32(came[n].Height), ContentType: came[n].ContentType}
+			kept.Original = &onrecordv1.Photo{Object: store(raw, key.Seal), Sha256: sum[:], Size: uint32(len(raw)), Width: uint32(came[n].Width), Height: uint32(came[n].Height), ContentType: came[n].ContentType}
 		}
 		named = append(named, kept)
 	}

@@ -236,10 +236,17 @@ func publishesCorrections(t *testing.T, c *cluster) {
 // finds and removes it.
 func photos(t *testing.T, c *cluster) {
 	t.Helper()
-	intake, _ := c.connect(t, "intake")
-	reporting, _ := c.connect(t, "reporting")
+	intake, mayNot := c.connect(t, "intake")
+	reporting, may := c.connect(t, "reporting")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	const part = "$JS.API.DIRECT.GET.OBJ_onrecord_photos.$O.onrecord_photos.C.nothing"
+	if got, err := may.RequestWithContext(ctx, part, nil); err != nil || got.Header.Get("Status") != "404" {
+		t.Errorf("reporting asks for part of a photo: %v, %v", got, err)
+	}
+	if got, err := mayNot.Request(part, nil, 300*time.Millisecond); err == nil {
+		t.Errorf("intake may ask for part of a photo: %v", got)
+	}
 	sealed := make([]byte, 700<<10) // more than one chunk
 	if err := intake.PutPhoto(ctx, "r1.demo", sealed); err != nil {
 		t.Fatal(err)

@@ -112,13 +112,14 @@ func partWithPhotos[T any](body []byte, boundary, part, what string, read func([
 const maxParts = 100
 
 // eachPart calls field for each part that is no photo, and returns the photos.
-// An empty part named "photo" with no file name is what a browser sends where
-// none was chosen. Of one that is too large only so much is read as shows it, and
-// of those that are too many nothing: photo.Check refuses them.
+// Both are parts of body, as far as that can be. An empty part named "photo" with
+// no file name is what a browser sends where none was chosen. Of one that is too
+// large only so much is read as shows it, and of those that are too many nothing:
+// photo.Check refuses them.
 func eachPart(body []byte, boundary string, field func(name string, content []byte) error) (photos [][]byte, err error) {
 	unreadable := fault.New(fault.Malformed, "malformed", "The parts of the body could not be read.")
-	rest := bytes.NewReader(body)
-	parts := multipart.NewReader(rest, boundary)
+	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	rest, delimiter := body, []byte("--"+boundary)
 	for range maxParts {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -127,21 +128,20 @@ func eachPart(body []byte, boundary string, field func(name string, content []by
 		if err != nil {
 			return nil, unreadable.Because(err)
 		}
-		most, room := int64(MaxJSON), 0
+		most := int64(MaxJSON)
 		if part.FormName() == "photo" {
 			if len(photos) > photo.Max {
 				continue
 			}
-			most, room = photo.MaxBytes, min(rest.Len(), photo.MaxBytes)+8<<10 // with what the reader has taken ahead
+			most = photo.MaxBytes
 		}
-		read := bytes.NewBuffer(make([]byte, 0, room)) // a photo is not moved about while it is read
-		if _, err := read.ReadFrom(io.LimitReader(part, most+1)); err != nil {
+		_, rest, _ = bytes.Cut(rest, delimiter)
+		_, rest, _ = bytes.Cut(rest, []byte("\r\n\r\n"))
+		content, err := readWhereItLies(io.LimitReader(part, most+1), rest)
+		if err != nil {
 			return nil, unreadable.Because(err)
 		}
-		content := read.Bytes()
-		if len(content) < room/2 {
-			content = bytes.Clone(content)
-		}
+		rest = rest[min(len(content), len(rest)):]
 		switch {
 		case part.FormName() != "photo":
 			if err := field(part.FormName(), content); err != nil {
@@ -152,6 +152,26 @@ func eachPart(body []byte, boundary string, field func(name string, content []by
 		}
 	}
 	return nil, unreadable
+}
+
+// readWhereItLies returns all that r gives: the beginning of here while it is the
+// same, so that a photo is not copied, and else memory of its own.
+func readWhereItLies(r io.Reader, here []byte) ([]byte, error) {
+	var window [4 << 10]byte
+	for same := 0; ; {
+		n, err := r.Read(window[:])
+		if !bytes.HasPrefix(here[same:], window[:n]) {
+			more, err := io.ReadAll(r)
+			return slices.Concat(here[:same], window[:n], more), err
+		}
+		same += n
+		if errors.Is(err, io.EOF) {
+			return here[:same:same], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // object reads one JSON object and nothing after it. encoding/json alone would

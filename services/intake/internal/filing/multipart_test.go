@@ -69,6 +69,30 @@ func TestManyPhotosInOneBodyTakeNoMoreRoomThanAReportHas(t *testing.T) {
 	}
 }
 
+// A photo is the part of the body that it came in, and copied only where that
+// cannot be told, as in lines that end as nobody's do.
+func TestAPhotoIsNotCopied(t *testing.T) {
+	picture := strings.Repeat("a picture\r\n\r\n", 10_000)
+	body, boundary := parts(t, "report", least(""), "photo", picture, "photo", "another")
+	odd := bytes.Replace(body, []byte("\r\n\r\na picture"), []byte("\n\na picture"), 1)
+	for name, c := range map[string]struct {
+		body []byte
+		same bool
+	}{"as it is sent": {body, true}, "in other lines": {odd, false}} {
+		f, err := FromMultipart(c.body, boundary)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(f.Photos) != 2 || string(f.Photos[0]) != picture || string(f.Photos[1]) != "another" {
+			t.Fatalf("%s: %d photos, the first of %d bytes", name, len(f.Photos), len(f.Photos[0]))
+		}
+		c.body[bytes.Index(c.body, []byte("a picture"))] = 'A'
+		if same := f.Photos[0][0] == 'A'; same != c.same {
+			t.Errorf("%s: a part of the body: %v", name, same)
+		}
+	}
+}
+
 func FuzzMultipart(f *testing.F) {
 	for _, example := range [][]string{{"report", least(""), "photo", "abc"}, {"follow_up", `{"receipt":"x","addition":{"id":"1","what":"words"}}`, "photo", "abc"}} {
 		body, boundary := parts(f, example...)

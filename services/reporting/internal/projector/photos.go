@@ -126,7 +126,7 @@ func (p *Projector) takePhotos(ctx context.Context, f carried) error {
 				if err != nil {
 					return err
 				}
-				from.IncidentID, from.Sealed = i.ID, key.Seal(plain, i.ID, "photo", from.ID)
+				from.IncidentID, from.Sealed = i.ID, key.SealOver(plain, i.ID, "photo", from.ID)
 				if err := p.store.PutPhoto(ctx, &from.Photo); err != nil {
 					return err
 				}
@@ -152,7 +152,7 @@ func (p *Projector) openPhoto(ctx context.Context, f carried, from photo) ([]byt
 	if err != nil {
 		return nil, errPhotoDamaged
 	}
-	plain, err := key.Open(sealed, f.reportID, "photo", from.object)
+	plain, err := key.OpenOver(sealed, f.reportID, "photo", from.object)
 	if sum := sha256.Sum256(plain); err != nil || !bytes.Equal(sum[:], from.SHA256) {
 		return nil, errPhotoDamaged
 	}
