@@ -75,6 +75,11 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if p.bin, p.dir, p.names, err = absolute(*bin, *dir, *users); err != nil {
 		return err
 	}
+	lock, err := takeDirectory(p.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }() // after all of them have stopped
 	defer func() { err = errors.Join(err, p.stop()) }()
 	site, err := p.startAll(ctx)
 	if ctx.Err() != nil { // told to stop before all of it ran
@@ -88,6 +93,22 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	return p.serve(ctx, ln, site)
+}
+
+// takeDirectory keeps a directory to this process until what it returns is
+// closed: two NATS servers, or two databases, on the same files would ruin them.
+func takeDirectory(dir string) (io.Closer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another run-services has its data in %s: stop it, or name another directory with --data-dir", dir), lock.Close())
+	}
+	return lock, nil
 }
 
 func absolute(bin, dir, users string) (string, string, string, error) {

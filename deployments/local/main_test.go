@@ -109,6 +109,11 @@ type local struct {
 	client *http.Client
 }
 
+// arguments are those of the command with its data in a directory.
+func arguments(dir string) []string {
+	return []string{"--listen", "127.0.0.1:0", "--bin", bin, "--data-dir", dir, "--nats-users", "../nats/users.conf"}
+}
+
 func launch(t *testing.T, dir string) *local {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -116,7 +121,7 @@ func launch(t *testing.T, dir string) *local {
 	must(t, err)
 	l := &local{t: t, out: &runtest.Output{}, stop: stop, ended: make(chan error, 1), client: &http.Client{Jar: jar, Timeout: time.Minute}}
 	go func() {
-		l.ended <- start(ctx, []string{"--listen", "127.0.0.1:0", "--bin", bin, "--data-dir", dir, "--nats-users", "../nats/users.conf"}, l.out, l.out)
+		l.ended <- start(ctx, arguments(dir), l.out, l.out)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -238,6 +243,11 @@ func TestThePartsRunAsInADeployment(t *testing.T) {
 	l.form("/sign-out")
 	l.form("/sign-in/", "name", "Demo Rep", "password", demoPassword)
 	l.counted(1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := start(ctx, arguments(dir), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "stop it, or name another directory") {
+		t.Errorf("two have their data in one directory: %v", err)
+	}
 	l.end()
 
 	l = launch(t, dir)

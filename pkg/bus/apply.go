@@ -20,6 +20,26 @@ type Change struct {
 // String says what changes in a line.
 func (c Change) String() string { return c.What + " " + c.How }
 
+// What NATS answers when no server has the room for what is asked, or too few
+// are there. Source: errors.json of nats-server.
+const (
+	noSuitablePeers     = 10005
+	insufficientStorage = 10047
+)
+
+// Apply makes the change.
+func (c Change) Apply(ctx context.Context) error {
+	err := c.apply(ctx)
+	if err == nil {
+		return nil
+	}
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && (refused.ErrorCode == noSuitablePeers || refused.ErrorCode == insufficientStorage) {
+		err = fmt.Errorf("fewer servers of NATS are up than it shall have copies, or they have not the room for it (max_file_store): %w", err)
+	}
+	return fmt.Errorf("%s: %w", c.What, err)
+}
+
 // Apply creates the stream, its consumers, the buckets and the object store, or brings them to
 // what this version needs. It is the administrative step: services do not
 // call it.
@@ -36,8 +56,8 @@ func (b *Bus) Apply(ctx context.Context, s Settings) error {
 		return err
 	}
 	for _, c := range changes {
-		if err := c.apply(ctx); err != nil {
-			return fmt.Errorf("%s: %w", c.What, err)
+		if err := c.Apply(ctx); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -50,6 +50,9 @@ bucket onrecord_sign_ins is created`
 			t.Fatalf("on an empty server:\n%s\nwant:\n%s", got, want)
 		}
 	}
+	if err := b.Apply(t.Context(), bus.Settings{MaxBytes: 1 << 60}); err == nil || !strings.Contains(err.Error(), "stream REPORTS: fewer servers") || !strings.Contains(err.Error(), "max_file_store") {
+		t.Errorf("more than the server has room for: %v, want that said", err)
+	}
 	if err := b.Apply(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}

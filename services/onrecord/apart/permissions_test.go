@@ -31,8 +31,11 @@ func TestTheStreamIsAppliedByTheAdministratorAlone(t *testing.T) {
 	}
 	photos(t, c)
 	code, out := c.admin("--max-stream", "128", "--check")
-	if code != run.ExitFailed || !strings.Contains(out, "max_bytes 67108864 → 134217728") {
+	if code != run.ExitFailed || !strings.Contains(out, "needed: stream REPORTS is changed: max_bytes 67108864 → 134217728") {
 		t.Errorf("checked with another size: code=%d %s", code, out)
+	}
+	if code, out := c.admin("--max-stream", "4096"); code != run.ExitFailed || !strings.Contains(out, "max_file_store") || strings.Contains(out, "REPORTS is changed") {
+		t.Errorf("more than the servers have room for: code=%d %s", code, out)
 	}
 	b, nc := c.connect(t, "admin")
 	js, err := jetstream.New(nc)

@@ -34,7 +34,8 @@ them to what this version needs, and prints what it changes. The services never 
 that: they wait until it is done. It may be run again at any time, and must be after
 an upgrade.
 
-The number of copies and the disk are as chosen here. A stream whose other settings are
+The number of copies and the disk are as chosen here: the servers must have the room
+for --max-stream and as much as half of it again for photos. A stream whose other settings are
 not those that this version needs is left as it is: every difference is named, nothing
 is changed, and the exit code is 1.`,
 		Example: `  onrecord admin streams apply --nats-url nats://nats-1:4222,nats://nats-2:4222 \
@@ -52,24 +53,25 @@ is changed, and the exit code is 1.`,
 			if err != nil {
 				return err
 			}
-			settings := bus.Settings{Replicas: replicas, MaxBytes: maxMB << 20}
-			changes, err := b.Plan(ctx, settings)
+			changes, err := b.Plan(ctx, bus.Settings{Replicas: replicas, MaxBytes: maxMB << 20})
 			if err != nil {
 				return err
 			}
+			if len(changes) == 0 {
+				return s.say("Everything is as this version needs it.")
+			}
 			for _, c := range changes {
-				if err := s.say("%s", c); err != nil {
+				if check {
+					err = s.say("needed: %s", c)
+				} else if err = c.Apply(ctx); err == nil { // it is said once it is so
+					err = s.say("%s", c)
+				}
+				if err != nil {
 					return err
 				}
 			}
-			switch {
-			case len(changes) == 0:
-				return s.say("Everything is as this version needs it.")
-			case check:
-				return fmt.Errorf("nothing was changed; without --check, what stands above would be: %d", len(changes))
-			}
-			if err := b.Apply(ctx, settings); err != nil {
-				return err
+			if check {
+				return fmt.Errorf("changes needed: %d; nothing was changed, and without --check they are made", len(changes))
 			}
 			return s.say("Done.")
 		},
