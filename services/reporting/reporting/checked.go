@@ -6,14 +6,24 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
-// checkedMost is how many of a rep's newest incidents are looked through for
-// readings that were picked to be checked.
-const checkedMost = 5000
+const (
+	// checkedMost is how many of a rep's newest incidents are looked through for
+	// readings that were picked to be checked.
+	checkedMost = 5000
+	// rememberChecks is how long what was seen of them is told again: opening the
+	// card over and over reads the incidents of a rep's sites twice a minute.
+	rememberChecks = 30 * time.Second
+)
 
 // checkedView is what reps made of the sure readings that they were asked to
 // check: all that is known of how well the machine reads real reports.
@@ -54,16 +64,12 @@ func (all checksByModel) add(i *incident.Incident) {
 	if !ok {
 		return
 	}
-	all.of(check.Model).add(i, check)
-}
-
-func (all checksByModel) of(model string) *Checks {
-	c := all[model]
+	c := all[check.Model]
 	if c == nil {
-		c = &Checks{Model: model, Kept: make(map[string]int)}
-		all[model] = c
+		c = &Checks{Model: check.Model, Kept: make(map[string]int)}
+		all[check.Model] = c
 	}
-	return c
+	c.add(i, check)
 }
 
 // Checks returns what reps made of the sure readings that they were asked to
@@ -82,33 +88,97 @@ func (o Operator) Checks(ctx context.Context) ([]Checks, error) {
 	return found, err
 }
 
+// newestChecks are the checks among the newest incidents of some sites.
+type newestChecks struct {
+	at      time.Time
+	among   string // which incidents these are, in words
+	byModel checksByModel
+}
+
+// checksSeen are the newestChecks that were looked through lately, by sites.
+type checksSeen struct {
+	looking singleflight.Group
+	mu      sync.Mutex
+	last    map[string]newestChecks
+}
+
+// of returns what look finds, perhaps as it was rememberChecks ago. What it
+// returns is for reading.
+func (c *checksSeen) of(sites string, now func() time.Time, look func() (newestChecks, error)) (newestChecks, error) {
+	c.mu.Lock()
+	last, ok := c.last[sites]
+	c.mu.Unlock()
+	if ok && now().Sub(last.at) < rememberChecks {
+		return last, nil
+	}
+	v, err, _ := c.looking.Do(sites, func() (any, error) {
+		began := now()
+		seen, err := look()
+		if err != nil {
+			return nil, err
+		}
+		seen.at = began
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		maps.DeleteFunc(c.last, func(_ string, old newestChecks) bool { return began.Sub(old.at) >= rememberChecks })
+		if c.last == nil {
+			c.last = make(map[string]newestChecks)
+		}
+		c.last[sites] = seen
+		return seen, nil
+	})
+	if err != nil {
+		return newestChecks{}, err
+	}
+	return v.(newestChecks), nil
+}
+
 // checked words what reps made of a model's sure readings at some sites, nil
 // for every one, among the newest incidents there.
 func (s *Service) checked(ctx context.Context, sites []string, model string) (*checkedView, error) {
-	all := make(checksByModel)
+	key := "every site"
+	if sites != nil {
+		key = strings.Join(slices.Sorted(slices.Values(sites)), "\n")
+	}
+	seen, err := s.checks.of(key, s.now, func() (newestChecks, error) {
+		return s.newestChecks(context.WithoutCancel(ctx), sites) // others may wait for it too
+	})
+	if err != nil {
+		return nil, err
+	}
+	others := 0
+	for name, c := range seen.byModel {
+		if name != model {
+			others += c.Picked
+		}
+	}
+	of, ok := seen.byModel[model]
+	if !ok {
+		of = &Checks{Model: model}
+	}
+	return of.view(seen.among, others), nil
+}
+
+// newestChecks looks through the newest incidents of some sites.
+func (s *Service) newestChecks(ctx context.Context, sites []string) (newestChecks, error) {
+	found := newestChecks{byModel: make(checksByModel)}
 	f := store.Filter{Sites: sites, Limit: maxLimit}
 	seen := 0
 	for more := true; more && seen < checkedMost; more = f.Cursor != "" {
 		page, next, err := s.store.ListIncidents(ctx, f)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		for _, i := range page {
-			all.add(i)
+			found.byModel.add(i)
 		}
 		seen, f.Cursor = seen+len(page), next
 	}
-	among := "Of " + incidents(seen) + " at your sites"
+	found.among = "Of " + incidents(seen) + " at your sites"
 	if f.Cursor != "" {
-		among = "Of the newest " + number(seen) + " incidents at your sites"
+		found.among = "Of the newest " + number(seen) + " incidents at your sites"
 	}
-	of, others := all.of(model), 0
-	for _, c := range all {
-		if c != of {
-			others += c.Picked
-		}
-	}
-	return of.view(among, others), nil
+	return found, nil
 }
 
 // view words the checks of one model among some incidents, of which others were

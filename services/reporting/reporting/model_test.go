@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/incident"
@@ -120,8 +121,11 @@ func TestRepsSeeWhatBecameOfTheSureReadingsTheyCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.answerModel(card)
+	now := time.Now()
+	k.now = func() time.Time { return now }
 	said := func(who string) string {
 		t.Helper()
+		now = now.Add(rememberChecks)
 		return strings.Join(strings.Fields(k.page(who, "/model/", 200).Document(t).Find("main").Text()), " ")
 	}
 	k.file("leeds", nil)
@@ -163,6 +167,14 @@ func TestRepsSeeWhatBecameOfTheSureReadingsTheyCheck(t *testing.T) {
 	res := k.postJSON(rep, "/api/v1/incidents/"+waits.ID+"/close", `{"fixed":true,"reason":"Demo."}`, "If-Match", fmt.Sprintf("%q", fmt.Sprint(k.incidentOf(waits.Reports[0].ID).Rev)))
 	if got := said(rep); res.StatusCode != 200 || !strings.Contains(got, "of 3; 1 was closed or decided in part, and is not counted.") || strings.Contains(got, "wait to be checked") {
 		t.Errorf("status=%d, after closing one in part the card says %s", res.StatusCode, got)
+	}
+	k.file("leeds", nil)
+	now = now.Add(-time.Second)
+	if got := said(rep); !strings.Contains(got, "Of 6 incidents at your sites") {
+		t.Errorf("the incidents are looked through again within %v: %s", rememberChecks, got)
+	}
+	if got := said(rep); !strings.Contains(got, "Of 7 incidents at your sites") {
+		t.Errorf("what came is not seen after %v: %s", rememberChecks, got)
 	}
 }
 

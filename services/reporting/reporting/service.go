@@ -84,6 +84,7 @@ type Service struct {
 	editions *editions.Service
 	follow   *followup.Service
 	standing *standing.Checker
+	checks   checksSeen
 }
 
 var _ web.Authenticator = (*Service)(nil)

@@ -28,7 +28,7 @@ import (
 
 const (
 	auditEvery    = time.Hour
-	auditAgain    = 5 * time.Minute // after one that did not finish
+	auditAgain    = 5 * time.Minute // after one that did not finish, and twice as long after each further one
 	progressEvery = 1000            // incidents
 	loggedFaults  = 20              // of one audit; the rest is counted
 	settleTries   = 3
@@ -152,19 +152,35 @@ var _ = metrics.NewGauge(`onrecord_audit_differences`, func() float64 { return f
 
 // Run audits at once and every hour until ctx is done. What is wrong goes to
 // the log and into the metric onrecord_audit_differences. An audit that did not
-// finish says nothing of the figures: it is a finding, and begun again soon.
+// finish says nothing of the figures: it is a finding, and begun again soon, less
+// soon each time, because it may have read every incident before it failed.
 func (a *Auditor) Run(ctx context.Context) {
-	for next := auditEvery; ; next = auditEvery {
+	for failed := 0; ; {
 		if err := a.once(ctx); err != nil {
-			next = auditAgain
+			failed++
+		} else {
+			failed = 0
 		}
-		debug.FreeOSMemory() // it read every incident once: what that took is not needed for an hour
+		debug.FreeOSMemory() // it read every incident once: what that took is not needed until the next
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(next):
+		case <-time.After(pause(failed)):
 		}
 	}
+}
+
+// pause returns how long to wait for the next audit after so many that did not
+// finish.
+func pause(failed int) time.Duration {
+	wait := auditAgain
+	for n := 1; n < failed && wait < auditEvery; n++ {
+		wait *= 2
+	}
+	if failed == 0 || wait > auditEvery {
+		return auditEvery
+	}
+	return wait
 }
 
 // Findings returns what keeps Run from auditing.
@@ -190,7 +206,7 @@ func (a *Auditor) once(ctx context.Context) error {
 	}
 	if err != nil {
 		a.log.Error("the audit did not finish", "error", err)
-		a.note(check.Warningf("audit_unfinished", "It is tried again every few minutes. Where it stays so, look in the log for what keeps it.",
+		a.note(check.Warningf("audit_unfinished", "It is tried again within minutes, and then less often, at least once an hour. Where it stays so, look in the log for what keeps it.",
 			"The last audit did not finish, so nobody knows now whether the figures are those of the incidents."))
 		return err
 	}
