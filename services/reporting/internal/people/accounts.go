@@ -241,7 +241,7 @@ var changedMeanwhile = fault.New(fault.Conflict, "account_changed", "Somebody el
 // change changes an account and ends its sessions. Of two changes in the same
 // moment neither is lost: fn is called again with what the other made of it.
 func (s *Service) change(ctx context.Context, id, what string, fn func(store.Store, *store.User) error) error {
-	err := error(store.ErrStale)
+	err := store.ErrStale
 	for try := 0; errors.Is(err, store.ErrStale) && try < changeTries; try++ {
 		err = s.store.Group(ctx, func(st store.Store) error {
 			u, err := s.user(ctx, st, id)
