@@ -36,6 +36,18 @@ func (s *Service) loadDirectory(ctx context.Context) error {
 	return nil
 }
 
+// takeUpDirectory reads the directory after a change and publishes it for intake.
+// One that cannot be published is stored, and publishDirectory tries again.
+func (s *Service) takeUpDirectory(ctx context.Context) error {
+	if err := s.loadDirectory(ctx); err != nil {
+		return err
+	}
+	if err := s.people.PublishDirectory(ctx, s.bus); err != nil {
+		s.log.Error("the site directory was not published and will be tried again", "error", err)
+	}
+	return nil
+}
+
 // knows reports whether the directory holds a site.
 func (d *directory) knows(id string) bool {
 	_, ok := d.byID[id]

@@ -240,13 +240,7 @@ func (s *Service) ImportSites(ctx context.Context, csv io.Reader) (Imported, err
 	if err != nil {
 		return Imported{}, err
 	}
-	if err := s.loadDirectory(ctx); err != nil {
-		return Imported{}, err
-	}
-	if err := s.people.PublishDirectory(ctx, s.bus); err != nil { // the sites are stored; keepDirectory tries again
-		s.log.Error("the site directory was not published and will be tried again", "error", err)
-	}
-	return Imported{done.Added, done.Changed, done.Unchanged}, nil
+	return Imported{done.Added, done.Changed, done.Unchanged}, s.takeUpDirectory(ctx)
 }
 
 // Sites returns the site directory by name.
@@ -274,13 +268,7 @@ func (s *Service) RotateSiteCode(ctx context.Context, id string) (Site, error) {
 	if err != nil {
 		return Site{}, err
 	}
-	if err := s.loadDirectory(ctx); err != nil {
-		return Site{}, err
-	}
-	if err := s.people.PublishDirectory(ctx, s.bus); err != nil { // it is stored; publishDirectory tries again
-		s.log.Error("the site directory was not published and will be tried again", "error", err)
-	}
-	return s.siteOf(site), nil
+	return s.siteOf(site), s.takeUpDirectory(ctx)
 }
 
 // PosterOf asks for the poster of a site, for where the program is reached.
