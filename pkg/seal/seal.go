@@ -55,6 +55,9 @@ func ParseKeyring(text string) (*Keyring, error) {
 	if err != nil {
 		return nil, errors.New("master key: not base64, so it is not one, or not whole: put it back from your copy") // the cause would quote the key
 	}
+	if len(raw) != KeySize {
+		return nil, fmt.Errorf("master key: want %d bytes, got %d, so it is not one, or not whole: put it back from your copy", KeySize, len(raw))
+	}
 	return NewKeyring(raw)
 }
 

@@ -33,6 +33,11 @@ func everywhere(t *trial) {
 			t.wrong("the process never passed %s: the place has gone", place)
 		}
 		t.broke(hits)
+		if place == failpoint.ApplyBefore { // some were received and not counted: it is said
+			if out, err := t.command(dir, "verify"); err != nil || !strings.Contains(out, "in no figure yet") {
+				t.wrong("killed at %s, it is not said that some reports are counted later: %v\n%s", place, err, out)
+			}
+		}
 		p := t.start(dir, settings{binary: breakable})
 		phones.to(p.url)
 		phones.finish()

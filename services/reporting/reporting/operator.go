@@ -101,6 +101,7 @@ type Verification struct {
 	Ledgers     int      `json:"ledgers"`   // compared
 	Differences []string `json:"differences,omitempty"`
 	Unsettled   []string `json:"unsettled,omitempty"` // months that changed all the while and could not be compared
+	Waiting     uint64   `json:"waiting,omitempty"`   // events that the stream holds and nobody is there to count; only known of a stopped installation
 }
 
 // DeadLetter is a message that nobody could read. It is kept, and where it is

@@ -400,6 +400,7 @@ func TestVerifySaysWhatItCouldNotCompare(t *testing.T) {
 		err   string // "": none
 	}{
 		{reporting.Verification{Incidents: 3, Ledgers: 2}, "Every figure agrees", ""},
+		{reporting.Verification{Incidents: 3, Ledgers: 2, Waiting: 4}, "4 events that were received are on disk and in no figure yet", ""},
 		{reporting.Verification{Incidents: 3, Ledgers: 2, Differences: []string{"2026-10 demo: 2, want 3"}}, "2026-10 demo: 2, want 3", "1 differences"},
 		{reporting.Verification{Incidents: 3, Ledgers: 2, Unsettled: []string{"2026-10"}}, "2026-10 changed all the while", "1 months could not be compared"},
 	} {

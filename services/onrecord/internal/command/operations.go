@@ -317,6 +317,9 @@ func (s *shared) sayVerification(r reporting.Verification) error {
 		lines = append(lines, month+" changed all the while and could not be compared")
 	}
 	lines = append(lines, fmt.Sprintf("%d incidents recounted in %d ledgers.", r.Incidents, r.Ledgers))
+	if r.Waiting > 0 {
+		lines = append(lines, fmt.Sprintf("%d events that were received are on disk and in no figure yet: “onrecord serve” takes them in.", r.Waiting))
+	}
 	if err := s.say("%s", strings.Join(lines, "\n")); err != nil {
 		return err
 	}

@@ -75,6 +75,7 @@ func (p *Program) Operations() control.Operations {
 		OpReread:      op(p.reread),
 	}
 	maps.Copy(all, operations(r.Operator))
+	all[OpVerify] = op(p.verify)
 	return all
 }
 
@@ -105,7 +106,7 @@ func operations(o reporting.Operator) control.Operations {
 			return nil, o.ReplayDeadLetter(ctx, subject)
 		}),
 		OpVerify: op(func(ctx context.Context, _ struct{}, progress func(string)) (any, error) {
-			return o.Verify(ctx, func(done, total int) { progress(fmt.Sprintf("recounted %d of %d incidents", done, total)) })
+			return recount(ctx, o, progress)
 		}),
 		OpChecks: op(func(ctx context.Context, _ struct{}, _ func(string)) (any, error) { return o.Checks(ctx) }),
 	}
@@ -117,6 +118,38 @@ func (a Apart) Call(ctx context.Context, name string, args, result any, progress
 	return a.Database.Operating(ctx, a.Bus, func(o reporting.Operator) error {
 		return operations(o).Call(ctx, name, args, result, progress)
 	})
+}
+
+func recount(ctx context.Context, o reporting.Operator, progress func(string)) (reporting.Verification, error) {
+	return o.Verify(ctx, func(done, total int) { progress(fmt.Sprintf("recounted %d of %d incidents", done, total)) })
+}
+
+// verify recounts, and says of a stopped installation what is in no figure yet.
+func (p *Program) verify(ctx context.Context, _ struct{}, progress func(string)) (any, error) {
+	v, err := recount(ctx, p.reporting.Operator, progress)
+	if err == nil {
+		v.Waiting, err = p.waiting(ctx)
+	}
+	return v, err
+}
+
+// waiting returns how many events the stream holds that reporting has not taken
+// in, of a stopped installation; where the services run they are on their way.
+func (p *Program) waiting(ctx context.Context) (uint64, error) {
+	if p.working.Load() {
+		return 0, nil
+	}
+	h, err := p.bus.Health(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var n uint64
+	for _, c := range h.Consumers {
+		if c.Name == bus.ConsumerReporting {
+			n = c.Pending + uint64(c.Unacked)
+		}
+	}
+	return n, nil
 }
 
 // op decodes an operation's arguments.

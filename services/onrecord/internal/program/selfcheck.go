@@ -3,6 +3,7 @@ package program
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"syscall"
 	"time"
@@ -34,6 +35,13 @@ func (p *Program) examine(ctx context.Context, _ struct{}, progress func(string)
 	backups, err := p.backupFindings(ctx)
 	if err != nil {
 		return nil, err
+	}
+	waiting, err := p.waiting(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if waiting > 0 {
+		progress(fmt.Sprintf("%d events of the stream are not taken in yet: “onrecord serve” does that", waiting))
 	}
 	of, err := p.reporting.Examine(ctx, progress)
 	return Examination{slices.Concat(found, disk, backups, of)}, err
