@@ -384,6 +384,12 @@ func TestFromTheFirstStartToTheFigure(t *testing.T) {
 	b.open(p.url + "/figures/?month=" + time.Now().Format("2006-01"))
 	b.wantText("the rep’s figures", "1 incident", "in person", "not known")
 	b.look("figures-rep")
+	cards := js[string](b, `document.querySelector(".app-cards").innerText`) // the last look was on a phone
+	for _, part := range []string{"In person", "Phone", "Letter", "Online", "Does not apply", "Not known"} {
+		if !strings.Contains(cards, part) {
+			t.Errorf("on a phone the total stands without its part %q, which may be 0:\n%s", part, cards)
+		}
+	}
 	b.signOut()
 
 	b.signIn(p.url, "demo-manager", "demo password of the manager")
