@@ -708,3 +708,42 @@ func TestAPhoneWhoseClockIsWrong(t *testing.T) {
 		b.kill()
 	}
 }
+
+// Somebody taps before the script is there: the taps count, the time of the one
+// on "Just now" is kept, and no older draft takes their place.
+func TestTapsBeforeTheScript(t *testing.T) {
+	_, _, w, _ := phoneKit(t)
+	b := openBrowser(t)
+	b.openOnPhone(w.url)
+	b.choose("kind", "threat")
+	b.fill("#narrative", "Demo draft: an older one.")
+	eventually(t, func() error {
+		if !strings.Contains(b.rows(), "an older one") {
+			return fmt.Errorf("nothing was kept: %s", b.rows())
+		}
+		return nil
+	})
+	b.do("tap as soon as the page is there", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		_, err := cdp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `addEventListener('DOMContentLoaded', () => { for (const answer of ['[name=kind][value=abuse]', '[name=when][value=now]']) document.querySelector(answer)?.click() })`})
+		return err
+	}))
+	b.open(w.url + "/report/")
+	eventually(t, func() error {
+		if got := js[string](b, `document.querySelector('[name=pressed_at]').value`); got == "" {
+			return fmt.Errorf("nobody knows when “Just now” was tapped")
+		}
+		return nil
+	})
+	b.do("the question that goes with it", cdp.WaitVisible(css(`input[name=channel]`+`+ label`)))
+	b.choose("site", "demo-north")
+	eventually(t, func() error {
+		if got := b.rows(); strings.Count(got, `"id":`) != 2 {
+			return fmt.Errorf("want the draft and the new one: %s", got)
+		}
+		return nil
+	})
+	if got := b.chosen(); got != "kind=abuse site=demo-north when=now" {
+		t.Errorf("the form holds %q", got)
+	}
+}

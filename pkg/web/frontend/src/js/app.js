@@ -1,7 +1,7 @@
 import { Button, ErrorSummary, SkipLink, createAll } from 'govuk-frontend'
 import add from './add.js'
 import phone, { pending } from './phone.js'
-import report from './report.js'
+import report, { later } from './report.js'
 import { forget, learn } from './who.js'
 
 document.body.classList.add('js-enabled', 'govuk-frontend-supported')
@@ -9,7 +9,8 @@ for (const component of [Button, ErrorSummary, SkipLink]) createAll(component)
 
 const workers = navigator.serviceWorker // only over HTTPS, or on this machine
 const root = document.querySelector('[data-states]')
-if (root) start()
+// The page is painted first: nobody taps what they do not see.
+if (root) Promise.race([new Promise(requestAnimationFrame), later(200)]).then(() => later(0)).then(start)
 const adding = document.querySelector('form[data-add]')
 if (adding) add(adding)
 

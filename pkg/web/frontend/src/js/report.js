@@ -25,7 +25,7 @@ export default function report (form, show, known) {
   const trouble = form.querySelector('[data-trouble]')
   const kept = form.hasAttribute('data-kept') // by the server, with an id of its own
   let keeps = true // this phone can keep a copy
-  let touched = false
+  let touched = !kept && !!form.querySelector('[name="kind"]:checked, [name="when"]:checked') // before this script was there
   let sending = false
   let saving
   let row = {
@@ -51,11 +51,12 @@ export default function report (form, show, known) {
   const code = new URLSearchParams(location.search).get('code') || recall('code')
   if (code && field.site_code && !kept) set('site_code', code)
   count(form.querySelector('[data-maxlength]'))
+  if (touched) pressed()
   reveal()
   const ready = begin().catch(cannotKeep).then(() => photos(form.querySelector('[data-photos]'), row.photos, changed))
 
   form.addEventListener('change', e => {
-    if (e.target.name === 'when') field.pressed_at.value = new Date().toISOString()
+    if (e.target.name === 'when') pressed()
     reveal()
   })
   for (const event of ['input', 'change']) form.addEventListener(event, changed)
@@ -81,6 +82,11 @@ export default function report (form, show, known) {
       button.textContent = again || sendLabel
     }
   })
+
+  // pressed notes when the answer to "when" was tapped.
+  function pressed () {
+    field.pressed_at.value = new Date().toISOString()
+  }
 
   function changed () {
     touched = true
@@ -248,7 +254,7 @@ export default function report (form, show, known) {
   }
 }
 
-const later = ms => new Promise(resolve => setTimeout(resolve, ms))
+export const later = ms => new Promise(resolve => setTimeout(resolve, ms))
 
 // claim resolves to whether a draft is this tab's, for as long as it is open. It
 // waits a moment for the page that was here before to let go of it.
