@@ -62,14 +62,18 @@ var unavailable = fault.New(fault.Unavailable, "stream_unavailable",
 	"We cannot take your report this moment. Nothing was lost: keep it and send it again shortly.").Retry(5 * time.Second)
 
 // Get returns the event the stream holds under a subject. It returns
-// fault.NotFound when there is none and fault.Unavailable when the stream
+// fault.NotFound when its leader has none and fault.Unavailable when the stream
 // does not answer.
 func (b *Bus) Get(ctx context.Context, subject string) (Stored, error) {
 	stream, err := b.stream(ctx, StreamReports)
 	if err != nil {
 		return Stored{}, unavailable.Because(err)
 	}
-	m, err := stream.GetLastMsgForSubject(ctx, subject)
+	var m *jetstream.RawStreamMsg
+	err = insist(ctx, stream, subject, jetstream.ErrMsgNotFound, func() (err error) {
+		m, err = stream.GetLastMsgForSubject(ctx, subject)
+		return err
+	})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return Stored{}, fault.New(fault.NotFound, "not_found", "There is no such event.").Because(err)

@@ -96,22 +96,33 @@ func describesPhoto(name string) string {
 
 func holdsPhoto(id string) string { return "$O." + ObjectsPhotos + ".C." + id }
 
-// Photo returns a stored photo, or fault.NotFound. Whoever opens it finds out
-// whether it is what was sealed.
+// Photo returns a stored photo, or fault.NotFound when the leader of the object
+// store has none. Whoever opens it finds out whether it is what was sealed.
 func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 	photos, err := b.photos(ctx)
 	if err != nil {
 		return nil, err
 	}
-	info, err := photos.GetInfo(ctx, name)
+	stream, err := b.stream(ctx, streamPhotos)
+	if err != nil {
+		return nil, fmt.Errorf("photo: %w", err)
+	}
 	var sealed []byte
-	if err == nil {
-		if sealed = b.onlyChunk(ctx, info); sealed == nil {
+	err = insist(ctx, stream, describesPhoto(name), jetstream.ErrObjectNotFound, func() error {
+		info, err := photos.GetInfo(ctx, name, jetstream.GetObjectInfoShowDeleted())
+		switch {
+		case err != nil:
+			return err
+		case info.Deleted:
+			return errDeleted
+		}
+		if sealed = b.onlyChunk(ctx, stream, info); sealed == nil {
 			sealed, err = everyChunk(ctx, photos, info)
 		}
-	}
+		return err
+	})
 	switch {
-	case errors.Is(err, jetstream.ErrObjectNotFound):
+	case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, errDeleted):
 		return nil, fault.New(fault.NotFound, "not_found", "There is no such photo.").Because(err)
 	case err != nil:
 		return nil, fmt.Errorf("photo: %w", err)
@@ -119,16 +130,16 @@ func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 	return sealed, nil
 }
 
+// errDeleted is what stands for a photo that a client of NATS deleted: the stream
+// keeps a note of it under the photo's name. On Record leaves none.
+var errDeleted = errors.New("it was deleted by hand")
+
 // onlyChunk returns a photo that is one message, as most are, or nil where it has
 // to be read in the way of everyChunk: that makes a consumer for each. A server
 // that lags may not have it, and one that is set up for an earlier version does
 // not let us and says nothing.
-func (b *Bus) onlyChunk(ctx context.Context, info *jetstream.ObjectInfo) []byte {
+func (b *Bus) onlyChunk(ctx context.Context, stream jetstream.Stream, info *jetstream.ObjectInfo) []byte {
 	if info.Chunks != 1 || b.noChunks.Load() {
-		return nil
-	}
-	stream, err := b.stream(ctx, streamPhotos)
-	if err != nil {
 		return nil
 	}
 	soon, cancel := context.WithTimeout(ctx, time.Second)
