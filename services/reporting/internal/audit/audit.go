@@ -33,7 +33,7 @@ const (
 	loggedFaults  = 20              // of one audit; the rest is counted
 	settleTries   = 3
 	settleWait    = 100 * time.Millisecond
-	pageSize      = 200
+	mostUnfolded  = 200
 )
 
 // Place is where a number is kept.
@@ -289,12 +289,6 @@ func (a *Auditor) recount(ctx context.Context, r *Report, progress func(done, to
 	return counted, err
 }
 
-// The months that can be.
-var (
-	firstMonth = incident.Month{Year: 1, Month: time.January}
-	lastMonth  = incident.Month{Year: 9999, Month: time.December}
-)
-
 // suspects returns the sites of the ledgers of each month, and the months in
 // which anything stored differs from what was counted, in order.
 func (a *Auditor) suspects(ctx context.Context, r *Report, counted months) (ledgers map[incident.Month][]string, suspects []incident.Month, err error) {
@@ -314,7 +308,7 @@ func (a *Auditor) suspects(ctx context.Context, r *Report, counted months) (ledg
 	if err != nil {
 		return nil, nil, err
 	}
-	rolled, err := a.store.RollupCells(ctx, firstMonth, lastMonth)
+	rolled, err := a.store.RollupCells(ctx, store.FirstMonth, store.LastMonth)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -323,7 +317,7 @@ func (a *Auditor) suspects(ctx context.Context, r *Report, counted months) (ledg
 			ledgers[m] = nil
 		}
 	}
-	own, err := a.recountInPlace(ctx, firstMonth, lastMonth)
+	own, err := a.recountInPlace(ctx, store.FirstMonth, store.LastMonth)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -416,19 +410,13 @@ func (a *Auditor) compareMonth(ctx context.Context, m incident.Month, ledgers []
 // recountMonth counts the incidents of one month.
 func (a *Auditor) recountMonth(ctx context.Context, m incident.Month) (sites, error) {
 	counted := make(months)
-	for f := (store.Filter{Month: m, Limit: pageSize}); ; {
-		page, next, err := a.store.ListIncidents(ctx, f)
+	for i, err := range store.Listed(ctx, a.store, store.Filter{Month: m, Limit: store.MaxPage}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range page {
-			counted.count(i)
-		}
-		if next == "" {
-			return counted[m], nil
-		}
-		f.Cursor = next
+		counted.count(i)
 	}
+	return counted[m], nil
 }
 
 // recountInPlace returns what the database itself counts for some months, nil
@@ -455,8 +443,8 @@ func (a *Auditor) recountInPlace(ctx context.Context, first, last incident.Month
 // unfolded reports whether a change waits to be folded into a month's ledgers.
 // Where more wait than it looks at, one may.
 func (a *Auditor) unfolded(ctx context.Context, m incident.Month) (bool, error) {
-	ids, err := a.store.Unfolded(ctx, pageSize)
-	if err != nil || len(ids) == pageSize {
+	ids, err := a.store.Unfolded(ctx, mostUnfolded)
+	if err != nil || len(ids) == mostUnfolded {
 		return true, err
 	}
 	for _, id := range ids {

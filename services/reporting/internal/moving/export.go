@@ -180,26 +180,18 @@ func exportIncidents(ctx context.Context, st store.Store, w *writer) (differ []s
 		}
 		return w.write(record{Month: m})
 	}
-	for f := (store.Filter{Limit: store.MaxPage}); ; {
-		page, next, err := st.ListIncidents(ctx, f)
+	for i, err := range store.Listed(ctx, st, store.Filter{Limit: store.MaxPage}) {
+		if err == nil && len(months.open) > 0 && i.Month() != months.month {
+			err = closeMonth()
+		}
 		if err != nil {
 			return differ, err
 		}
-		for _, i := range page {
-			if len(months.open) > 0 && i.Month() != months.month {
-				if err := closeMonth(); err != nil {
-					return differ, err
-				}
-			}
-			if !months.add(i) {
-				return differ, fmt.Errorf("incident %s was moved to another month while the incidents were read: stop whatever changes them, and export again", i.Ref)
-			}
-			if err := exportIncident(ctx, st, w, i); err != nil {
-				return differ, err
-			}
+		if !months.add(i) {
+			return differ, fmt.Errorf("incident %s was moved to another month while the incidents were read: stop whatever changes them, and export again", i.Ref)
 		}
-		if f.Cursor = next; next == "" {
-			break
+		if err := exportIncident(ctx, st, w, i); err != nil {
+			return differ, err
 		}
 	}
 	if len(months.open) > 0 {

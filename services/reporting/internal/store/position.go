@@ -1,12 +1,15 @@
 package store
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
+	"iter"
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/fault"
+	"github.com/onrecord/onrecord/pkg/incident"
 )
 
 // MaxPage is the most incidents one page may hold.
@@ -80,3 +83,26 @@ var (
 	beginningOfTime = time.Date(-9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	endOfTime       = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 )
+
+// Listed gives every incident of a list in its order, from the filter's cursor
+// on, a page of the filter's limit at a time. It ends with the first error.
+func Listed(ctx context.Context, st Incidents, f Filter) iter.Seq2[*incident.Incident, error] {
+	return func(yield func(*incident.Incident, error) bool) {
+		for {
+			page, next, err := st.ListIncidents(ctx, f)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, i := range page {
+				if !yield(i, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			f.Cursor = next
+		}
+	}
+}
