@@ -85,21 +85,21 @@ func merge(before, file []store.Site, done *Imported) []store.Site {
 	for i, site := range before {
 		at[site.ID] = i
 	}
-	for n, site := range file {
-		if i, there := at[site.ID]; there { // a file says nothing of codes
-			site.CodeGeneration = before[i].CodeGeneration
-			file[n] = site
-		}
-		switch i, there := at[site.ID]; {
-		case !there:
+	for n := range file {
+		site := &file[n]
+		i, there := at[site.ID]
+		if !there {
 			done.Added++
-			merged = append(merged, site)
-		case merged[i] == site:
-			done.Unchanged++
-		default:
-			done.Changed++
-			merged[i] = site
+			merged = append(merged, *site)
+			continue
 		}
+		site.CodeGeneration = before[i].CodeGeneration // a file says nothing of codes
+		if merged[i] == *site {
+			done.Unchanged++
+			continue
+		}
+		done.Changed++
+		merged[i] = *site
 	}
 	done.Total = len(merged)
 	return merged
