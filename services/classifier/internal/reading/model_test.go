@@ -109,6 +109,8 @@ func TestWhatTheWordsTellBesides(t *testing.T) {
 		{"called me a paki at the front desk and told me to go back to my own country", "", false, false, []string{"racist"}},
 		{"swore at me on the phone about his sanction", "", false, false, nil},
 		{"no screen at my desk and the panic button is broken", "", false, false, nil},
+		{"sat down at my desk, looked me up and down and told me I had let him down", "", false, false, nil},
+		{"mocked a colleague at the counter who has Down’s syndrome", "", false, false, []string{"disability"}},
 	} {
 		r := Embedded().Read(Input{Narrative: test.text})
 		var basis []string
