@@ -23,7 +23,6 @@ import (
 type child struct {
 	name  string
 	cmd   *exec.Cmd
-	stdin io.Closer // some end with it, should this process be killed
 	ended chan struct{}
 	err   error // after ended
 	halt  func()
@@ -89,7 +88,9 @@ func (p *parts) command(name string, env []string, args ...string) (*exec.Cmd, *
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(environment(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process, which stops the others in order
+	// Ctrl-C is for this process, which stops the others in order; should it be
+	// killed, the system tells them.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	return cmd, log, nil
 }
 
@@ -125,14 +126,10 @@ func (p *parts) once(ctx context.Context, name string, env []string, args ...str
 
 // begin starts a command as a part.
 func (p *parts) begin(name string, cmd *exec.Cmd, log io.Closer) (*child, error) {
-	stdin, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	c := &child{name: name, cmd: cmd, stdin: stdin, ended: make(chan struct{})}
+	c := &child{name: name, cmd: cmd, ended: make(chan struct{})}
 	go func() {
 		c.err = errors.Join(cmd.Wait(), log.Close())
 		close(c.ended)
@@ -154,7 +151,7 @@ func (p *parts) lastWords(name string) string {
 
 // startMongoDB starts the MongoDB-compatible server and returns its address.
 func (p *parts) startMongoDB(ctx context.Context) (string, error) {
-	cmd, log, err := p.command("ferretdb", nil, "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(p.dir, "mongodb"), "--stop-with-stdin")
+	cmd, log, err := p.command("ferretdb", nil, "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(p.dir, "mongodb"))
 	if err != nil {
 		return "", err
 	}
@@ -248,7 +245,6 @@ func (p *parts) stop() error {
 			_ = c.cmd.Process.Kill()
 			<-c.ended
 		}
-		_ = c.stdin.Close()
 	}
 	return errors.Join(errs...)
 }

@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -54,6 +55,7 @@ type parts struct {
 
 // start runs everything until ctx is done or a part ends by itself.
 func start(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	runtime.LockOSThread() // the parts are told of the end of the thread that started them
 	f := pflag.NewFlagSet("run-services", pflag.ContinueOnError)
 	f.SetOutput(stderr)
 	listen := f.String("listen", "localhost:8080", "`address` for people")

@@ -24,7 +24,22 @@ import (
 	"github.com/onrecord/onrecord/pkg/run/runtest"
 )
 
+// runIn is the environment variable that makes the test binary the command, with
+// its data in that directory: a process of its own can be killed. runBin says
+// where its binaries are.
+const (
+	runIn  = "ONRECORD_TEST_LOCAL_IN"
+	runBin = "ONRECORD_TEST_LOCAL_BIN"
+)
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(runIn); dir != "" {
+		bin = os.Getenv(runBin)
+		if err := start(context.Background(), arguments(dir), os.Stdout, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
 	os.Exit(func() int {
 		var err error
 		if bin, err = os.MkdirTemp("", "onrecord-local-"); err == nil {
@@ -278,6 +293,24 @@ func TestAPartThatEndsEndsAllAndIsNamed(t *testing.T) {
 	if left := processes(t); len(left) > 0 {
 		t.Errorf("parts are left running: %v", left)
 	}
+}
+
+// Killed, it leaves nothing running that would hold ports and wait for ever.
+func TestNothingIsLeftOfOneThatIsKilled(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), runIn+"="+t.TempDir(), runBin+"="+bin)
+	p := runtest.Launch(t, cmd)
+	p.Await(regexp.MustCompile(`(Stop with Ctrl-C)`))
+	if there := processes(t); len(there) != 4 {
+		t.Errorf("these run: %v, want intake, classifier, reporting and ferretdb", there)
+	}
+	p.Kill()
+	eventually(t, time.Minute, func() error {
+		if left := processes(t); len(left) > 0 {
+			return fmt.Errorf("parts are left running: %v", left)
+		}
+		return nil
+	})
 }
 
 // Every path that a service's table of routes names is sent to that service.
