@@ -335,26 +335,23 @@ func (s *Service) newForm(i *incident.Incident, state formState, errs web.Errors
 	if typed.OccurredAt != "" {
 		f.When = typed.OccurredAt
 	}
-	for _, w := range []*wordsField{&f.Note, &f.Message, &f.Question, &f.CloseNote, &f.Reopen, &f.SetAside, &f.TakeBack, &f.Correction} {
-		w.Message = errs.For(w.ID)
-	}
-	switch state.action {
-	case "note":
-		f.Note.Value = typed.Note
-	case "message":
-		f.Message.Value = typed.Message
-	case "ask":
-		f.Question.Value = typed.Question
-	case "close":
-		f.CloseNote.Value = typed.Reason
-	case "reopen":
-		f.Reopen.Value = typed.Reason
-	case "set-aside":
-		f.SetAside.Value = typed.Reason
-	case "take-back":
-		f.TakeBack.Value = typed.Reason
-	case "classify":
-		f.Correction.Value = typed.Reason
+	for action, words := range map[string]struct {
+		of    *wordsField
+		typed string
+	}{
+		"note":      {&f.Note, typed.Note},
+		"message":   {&f.Message, typed.Message},
+		"ask":       {&f.Question, typed.Question},
+		"close":     {&f.CloseNote, typed.Reason},
+		"reopen":    {&f.Reopen, typed.Reason},
+		"set-aside": {&f.SetAside, typed.Reason},
+		"take-back": {&f.TakeBack, typed.Reason},
+		"classify":  {&f.Correction, typed.Reason},
+	} {
+		words.of.Message = errs.For(words.of.ID)
+		if action == state.action {
+			words.of.Value = words.typed
+		}
 	}
 	f.Reporters = reportersOf(i, typed.Report)
 	d := i.Dims()
