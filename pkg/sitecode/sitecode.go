@@ -30,12 +30,36 @@ func Of(keys *seal.Keyring, site string, generation int) string {
 	return b.String()
 }
 
-// Matches reports whether a text is the code of a site, as people write it: in
-// either case, with or without dashes and spaces, with O for 0 and I or L for 1.
-func Matches(keys *seal.Keyring, site string, generation int, text string) bool {
-	return hmac.Equal([]byte(plain(text)), []byte(plain(Of(keys, site, generation))))
+// Code is the code of some site, of 12 upper-case characters without dashes.
+type Code struct{ chars string }
+
+// Parse reads a code as people write it: in either case, with or without dashes
+// and spaces, with O for 0 and I or L for 1. It reports false for a text that is
+// the code of no site.
+func Parse(text string) (Code, bool) {
+	chars := make([]byte, 0, length)
+	for i := range len(text) {
+		c := text[i]
+		switch c {
+		case '-', ' ':
+			continue
+		case 'O', 'o':
+			c = '0'
+		case 'I', 'i', 'L', 'l':
+			c = '1'
+		}
+		if c >= 'a' && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		if len(chars) == length || strings.IndexByte(alphabet, c) < 0 {
+			return Code{}, false
+		}
+		chars = append(chars, c)
+	}
+	return Code{string(chars)}, len(chars) == length
 }
 
-func plain(text string) string {
-	return strings.NewReplacer("-", "", " ", "", "O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(text))
+// Opens reports whether it is the code of a site.
+func (c Code) Opens(keys *seal.Keyring, site string, generation int) bool {
+	return hmac.Equal([]byte(c.chars), []byte(strings.ReplaceAll(Of(keys, site, generation), "-", "")))
 }

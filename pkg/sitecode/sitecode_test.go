@@ -19,7 +19,7 @@ func TestACodeIsOfOneSiteAndOneGeneration(t *testing.T) {
 		t.Errorf("code=%q", code)
 	}
 	for _, typed := range []string{code, strings.ToLower(code), strings.ReplaceAll(code, "-", " "), strings.NewReplacer("0", "o", "1", "l").Replace(code)} {
-		if !sitecode.Matches(keys, "leeds", 1, typed) {
+		if !matches(keys, "leeds", 1, typed) {
 			t.Errorf("%q is not taken", typed)
 		}
 	}
@@ -27,9 +27,15 @@ func TestACodeIsOfOneSiteAndOneGeneration(t *testing.T) {
 		site       string
 		generation int
 		typed      string
-	}{{"york", 1, code}, {"leeds", 2, code}, {"leeds", 1, ""}, {"leeds", 1, code[:13]}, {"leeds", 1, code + "0"}} {
-		if sitecode.Matches(keys, wrong.site, wrong.generation, wrong.typed) {
+	}{{"york", 1, code}, {"leeds", 2, code}, {"leeds", 1, ""}, {"leeds", 1, code[:13]}, {"leeds", 1, code + "0"},
+		{"leeds", 1, "U" + code[1:]}, {"leeds", 1, code + "\x00"}, {"leeds", 1, strings.Repeat("O", 1<<20)}} {
+		if matches(keys, wrong.site, wrong.generation, wrong.typed) {
 			t.Errorf("%+v is taken", wrong)
 		}
 	}
+}
+
+func matches(keys *seal.Keyring, site string, generation int, typed string) bool {
+	code, ok := sitecode.Parse(typed)
+	return ok && code.Opens(keys, site, generation)
 }

@@ -62,16 +62,23 @@ func (d *directory) has(id string) bool { return d.known[id] }
 
 // opens reports whether a text is the code of a site. A place that is not in
 // the list is opened by the code of any that is.
-func (d *directory) opens(keys *seal.Keyring, site, code string) bool {
+func (d *directory) opens(keys *seal.Keyring, site, text string) bool {
+	if len(d.codes) == 0 {
+		return true // nobody can have one
+	}
+	code, ok := sitecode.Parse(text)
+	if !ok {
+		return false
+	}
 	if generation, ok := d.codes[site]; ok {
-		return sitecode.Matches(keys, site, generation, code)
+		return code.Opens(keys, site, generation)
 	}
 	for site, generation := range d.codes {
-		if sitecode.Matches(keys, site, generation, code) {
+		if code.Opens(keys, site, generation) {
 			return true
 		}
 	}
-	return len(d.codes) == 0 // nobody can have one
+	return false
 }
 
 // employer returns how the directory spells an employer's name that somebody
