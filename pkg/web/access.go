@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/onrecord/onrecord/pkg/fault"
 )
@@ -52,7 +54,7 @@ type Route struct {
 	Path    string
 	Who     []Role        // who may call it
 	Handler fiber.Handler // only called for those
-	MaxBody int           // bytes; 0 means MaxJSONBody
+	MaxBody int           // bytes of a body in parts, as files come; of any other, and where it is 0: MaxJSONBody
 	Always  bool          // also answered while too much is asked
 }
 
@@ -91,10 +93,6 @@ func (a *App) Routes() []Route { return slices.Clone(a.routes) }
 
 // guard is where every request is authorised.
 func (a *App) guard(r Route) fiber.Handler {
-	limit := r.MaxBody
-	if limit == 0 {
-		limit = MaxJSONBody
-	}
 	return func(c *fiber.Ctx) error {
 		if !r.Always {
 			leave, err := a.limits.enter()
@@ -106,6 +104,10 @@ func (a *App) guard(r Route) fiber.Handler {
 		ctx, cancel := context.WithTimeout(c.UserContext(), handlerTimeout)
 		defer cancel()
 		c.SetUserContext(ctx)
+		limit := MaxJSONBody
+		if inParts(&c.Request().Header) {
+			limit = max(limit, r.MaxBody)
+		}
 		if len(c.Request().Body()) > limit {
 			return tooLarge
 		}
@@ -125,6 +127,12 @@ func (a *App) guard(r Route) fiber.Handler {
 		}
 		return r.Handler(c)
 	}
+}
+
+// inParts reports whether a request's body has parts. Only photos and files are
+// large; words are not, and are shown again in many times their size.
+func inParts(h *fasthttp.RequestHeader) bool {
+	return bytes.HasPrefix(bytes.ToLower(h.ContentType()), []byte(fiber.MIMEMultipartForm))
 }
 
 var errEncoded = fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the body as it is, not compressed.")

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -53,6 +54,33 @@ func TestWhatIsSentRestsInNoFile(t *testing.T) {
 		t.Errorf("status=%d", res.StatusCode)
 	}
 	s.stop(t)
+}
+
+// Words that are refused are shown again, in thirty times their size: only photos
+// and files may be large.
+func TestOnlyABodyInPartsMayBeLarge(t *testing.T) {
+	s := serve(t, web.Route{Method: "POST", Path: "/x", Who: []web.Role{web.Anyone}, MaxBody: 32 << 20, Handler: ok})
+	defer s.stop(t)
+	for _, c := range []struct {
+		kind       string
+		size, want int
+	}{
+		{"multipart/form-data; boundary=x", 3 << 20, 200},
+		{"Multipart/Form-Data; boundary=x", 3 << 20, 200},
+		{"application/x-www-form-urlencoded", web.MaxJSONBody, 200},
+		{"application/x-www-form-urlencoded", web.MaxJSONBody + 1, 413},
+		{"application/x-www-form-urlencoded", 3 << 20, 413},
+		{"application/json", 3 << 20, 413},
+		{"text/plain, multipart/form-data", 3 << 20, 413},
+		{"", 3 << 20, 413},
+	} {
+		conn := dial(t, s)
+		send(t, conn, fmt.Sprintf("POST /x HTTP/1.1\r\nHost: demo\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", c.kind, c.size))
+		_, _ = conn.Write(bytes.Repeat([]byte("x"), c.size)) // it may be refused before
+		if status, _, _ := answer(t, conn); status != c.want {
+			t.Errorf("%d bytes of %q: %d, want %d", c.size, c.kind, status, c.want)
+		}
+	}
 }
 
 // A few kilobytes of compressed nothing become as many megabytes when somebody

@@ -69,7 +69,10 @@ func (l *limits) allow(path string, most int) {
 func (l *limits) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	path, _, _ := bytes.Cut(h.RequestURI(), []byte("?"))
 	most, ok := l.paths[string(path)]
-	if !ok {
+	switch {
+	case !inParts(h):
+		most = readAnyway
+	case !ok:
 		most = l.usual
 	}
 	conf := fasthttp.RequestConfig{MaxRequestBodySize: most, ReadTimeout: readTimeout}

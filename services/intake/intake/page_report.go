@@ -267,10 +267,10 @@ func readForm(c *fiber.Ctx) (filing.Form, error) {
 		return filing.ReadForm(values), nil
 	case fiber.MIMEMultipartForm:
 		form, err := filing.ReadMultipartForm(c.Request().Body(), params["boundary"])
-		if err != nil {
-			return filing.Form{}, malformed.Because(err)
+		if err != nil && fault.KindOf(err) != fault.TooLarge {
+			err = malformed.Because(err)
 		}
-		return form, nil
+		return form, err
 	}
 	return filing.Form{}, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
 }

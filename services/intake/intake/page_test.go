@@ -378,6 +378,25 @@ func TestMistakesAreNamedInWelsh(t *testing.T) {
 	}
 }
 
+// What is refused is shown again as it was typed, unless nobody can have typed it.
+func TestWhatNobodyCanHaveTypedIsNotShownAgain(t *testing.T) {
+	p := start(t)
+	huge := strings.Repeat("'", 300<<10)
+	var b bytes.Buffer
+	w := multipart.NewWriter(&b)
+	if err := errors.Join(w.WriteField("receipt", "x"), w.WriteField("narrative", huge), w.WriteField("text", huge), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/report/", "/follow-up/"} {
+		for kind, body := range map[string]string{"application/x-www-form-urlencoded": "receipt=x&narrative=" + huge, w.FormDataContentType(): b.String()} {
+			res := webtest.Do(t, p.app, "POST", path, body, "Accept", "text/html", "Content-Type", kind, "Sec-Fetch-Site", "same-origin")
+			if said := res.Document(t).Find("h1").Text(); res.StatusCode != 413 || said != "That is too big to send" || len(res.Body) > 20<<10 {
+				t.Errorf("%s as %.20s: %d %q in %d bytes", path, kind, res.StatusCode, said, len(res.Body))
+			}
+		}
+	}
+}
+
 func TestPhotosGoWithTheFormWithoutScript(t *testing.T) {
 	p := start(t)
 	send := func(change ...string) webtest.Response {

@@ -112,6 +112,7 @@ func partWithPhotos[T any](body []byte, boundary, part, what string, read func([
 const maxParts = 100
 
 // eachPart calls field for each part that is no photo, and returns the photos.
+// All that are none may hold MaxJSON bytes, or it is fault.TooLarge.
 // Both are parts of body, as far as that can be. An empty part named "photo" with
 // no file name is what a browser sends where none was chosen. Of one that is too
 // large only so much is read as shows it, and of those that are too many nothing:
@@ -119,6 +120,7 @@ const maxParts = 100
 func eachPart(body []byte, boundary string, field func(name string, content []byte) error) (photos [][]byte, err error) {
 	unreadable := fault.New(fault.Malformed, "malformed", "The parts of the body could not be read.")
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
+	left := int64(MaxJSON) // for everything but photos
 	rest, delimiter := body, []byte("--"+boundary)
 	for range maxParts {
 		part, err := parts.NextRawPart()
@@ -128,7 +130,7 @@ func eachPart(body []byte, boundary string, field func(name string, content []by
 		if err != nil {
 			return nil, unreadable.Because(err)
 		}
-		most := int64(MaxJSON)
+		most := left
 		if part.FormName() == "photo" {
 			if len(photos) > photo.Max {
 				continue
@@ -144,6 +146,9 @@ func eachPart(body []byte, boundary string, field func(name string, content []by
 		rest = rest[min(len(content), len(rest)):]
 		switch {
 		case part.FormName() != "photo":
+			if left -= int64(len(content)); left < 0 {
+				return nil, fault.New(fault.TooLarge, "too_large", "What you sent is over the limit. Shorten it and send it again.")
+			}
 			if err := field(part.FormName(), content); err != nil {
 				return nil, err
 			}

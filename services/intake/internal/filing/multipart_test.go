@@ -93,6 +93,25 @@ func TestAPhotoIsNotCopied(t *testing.T) {
 	}
 }
 
+// Photos may be large, words may not, in however many parts they come.
+func TestWordsInPartsAreBoundedTogether(t *testing.T) {
+	third := strings.Repeat("w", MaxJSON/3)
+	for n, refused := range map[int]bool{2: false, 4: true} {
+		var said []string
+		for range n {
+			said = append(said, "narrative", third, "photo", third+third)
+		}
+		body, boundary := parts(t, said...)
+		_, err := ReadMultipartForm(body, boundary)
+		_, errAdded := FollowUpFromMultipartForm(body, boundary)
+		for _, err := range []error{err, errAdded} {
+			if (err != nil) != refused || refused && fault.KindOf(err) != fault.TooLarge {
+				t.Errorf("%d parts of %d bytes: %v", n, len(third), err)
+			}
+		}
+	}
+}
+
 func FuzzMultipart(f *testing.F) {
 	for _, example := range [][]string{{"report", least(""), "photo", "abc"}, {"follow_up", `{"receipt":"x","addition":{"id":"1","what":"words"}}`, "photo", "abc"}} {
 		body, boundary := parts(f, example...)
