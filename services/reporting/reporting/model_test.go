@@ -196,7 +196,7 @@ func TestACheckIsToldFromWhatTheMachineIsUnsureOf(t *testing.T) {
 	if d.Reading == nil || !d.Reading.Sampled || !d.Review {
 		t.Errorf("the API says %+v", d.Reading)
 	}
-	k.unsure("demo-1", incident.KindThreat, 0.4)
+	k.unsure(incident.KindThreat, 0.4)
 	if text := k.page(rep, "/incidents/?status=review", 200).Document(t).Find("main .govuk-tag").Text(); !strings.Contains(text, "Needs a look") || !strings.Contains(text, "Spot check") {
 		t.Error("what it is unsure of is not told from a check")
 	}

@@ -12,14 +12,14 @@ import (
 	"github.com/onrecord/onrecord/services/reporting/internal/store"
 )
 
-// unsure files a report that the machine is not sure of: dangerous with a
+// unsure files a report that model demo-1 is not sure of: dangerous with a
 // probability, abuse otherwise. It returns the incident's reference.
-func (k *kit) unsure(model string, dangerous incident.Kind, p float64) string {
+func (k *kit) unsure(dangerous incident.Kind, p float64) string {
 	k.tb.Helper()
 	r := k.Report("leeds")
 	r.Kind = incident.KindUnknown
 	k.apply(k.Filed(r))
-	k.read(r.ID, model, dangerous, p)
+	k.read(r.ID, "demo-1", dangerous, p)
 	return k.incidentOf(r.ID).Ref
 }
 
@@ -43,10 +43,10 @@ func (k *kit) listed(path string) (refs []string, next string) {
 
 func TestWhatNeedsALookStandsByDanger(t *testing.T) {
 	k := newKit(t)
-	low := k.unsure("demo-1", incident.KindThreat, 0.1)
-	high := k.unsure("demo-1", incident.KindAssault, 0.6)
-	older := k.unsure("demo-1", incident.KindAttemptedAssault, 0.3)
-	newer := k.unsure("demo-1", incident.KindThreat, 0.3)
+	low := k.unsure(incident.KindThreat, 0.1)
+	high := k.unsure(incident.KindAssault, 0.6)
+	older := k.unsure(incident.KindAttemptedAssault, 0.3)
+	newer := k.unsure(incident.KindThreat, 0.3)
 	r := k.Report("leeds")
 	r.Kind = incident.KindThreat
 	k.apply(k.Filed(r)) // nobody has read it
@@ -78,7 +78,7 @@ func TestWhatNeedsALookIsReadPageByPage(t *testing.T) {
 	k := newKit(t)
 	want := map[string]bool{}
 	for n := range maxLimit + 3 { // more than the store hands out at once
-		want[k.unsure("demo-1", incident.KindThreat, float64(n%7)/10)] = true
+		want[k.unsure(incident.KindThreat, float64(n%7)/10)] = true
 	}
 	seen := map[string]bool{}
 	for path := "/incidents/?status=review"; path != ""; {
@@ -99,9 +99,9 @@ func TestWhatNeedsALookIsReadPageByPage(t *testing.T) {
 // The API lists what needs a look in the same order, and all of it.
 func TestTheAPIListsWhatNeedsALookByDanger(t *testing.T) {
 	k := newKit(t)
-	low := k.unsure("demo-1", incident.KindThreat, 0.1)
-	high := k.unsure("demo-1", incident.KindAssault, 0.6)
-	middle := k.unsure("demo-1", incident.KindAttemptedAssault, 0.3)
+	low := k.unsure(incident.KindThreat, 0.1)
+	high := k.unsure(incident.KindAssault, 0.6)
+	middle := k.unsure(incident.KindAttemptedAssault, 0.3)
 	k.file("leeds", nil) // the machine is sure
 	var refs []string
 	for cursor := ""; ; {
@@ -125,7 +125,7 @@ func TestWhatNeedsALookIsListedToItsEnd(t *testing.T) {
 	k := newKit(t)
 	var refs []string
 	for n := range 7 { // the newest are the least dangerous
-		refs = append(refs, k.unsure("demo-1", incident.KindThreat, 0.7-float64(n)/10))
+		refs = append(refs, k.unsure(incident.KindThreat, 0.7-float64(n)/10))
 	}
 	want := []string{refs[4], refs[5], refs[6], refs[1], refs[2], refs[3], refs[0]}
 	var got []string
