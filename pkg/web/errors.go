@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -94,27 +95,23 @@ func (a *App) handleError(c *fiber.Ctx, err error) error {
 		a.recognise(c)
 	}
 	l := Language(c)
-	heading, signIn := l.Say("Sorry, there is a problem"), f.Kind == fault.Unauthenticated
-	switch f.Kind {
-	case fault.NotFound:
-		heading = l.Say("Page not found")
-	case fault.Forbidden:
-		heading = l.Say("You cannot open this")
-	case fault.Unauthenticated:
-		heading = l.Say("Sign in to continue")
-	case fault.TooLarge:
-		heading = l.Say("That is too big to send")
-	case fault.Unavailable:
-		heading = l.Say("Try again in a moment")
-	case fault.Stale:
-		heading = l.Say("Somebody changed this while you were reading")
-	}
-	perr := a.pages.Render(c, status, "error", Page{Title: heading, Data: errorPage{heading, l.Say(f.Message), signIn}})
+	heading := l.Say(string(cmp.Or(headings[f.Kind], fault.Text("Sorry, there is a problem"))))
+	perr := a.pages.Render(c, status, "error", Page{Title: heading, Data: errorPage{heading, l.Say(f.Message), f.Kind == fault.Unauthenticated}})
 	if perr != nil {
 		a.log.Error("error page failed", "error", perr)
 		return sendProblem(c, status, f)
 	}
 	return nil
+}
+
+// headings are of error pages that say more than that there is a problem.
+var headings = map[fault.Kind]fault.Text{
+	fault.NotFound:        "Page not found",
+	fault.Forbidden:       "You cannot open this",
+	fault.Unauthenticated: "Sign in to continue",
+	fault.TooLarge:        "That is too big to send",
+	fault.Unavailable:     "Try again in a moment",
+	fault.Stale:           "Somebody changed this while you were reading",
 }
 
 // SetRetryAfter sets the header that says when to try again, where f does.
