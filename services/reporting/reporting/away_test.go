@@ -68,7 +68,7 @@ func TestADiskThatDoesNotWorkIsSaidToBeSo(t *testing.T) {
 		t.Errorf("%v, want Unavailable, and the cause for the log", err)
 	}
 	for _, err := range []error{nil, store.ErrNotFound, errNoSite} {
-		if explain(err) != err {
+		if explain(err) != err { //nolint:errorlint // the error itself, and nothing around it
 			t.Errorf("%v was explained", err)
 		}
 	}
