@@ -47,23 +47,26 @@ func photosConfig(s Settings) jetstream.ObjectStoreConfig {
 // a description is whole. Put asks first whether the name is new, and makes a
 // subscription and a buffer for each photo.
 func (b *Bus) PutPhoto(ctx context.Context, name string, sealed []byte) error {
-	id, sum := nuid.Next(), sha256.New()
-	sum.Write(sealed)
-	chunks := slices.Collect(slices.Chunk(sealed, photoChunk))
-	description, err := json.Marshal(jetstream.ObjectInfo{
+	digest := make(chan string, 1)
+	go func() { // while the disk is waited for
+		sum := sha256.New()
+		sum.Write(sealed)
+		digest <- jetstream.GetObjectDigestValue(sum)
+	}()
+	id, chunks := nuid.Next(), slices.Collect(slices.Chunk(sealed, photoChunk))
+	var err error
+	for n := 0; err == nil && n < len(chunks); n++ {
+		_, err = b.js.Publish(ctx, holdsPhoto(id), chunks[n])
+	}
+	description, jerr := json.Marshal(jetstream.ObjectInfo{
 		ObjectMeta: jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: photoChunk}},
 		Bucket:     ObjectsPhotos,
 		NUID:       id,
 		Size:       uint64(len(sealed)),
 		Chunks:     uint32(len(chunks)),
-		Digest:     jetstream.GetObjectDigestValue(sum),
+		Digest:     <-digest,
 	})
-	if err != nil {
-		return fmt.Errorf("photo: %w", err)
-	}
-	for n := 0; err == nil && n < len(chunks); n++ {
-		_, err = b.js.Publish(ctx, holdsPhoto(id), chunks[n])
-	}
+	err = errors.Join(err, jerr)
 	partly := err != nil
 	if !partly {
 		_, err = b.js.Publish(ctx, describesPhoto(name), description)

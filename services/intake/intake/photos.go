@@ -52,5 +52,9 @@ func (s *Service) storePhotos(ctx context.Context, a album, wrapped []byte) (nam
 		}
 		named = append(named, kept)
 	}
-	return named, wrapped, g.Wait()
+	err = g.Wait()
+	for _, p := range clean {
+		p.Leave() // sealed in it, and on its way
+	}
+	return named, wrapped, err
 }

@@ -14,6 +14,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -44,6 +45,28 @@ type Photo struct {
 	JPEG          []byte
 	Width, Height int
 	SHA256        [sha256.Size]byte // of JPEG
+}
+
+// Leave gives the memory of a picture to one that comes later. Nobody may look at
+// its bytes afterwards.
+func (p Photo) Leave() {
+	if memory := p.JPEG[:0]; cap(memory) <= mostLeft {
+		left.Put(&memory)
+	}
+}
+
+// left is memory that pictures were in, each of mostLeft at most, so that not
+// each has to be given more.
+var left sync.Pool
+
+const mostLeft = 512 << 10
+
+// memory returns some for a picture of so many bytes.
+func memory(room int) []byte {
+	if m, ok := left.Get().(*[]byte); ok && cap(*m) >= room {
+		return *m
+	}
+	return make([]byte, 0, room)
 }
 
 // Original says what came.

@@ -3,6 +3,7 @@ package photo
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
 	"image"
@@ -222,6 +223,29 @@ func FuzzClean(f *testing.F) {
 			t.Fatalf("what came out is no clean picture: %v", err)
 		}
 	})
+}
+
+// What a picture was in is used again once it was left, and never before.
+func TestAPictureKeepsItsMemoryUntilItIsLeft(t *testing.T) {
+	clean := func(seed uint64) Photo {
+		t.Helper()
+		photos, _, err := Clean(t.Context(), [][]byte{coded(t, patterned(320, 240, seed), 80)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return photos[0]
+	}
+	first := clean(1)
+	want := bytes.Clone(first.JPEG)
+	first.Leave()
+	for seed := range uint64(20) {
+		one, other := clean(2+seed), clean(1)
+		if sha256.Sum256(one.JPEG) != one.SHA256 || !bytes.Equal(other.JPEG, want) {
+			t.Fatalf("after %d pictures one lies in the memory of another", seed)
+		}
+		one.Leave()
+		other.Leave()
+	}
 }
 
 func BenchmarkClean200KB(b *testing.B) {

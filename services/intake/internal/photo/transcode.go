@@ -191,7 +191,7 @@ func (b *baseline) scan(body []byte) bool {
 
 // header returns the head of the picture as it is written.
 func (b *baseline) header(room int) []byte {
-	out := make([]byte, 0, room/8*9+1024)
+	out := memory(room/8*9 + 1024)
 	segment := func(marker byte, bodies ...[]byte) {
 		body := bytes.Join(bodies, nil)
 		out = append(binary.BigEndian.AppendUint16(append(out, 0xff, marker), uint16(len(body)+2)), body...)
