@@ -45,7 +45,7 @@ type Bus struct {
 	commits group
 	buckets sync.Map // jetstream.KeyValue by name, the object store, and streams
 
-	noChunks atomic.Bool // the server does not let us read part of a photo by itself
+	noChunks atomic.Int64 // until when the server is not asked for part of a photo by itself, in Unix nanoseconds
 }
 
 // New returns a Bus on a connection that the caller owns and closes.

@@ -137,19 +137,24 @@ func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 // keeps a note of it under the photo's name. On Record leaves none.
 var errDeleted = errors.New("it was deleted by hand")
 
+const (
+	chunkTimeout = time.Second      // for part of a photo that the server may not let us read
+	chunksAgain  = 10 * time.Minute // after which it is asked again: it may only have been busy
+)
+
 // onlyChunk returns a photo that is one message, as most are, or nil where it has
 // to be read in the way of everyChunk: that makes a consumer for each. A server
 // that lags may not have it, and one that is set up for an earlier version does
 // not let us and says nothing.
 func (b *Bus) onlyChunk(ctx context.Context, stream jetstream.Stream, info *jetstream.ObjectInfo) []byte {
-	if info.Chunks != 1 || b.noChunks.Load() {
+	if info.Chunks != 1 || b.now().UnixNano() < b.noChunks.Load() {
 		return nil
 	}
-	soon, cancel := context.WithTimeout(ctx, time.Second)
+	soon, cancel := context.WithTimeout(ctx, chunkTimeout)
 	defer cancel()
 	m, err := stream.GetLastMsgForSubject(soon, holdsPhoto(info.NUID))
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		b.noChunks.Store(true)
+		b.noChunks.Store(b.now().Add(chunksAgain).UnixNano())
 	}
 	if err != nil || uint64(len(m.Data)) != info.Size {
 		return nil
