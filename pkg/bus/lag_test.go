@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"bytes"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -30,7 +31,8 @@ func lagging(t *testing.T, nc *nats.Conn, behind func() bool) *bus.Bus {
 				t.Errorf("%s: %v", asked, err)
 				return
 			}
-			answer = &nats.Msg{Header: answer.Header, Data: answer.Data}
+			inCluster := bytes.Replace(answer.Data, []byte(`"cluster":{`), []byte(`"cluster":{"name":"demo",`), 1)
+			answer = &nats.Msg{Header: answer.Header, Data: inCluster}
 		}
 		if err := m.RespondMsg(answer); err != nil {
 			t.Error(err)
