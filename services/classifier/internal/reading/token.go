@@ -132,7 +132,7 @@ func (s *scratch) word(text string, i int) (end int) {
 }
 
 func (s *scratch) finish(isStarred bool) {
-	if isStarred && unicode.IsLetter(rune(s.norm[0])) {
+	if isStarred && len(s.norm) > 0 && unicode.IsLetter(rune(s.norm[0])) { // a mark that is a letter leaves nothing
 		s.norm = append(s.norm[:0], starred...)
 		return
 	}

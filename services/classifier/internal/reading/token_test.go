@@ -82,6 +82,7 @@ func TestSlipsOfTheThumb(t *testing.T) {
 
 func FuzzTokenise(f *testing.F) {
 	f.Add("He’s a f***ing thug, ŵy c***!\xff 𝗵𝗶𝘁")
+	f.Add("\uff9e**") // a letter that normalises to nothing
 	lex := loadLexicon()
 	f.Fuzz(func(t *testing.T, text string) {
 		last := int32(0)
