@@ -49,7 +49,7 @@ func Main(ctx context.Context, env Env) int {
 	}
 	fmt.Fprintln(env.Stderr, "onrecord: "+explain(err))
 	if isMistake(err) {
-		fmt.Fprintf(env.Stderr, "See “%s --help”.\n", cmd.CommandPath())
+		fmt.Fprintf(env.Stderr, "%sSee “%s --help”.\n", meant(cmd, err), cmd.CommandPath())
 		return run.ExitMistake
 	}
 	return run.ExitFailed
@@ -58,6 +58,20 @@ func Main(ctx context.Context, env Env) int {
 // isMistake knows cobra's own complaints by their words: they have no type.
 func isMistake(err error) bool {
 	return errors.As(err, &mistake{}) || strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "required flag") || strings.HasPrefix(err.Error(), "accepts ")
+}
+
+// meant asks whether a command that there is was meant by one that there is not.
+func meant(in *cobra.Command, err error) string {
+	var typed string
+	if _, err := fmt.Sscanf(err.Error(), "unknown command %q", &typed); err != nil {
+		return ""
+	}
+	in.SuggestionsMinimumDistance = 2 // letters
+	near := in.SuggestionsFor(typed)
+	if len(near) == 0 {
+		return ""
+	}
+	return "Did you mean “" + strings.Join(near, "” or “") + "”? "
 }
 
 // explain returns an error in words for an operator, with every field's

@@ -174,9 +174,10 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		want string
 	}{
 		{[]string{"servee"}, "onrecord --help"},
+		{[]string{"sevre"}, "Did you mean “serve”?"},
 		{[]string{"serve", "now"}, "onrecord serve --help"},
 		{[]string{"user"}, "say which"},
-		{[]string{"user", "addd"}, "onrecord user --help"},
+		{[]string{"user", "addd"}, "Did you mean “add”? See “onrecord user --help”."},
 		{[]string{"user", "add", "demo"}, "onrecord user add --help"},
 		{[]string{"user", "add", "--role", "rep"}, "the person’s name"},
 		{[]string{"user", "add", "demo", "--role", "rep"}, "no password on standard input"},
