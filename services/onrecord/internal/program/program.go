@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -280,11 +281,23 @@ func (p *Program) parts() []run.Part {
 		{Name: "reporting", Run: p.reporting.Run},
 		{Name: "stream", Run: p.watchStream},
 		{Name: "disk", Run: p.watchDisk},
+		{Name: "memory", Run: p.giveBack},
 	}
 	if p.cfg.Backups.Dir != "" {
 		parts = append([]run.Part{{Name: "backups", Run: p.keepBackups}}, parts...)
 	}
 	return parts
+}
+
+// giveBack gives back the memory that starting took: the model, which is read
+// once the program is ready, leaves as much behind as it holds.
+func (p *Program) giveBack(ctx context.Context) error {
+	if p.WaitReady(ctx) == nil {
+		p.classifier.Model() // waits until it is read
+		debug.FreeOSMemory()
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // watchStream ends the program once the stream can no longer write. The
