@@ -224,6 +224,11 @@ func CookieName(name string, secure bool) string {
 	return "onrecord-" + name
 }
 
+// ReceiptCookie is the name of the cookie with the receipt of the report that was
+// filed last. It goes with the session it was filed in: whoever uses the phone
+// next must not be shown it.
+const ReceiptCookie = "receipt"
+
 // SetCookie gives the browser a cookie that scripts cannot read and other
 // sites cannot send. An empty value or no time removes it.
 func SetCookie(c *fiber.Ctx, name, value string, lasts time.Duration, secure bool) {

@@ -248,7 +248,7 @@ func (s *Service) fileForm(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	web.SetCookie(c, receiptCookie, cookie, receiptCookieLife, s.secure)
+	web.SetCookie(c, web.ReceiptCookie, cookie, receiptCookieLife, s.secure)
 	if wantsJSON(c) {
 		return sendReceived(c, r)
 	}
@@ -320,7 +320,7 @@ type receivedPage struct {
 // showReceived is GET /report/received: the receipt, for ten minutes.
 func (s *Service) showReceived(c *fiber.Ctx) error {
 	l := web.Language(c)
-	code, at, err := s.openReceipt(c.Cookies(web.CookieName(receiptCookie, s.secure)))
+	code, at, err := s.openReceipt(c.Cookies(web.CookieName(web.ReceiptCookie, s.secure)))
 	if err != nil {
 		return s.pages.Render(c, http.StatusOK, "received_gone", web.Page{Title: l.Say("Your receipt is not shown any more"), Section: "/report/"})
 	}

@@ -7,16 +7,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/services/intake/internal/receipt"
 )
 
 // The receipt reaches the page after the form in a cookie that only this
 // program can read: it must stand in no address, and reloading that page must
 // not send the report again.
-const (
-	receiptCookie     = "receipt"
-	receiptCookieLife = 10 * time.Minute
-)
+const receiptCookieLife = 10 * time.Minute
 
 type receiptNote struct {
 	Receipt string    `json:"r"`
@@ -31,7 +29,7 @@ func (s *Service) sealReceipt(r received) (string, error) {
 		return "", err
 	}
 	key, wrapped := s.keys.NewDataKey()
-	return base64.RawURLEncoding.EncodeToString(wrapped) + "." + base64.RawURLEncoding.EncodeToString(key.Seal(plain, receiptCookie)), nil
+	return base64.RawURLEncoding.EncodeToString(wrapped) + "." + base64.RawURLEncoding.EncodeToString(key.Seal(plain, web.ReceiptCookie)), nil
 }
 
 // openReceipt reads the cookie's value; any fault of it is one error.
@@ -44,7 +42,7 @@ func (s *Service) openReceipt(value string) (receipt.Code, time.Time, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return receipt.Code{}, time.Time{}, errGone
 	}
-	plain, err := key.Open(sealed, receiptCookie)
+	plain, err := key.Open(sealed, web.ReceiptCookie)
 	var note receiptNote
 	if err != nil || json.Unmarshal(plain, &note) != nil || s.now().After(note.Ends) {
 		return receipt.Code{}, time.Time{}, errGone

@@ -83,12 +83,14 @@ func (s *Service) signOut(c *fiber.Ctx) error {
 	return c.Redirect(signInPath, http.StatusSeeOther)
 }
 
-// endSession ends the session that a browser has, if any.
+// endSession ends the session that a browser has, if any, and takes the receipt of
+// what was filed in it.
 func (s *Service) endSession(c *fiber.Ctx) error {
 	cookie := c.Cookies(web.CookieName("session", s.secure))
 	if cookie == "" {
 		return nil
 	}
+	web.SetCookie(c, web.ReceiptCookie, "", 0, s.secure)
 	return s.people.SignOut(c.UserContext(), cookie)
 }
 

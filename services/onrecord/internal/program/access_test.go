@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/onrecord/onrecord/pkg/web"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
 	"github.com/onrecord/onrecord/services/onrecord/internal/program"
@@ -162,4 +164,53 @@ func (k *kit) personID(as []string, name string) string {
 		k.tb.Fatalf("%s is not on the page of people: %d", name, res.StatusCode)
 	}
 	return found[1]
+}
+
+// Phones are shared. What somebody filed while signed in must not be followed up by
+// whoever uses the phone after them.
+func TestAReceiptGoesWithTheSessionItWasFiledIn(t *testing.T) {
+	k := open(t)
+	k.run()
+	k.importSites()
+	k.person("demo-rep", "rep")
+	k.person("demo-manager", "manager")
+	for next, form := range map[string]url.Values{
+		"/sign-out": nil,
+		"/sign-in/": {"name": {"demo-manager"}, "password": {demoPassword}},
+	} {
+		jar := make(map[string]string)
+		post := func(path string, form url.Values) webtest.Response {
+			res := webtest.PostForm(t, k.App(), path, form, cookies(jar)...)
+			if res.StatusCode != http.StatusSeeOther {
+				t.Fatalf("%s: %d %s", path, res.StatusCode, res.Body)
+			}
+			for _, c := range res.Cookies() {
+				if jar[c.Name] = c.Value; c.MaxAge < 0 {
+					delete(jar, c.Name)
+				}
+			}
+			return res
+		}
+		shown := func() string {
+			code := webtest.Get(t, k.App(), "/report/received", cookies(jar)...).Document(t).Find("#receipt-code").Text()
+			return strings.TrimSpace(code)
+		}
+		post("/sign-in/", url.Values{"name": {"demo-rep"}, "password": {demoPassword}})
+		post("/report/", url.Values{"id": {uuid.Must(uuid.NewV7()).String()}, "form_version": {"report/3"}, "kind": {"abuse"}, "site": {"not_sure"}, "when": {"now"}, "contact": {"anonymous"}})
+		if shown() == "" {
+			t.Fatal("whoever filed it is not shown its receipt, so this test shows nothing")
+		}
+		post(next, form)
+		if code := shown(); code != "" {
+			t.Errorf("after %s the receipt %s is still shown", next, code)
+		}
+	}
+}
+
+func cookies(jar map[string]string) (header []string) {
+	var all []string
+	for name, value := range jar {
+		all = append(all, name+"="+value)
+	}
+	return []string{"Cookie", strings.Join(all, "; ")}
 }
