@@ -15,7 +15,7 @@ const noticeCookie = "notice"
 var notices = map[string]string{
 	"acknowledge": "Acknowledged. The reporter can see that somebody has read it.",
 	"status":      "The status was changed. The reporter can see it.",
-	"classify":    "The correction was saved and the figures follow it.",
+	"classify":    "What you decided was saved, and the figures follow it.",
 	"note":        "The note was added to the history.",
 	"message":     "The message was sent. Whoever holds the receipt reads it when they look.",
 	"ask":         "The question was asked. The incident waits for the reporter, who sees it with the receipt.",
