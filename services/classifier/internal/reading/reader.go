@@ -55,7 +55,8 @@ const (
 const (
 	mostReasons  = 6
 	leastReason  = scoreOne * 3 / 10
-	leastCounter = 1.0 // odds of a reason for another value than the answer
+	leastShare   = 1.0 / 3 // of the strongest words' weight: what has less drove nothing, and marks whole sentences
+	leastCounter = 1.0     // odds of a reason for another value than the answer
 	reporterSaid = "the reporter’s answer"
 	likeExamples = "words as in the examples"
 )
@@ -347,7 +348,7 @@ func (j *judge) judgement(h Head, answer int) incident.Judgement {
 		}
 		return cmp.Compare(b.Weight, a.Weight)
 	})
-	for _, r := range words[:min(len(words), mostReasons)] {
+	for _, r := range telling(words) {
 		if r.For == out.Value || r.Weight >= leastCounter {
 			out.Reasons = append(out.Reasons, r)
 		}
@@ -358,6 +359,16 @@ func (j *judge) judgement(h Head, answer int) incident.Judgement {
 func (j *judge) flagReasons(flag int, value string) []incident.Reason {
 	reasons := j.reasons(headOutputs+flag, headOutputs+flag+1, func(int) string { return value })
 	slices.SortStableFunc(reasons, func(a, b incident.Reason) int { return cmp.Compare(b.Weight, a.Weight) })
+	return telling(reasons)
+}
+
+// telling keeps of sorted reasons those that a reader of them should see.
+func telling(reasons []incident.Reason) []incident.Reason {
+	most := 0.0
+	for _, r := range reasons {
+		most = max(most, r.Weight)
+	}
+	reasons = slices.DeleteFunc(reasons, func(r incident.Reason) bool { return r.Weight < most*leastShare })
 	return reasons[:min(len(reasons), mostReasons)]
 }
 

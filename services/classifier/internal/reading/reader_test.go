@@ -189,6 +189,23 @@ func TestTheChairAtTheScreen(t *testing.T) {
 	}
 }
 
+func TestWordsThatHardlySpokeAreNoReasons(t *testing.T) {
+	text := "A man in the waiting room was shouting because his money was late, and it got worse when he was told to wait. He threw a chair at me."
+	r := Embedded().Read(Input{Narrative: text})
+	for _, j := range judgements(r) {
+		most, least := 0.0, math.Inf(1)
+		for _, why := range j.Reasons {
+			most, least = max(most, why.Weight), min(least, why.Weight)
+			if word := text[why.Start:why.End]; word == "was" || word == "his" || word == "it" || word == "and" {
+				t.Errorf("%s=%s because of %q", why.Class, why.For, word)
+			}
+		}
+		if least < most*leastShare {
+			t.Errorf("%s: a reason of %v beside one of %v", j.Value, least, most)
+		}
+	}
+}
+
 func TestWithoutWordsTheAnswersAreRead(t *testing.T) {
 	r := Embedded().Read(Input{Kind: incident.KindThreat, Channel: incident.ChannelPhone, Target: incident.TargetAnyStaff})
 	if r.Kind.Value != "threat" || r.Channel.Value != "phone" || r.Target.Value != "any_staff" {
