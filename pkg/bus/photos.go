@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -118,6 +119,8 @@ func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 			return err
 		case info.Deleted:
 			return errDeleted
+		case info.Size > mostOfPhoto:
+			return errNoPhoto
 		}
 		if sealed = b.onlyChunk(ctx, stream, info); sealed == nil {
 			sealed, err = everyChunk(ctx, photos, info)
@@ -125,7 +128,7 @@ func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, errDeleted):
+	case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, errDeleted), errors.Is(err, errNoPhoto):
 		return nil, fault.New(fault.NotFound, "not_found", "There is no such photo.").Because(err)
 	case err != nil:
 		return nil, fmt.Errorf("photo: %w", err)
@@ -136,6 +139,12 @@ func (b *Bus) Photo(ctx context.Context, name string) ([]byte, error) {
 // errDeleted is what stands for a photo that a client of NATS deleted: the stream
 // keeps a note of it under the photo's name. On Record leaves none.
 var errDeleted = errors.New("it was deleted by hand")
+
+// errNoPhoto is what else may be stored by whoever may store photos. Its size is
+// not taken for a promise: room for it could end the program.
+var errNoPhoto = errors.New("what is stored there is no photo of On Record")
+
+const mostOfPhoto = 16 << 20 // bytes: an original of 10 MB under seal, and more
 
 const (
 	chunkTimeout = time.Second      // for part of a photo that the server may not let us read
@@ -168,9 +177,12 @@ func everyChunk(ctx context.Context, photos jetstream.ObjectStore, info *jetstre
 	if err != nil {
 		return nil, err
 	}
-	sealed := bytes.NewBuffer(make([]byte, 0, info.Size+bytes.MinRead)) // to its end: only then its digest was compared
-	_, err = sealed.ReadFrom(object)
-	return sealed.Bytes(), errors.Join(err, object.Close())
+	sealed := bytes.NewBuffer(make([]byte, 0, info.Size+bytes.MinRead))
+	_, err = sealed.ReadFrom(io.LimitReader(object, int64(info.Size)+1)) // to its end: only then its digest was compared
+	if err = errors.Join(err, object.Close()); err == nil && uint64(sealed.Len()) != info.Size {
+		err = errNoPhoto
+	}
+	return sealed.Bytes(), err
 }
 
 // DropPhoto removes a photo and every trace of it. One that is gone is no error.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -105,6 +107,38 @@ func TestAPhotoOfOneMessageIsReadWithoutAConsumer(t *testing.T) {
 	before, _ := connect("earlier")
 	for range 2 {
 		read(before, "demo.one", one, 1)
+	}
+}
+
+// What a description says of a photo's size is taken for no promise: whoever may
+// store photos could end the program by it.
+func TestAPhotoThatIsSaidToBeOfAnySizeIsRefused(t *testing.T) {
+	b, conn := bustest.NewConn(t)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := js.ObjectStore(t.Context(), bus.ObjectsPhotos)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := objects.PutBytes(t.Context(), "demo.photo", []byte("sealed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []uint64{1, 5, 7, 1 << 40, 1<<64 - 1} {
+		info.Size = size
+		description, err := json.Marshal(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		subject := "$O." + bus.ObjectsPhotos + ".M." + base64.URLEncoding.EncodeToString([]byte(info.Name))
+		if _, err := js.Publish(t.Context(), subject, description); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Photo(t.Context(), info.Name); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("said to be of %d bytes: %q %v, want fault.NotFound", size, got, err)
+		}
 	}
 }
 
