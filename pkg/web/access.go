@@ -109,7 +109,7 @@ func (a *App) guard(r Route) fiber.Handler {
 			limit = max(limit, r.MaxBody)
 		}
 		if len(c.Request().Body()) > limit {
-			return tooLarge
+			return ErrTooLarge
 		}
 		if encoded(c) {
 			return errEncoded

@@ -152,7 +152,7 @@ func fromFiber(err error) *fault.Error {
 	case http.StatusNotFound:
 		return fault.New(fault.NotFound, "not_found", "If you typed the address, check that it is right.")
 	case http.StatusRequestEntityTooLarge:
-		return tooLarge
+		return ErrTooLarge
 	case http.StatusRequestTimeout:
 		return fault.New(fault.Malformed, "too_slow", "The request took too long to arrive. Send it again.")
 	case http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge,
@@ -165,7 +165,8 @@ func fromFiber(err error) *fault.Error {
 // methodNotAllowed is no kind of fault of its own: only HTTP knows it.
 var methodNotAllowed = fault.New(fault.NotFound, "method_not_allowed", "This address cannot be asked in that way.")
 
-var tooLarge = fault.New(fault.TooLarge, "too_large", "What you sent is over the limit, and nothing of it was taken. Go back in your browser, shorten it or choose fewer or smaller photos, and send it again.")
+// ErrTooLarge is why a body over its route’s limit is not taken.
+var ErrTooLarge = fault.New(fault.TooLarge, "too_large", "What you sent is over the limit, and nothing of it was taken. Go back in your browser, shorten it or choose fewer or smaller photos, and send it again.")
 
 // wantsHTML reports whether the client is a person's browser asking for a
 // page. The API always answers in JSON. So are requests answered that were

@@ -92,10 +92,10 @@ func readFollowUpForm(c *fiber.Ctx) (typed *filing.FollowUp, err error) {
 	default:
 		return nil, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
 	}
-	if err != nil && fault.KindOf(err) != fault.TooLarge {
-		err = fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
+	if err != nil {
+		return nil, unreadForm(err)
 	}
-	return typed, err
+	return typed, nil
 }
 
 // refuseFollowUp shows what was typed again, and what to mend or when to try

@@ -257,22 +257,29 @@ func (s *Service) fileForm(c *fiber.Ctx) error {
 
 // readForm reads the form as it was sent, with photos or without.
 func readForm(c *fiber.Ctx) (filing.Form, error) {
-	malformed := fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.")
 	switch kind, params := mediaType(c); kind {
 	case fiber.MIMEApplicationForm:
 		values, err := url.ParseQuery(string(c.Request().Body()))
 		if err != nil {
-			return filing.Form{}, malformed.Because(err)
+			return filing.Form{}, unreadForm(err)
 		}
 		return filing.ReadForm(values), nil
 	case fiber.MIMEMultipartForm:
 		form, err := filing.ReadMultipartForm(c.Request().Body(), params["boundary"])
-		if err != nil && fault.KindOf(err) != fault.TooLarge {
-			err = malformed.Because(err)
+		if err != nil {
+			return filing.Form{}, unreadForm(err)
 		}
-		return form, err
+		return form, nil
 	}
 	return filing.Form{}, fault.New(fault.UnsupportedMedia, "unsupported_media", "Send the form from its own page.")
+}
+
+// unreadForm tells whoever sent a form why nothing of it could be read.
+func unreadForm(err error) error {
+	if fault.KindOf(err) == fault.TooLarge {
+		return web.ErrTooLarge.Because(err)
+	}
+	return fault.New(fault.Malformed, "malformed", "The form could not be read. Go back and send it again.").Because(err)
 }
 
 // refuseForm shows the form again with everything that was typed, and what to

@@ -389,9 +389,11 @@ func TestWhatNobodyCanHaveTypedIsNotShownAgain(t *testing.T) {
 	}
 	for _, path := range []string{"/report/", "/follow-up/"} {
 		for kind, body := range map[string]string{"application/x-www-form-urlencoded": "receipt=x&narrative=" + huge, w.FormDataContentType(): b.String()} {
-			res := webtest.Do(t, p.app, "POST", path, body, "Accept", "text/html", "Content-Type", kind, "Sec-Fetch-Site", "same-origin")
-			if said := res.Document(t).Find("h1").Text(); res.StatusCode != 413 || said != "That is too big to send" || len(res.Body) > 20<<10 {
-				t.Errorf("%s as %.20s: %d %q in %d bytes", path, kind, res.StatusCode, said, len(res.Body))
+			for language, want := range map[string]string{"en": "nothing of it was taken. Go back in your browser", "cy": "ni chymerwyd dim ohono. Ewch yn ôl yn eich porwr"} {
+				res := webtest.Do(t, p.app, "POST", path, body, "Accept", "text/html", "Accept-Language", language, "Content-Type", kind, "Sec-Fetch-Site", "same-origin")
+				if said := res.Document(t).Find("main").Text(); res.StatusCode != 413 || !strings.Contains(said, want) || len(res.Body) > 20<<10 {
+					t.Errorf("%s as %.20s: %d %.300q in %d bytes, want %q", path, kind, res.StatusCode, said, len(res.Body), want)
+				}
 			}
 		}
 	}
