@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,11 +55,16 @@ type lexicon struct {
 	version string
 	vocab   vocabulary
 	classes []class
-	bias    []float64        // of each output
-	next    map[uint64]int32 // node and word to node; a layer's root is the node of its number
-	first   [layers][]int32  // word to the root's child, 0 when none
-	out     [][]classID      // the classes of the phrase that ends in a node
+	bias    []float64       // of each output
+	nodes   []node          // of the trie, and one behind the last; a layer's root is the node of its number
+	edges   []edge          // of all nodes, one behind the other, each node's by word
+	ends    []classID       // of the phrases that end in a node, likewise
+	first   [layers][]int32 // word to the root's child, 0 when none
 	role    roles
+
+	// The trie while phrases are added, before pack.
+	next map[uint64]int32 // node and word to node
+	out  [][]classID      // the classes of the phrase that ends in a node
 
 	longestPhrase int32 // words
 
@@ -127,6 +133,7 @@ func parseLexicon(text string) (*lexicon, error) {
 	}
 	lex.vocab.learn = false
 	lex.vocab.typos = newTypos(lex.vocab.index)
+	lex.pack()
 	lex.indexRoot()
 	var err error
 	lex.role, err = lex.roles()
@@ -221,12 +228,12 @@ func (lex *lexicon) phrase(id classID, phrase string) {
 	node := root
 	lex.tokens = lex.vocab.tokenise(phrase, lex.tokens[:0], &lex.scratch)
 	for _, t := range lex.tokens {
-		edge := edgeOf(node, t.word)
-		child, ok := lex.next[edge]
+		key := edgeOf(node, t.word)
+		child, ok := lex.next[key]
 		if !ok {
 			child = int32(len(lex.out))
 			lex.out = append(lex.out, nil)
-			lex.next[edge] = child
+			lex.next[key] = child
 		}
 		node = child
 	}
@@ -242,15 +249,56 @@ func (lex *lexicon) phrase(id classID, phrase string) {
 	lex.out[node] = append(lex.out[node], id)
 }
 
+// node says where the edges and the classes of a node of the trie begin. They
+// end where those of the next node begin.
+type node struct{ edges, ends int32 }
+
+// edge leads from a node by a word to another one.
+type edge struct{ word, to int32 }
+
+// pack puts the edges and the classes of all nodes one behind the other: a map
+// and a list for each node would take several times the room, for as long as
+// the process lives.
+func (lex *lexicon) pack() {
+	lex.nodes = make([]node, len(lex.out)+1)
+	lex.edges = make([]edge, 0, len(lex.next))
+	for _, key := range slices.Sorted(maps.Keys(lex.next)) {
+		lex.edges = append(lex.edges, edge{int32(uint32(key)), lex.next[key]})
+		lex.nodes[key>>32+1].edges++
+	}
+	for n, classes := range lex.out {
+		lex.ends = append(lex.ends, classes...)
+		lex.nodes[n+1].edges += lex.nodes[n].edges
+		lex.nodes[n+1].ends = int32(len(lex.ends))
+	}
+	lex.ends = slices.Clip(lex.ends)
+	lex.next, lex.out = nil, nil
+}
+
+// child returns the node that a word leads to from another one, 0 when none.
+func (lex *lexicon) child(of, word int32) int32 {
+	from, to := lex.nodes[of].edges, lex.nodes[of+1].edges
+	for from < to {
+		middle := (from + to) / 2
+		switch e := lex.edges[middle]; {
+		case e.word == word:
+			return e.to
+		case e.word < word:
+			from = middle + 1
+		default:
+			to = middle
+		}
+	}
+	return 0
+}
+
 // indexRoot copies the roots' edges to slices: most words begin no phrase and
 // are settled by one look.
 func (lex *lexicon) indexRoot() {
 	for l := range lex.first {
 		lex.first[l] = make([]int32, len(lex.vocab.index))
-	}
-	for edge, child := range lex.next {
-		if node := edge >> 32; node < uint64(layers) {
-			lex.first[node][uint32(edge)] = child
+		for _, e := range lex.edges[lex.nodes[l].edges:lex.nodes[l+1].edges] {
+			lex.first[l][e.word] = e.to
 		}
 	}
 }
@@ -351,13 +399,13 @@ func (lex *lexicon) longest(tokens []token, i int, l layer) (end int, classes []
 	node := lex.first[l][word]
 	for node != 0 {
 		i++
-		if out := lex.out[node]; out != nil {
-			end, classes = i, out
+		if from, to := lex.nodes[node].ends, lex.nodes[node+1].ends; from < to {
+			end, classes = i, lex.ends[from:to]
 		}
 		if i == len(tokens) || tokens[i].word == unknownWord || tokens[i].breaks > noPause {
 			break
 		}
-		node = lex.next[edgeOf(node, tokens[i].word)]
+		node = lex.child(node, tokens[i].word)
 	}
 	return end, classes
 }

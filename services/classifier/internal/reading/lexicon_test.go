@@ -84,10 +84,8 @@ func TestEveryClassIsReached(t *testing.T) {
 	lex := loadLexicon()
 	byRule := []classID{lex.role.threatened, lex.role.thrownAbout, lex.role.afar, lex.role.thrownAt, lex.role.blowAtThing, lex.role.safeguardMissing}
 	reached := make([]bool, len(lex.classes))
-	for _, classes := range lex.out {
-		for _, c := range classes {
-			reached[c] = true
-		}
+	for _, c := range lex.ends {
+		reached[c] = true
 	}
 	for id, c := range lex.classes {
 		if !reached[id] && !slices.Contains(byRule, classID(id)) {
