@@ -89,7 +89,8 @@ func (p *parts) command(name string, env []string, args ...string) (*exec.Cmd, *
 	cmd.Env = append(environment(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// Ctrl-C is for this process, which stops the others in order; should it be
-	// killed, the system tells them.
+	// killed, the system tells them, and nobody has the directory before they end.
+	cmd.ExtraFiles = []*os.File{p.lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	return cmd, log, nil
 }

@@ -49,6 +49,7 @@ const startWithin = time.Minute
 type parts struct {
 	bin, dir string // of the binaries, and of everything that is kept
 	names    string // where ../nats/users.conf is
+	lock     *os.File
 	running  []*child
 	failed   chan error // a part that ended by itself
 }
@@ -77,11 +78,10 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if p.bin, p.dir, p.names, err = absolute(*bin, *dir, *users); err != nil {
 		return err
 	}
-	lock, err := takeDirectory(p.dir)
-	if err != nil {
+	if p.lock, err = takeDirectory(p.dir); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }() // after all of them have stopped
+	defer func() { err = errors.Join(err, p.lock.Close()) }() // after all of them have stopped
 	defer func() { err = errors.Join(err, p.stop()) }()
 	site, err := p.startAll(ctx)
 	if ctx.Err() != nil { // told to stop before all of it ran
@@ -97,9 +97,10 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	return p.serve(ctx, ln, site)
 }
 
-// takeDirectory keeps a directory to this process until what it returns is
-// closed: two NATS servers, or two databases, on the same files would ruin them.
-func takeDirectory(dir string) (io.Closer, error) {
+// takeDirectory keeps a directory to this process, and to those that inherit what
+// it returns, until all of them have closed it: two NATS servers, or two
+// databases, on the same files would ruin them.
+func takeDirectory(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}

@@ -100,21 +100,6 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func eventually(t *testing.T, within time.Duration, check func() error) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(within); ; <-tick.C {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-}
-
 // local is the command, running.
 type local struct {
 	t      *testing.T
@@ -142,7 +127,7 @@ func launch(t *testing.T, dir string) *local {
 		stop()
 		l.client.CloseIdleConnections()
 	})
-	eventually(t, 3*time.Minute, func() error {
+	runtest.Eventually(t, 3*time.Minute, func() error {
 		select {
 		case err := <-l.ended:
 			t.Fatalf("it ended: %v\n%s", err, l.out.String())
@@ -204,7 +189,7 @@ func (l *local) file() {
 func (l *local) counted(n int) {
 	l.t.Helper()
 	month := time.Now().UTC().Add(-time.Minute).Format("2006-01")
-	eventually(l.t, time.Minute, func() error {
+	runtest.Eventually(l.t, time.Minute, func() error {
 		res, err := l.client.Get(l.url() + "/api/v1/figures?from=" + month + "&to=" + month)
 		if err != nil {
 			return err
@@ -295,22 +280,33 @@ func TestAPartThatEndsEndsAllAndIsNamed(t *testing.T) {
 	}
 }
 
-// Killed, it leaves nothing running that would hold ports and wait for ever.
+// Killed, it leaves nothing running that would hold ports and wait for ever, and
+// its directory is taken until the last part has ended.
 func TestNothingIsLeftOfOneThatIsKilled(t *testing.T) {
+	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), runIn+"="+t.TempDir(), runBin+"="+bin)
+	cmd.Env = append(os.Environ(), runIn+"="+dir, runBin+"="+bin)
 	p := runtest.Launch(t, cmd)
 	p.Await(regexp.MustCompile(`(Stop with Ctrl-C)`))
-	if there := processes(t); len(there) != 4 {
-		t.Errorf("these run: %v, want intake, classifier, reporting and ferretdb", there)
+	there := processes(t)
+	if len(there) != 4 {
+		t.Fatalf("these run: %v, want intake, classifier, reporting and ferretdb", there)
 	}
+	must(t, syscall.Kill(there["ferretdb"], syscall.SIGSTOP)) // as one that takes its time
 	p.Kill()
-	eventually(t, time.Minute, func() error {
+	if _, err := takeDirectory(dir); err == nil {
+		t.Error("the directory is free while the database still has its files open")
+	}
+	must(t, syscall.Kill(there["ferretdb"], syscall.SIGCONT))
+	runtest.Eventually(t, time.Minute, func() error {
 		if left := processes(t); len(left) > 0 {
 			return fmt.Errorf("parts are left running: %v", left)
 		}
 		return nil
 	})
+	lock, err := takeDirectory(dir)
+	must(t, err)
+	must(t, lock.Close())
 }
 
 // Every path that a service's table of routes names is sent to that service.
