@@ -62,10 +62,14 @@ func TestADatabaseThatIsAwayIsSaidToBeAway(t *testing.T) {
 	asked.Wait()
 }
 
+// Where the disk is full, the stream may be on it too: nobody is told to go on.
 func TestADiskThatDoesNotWorkIsSaidToBeSo(t *testing.T) {
-	err := explain(fmt.Errorf("put: %w: disk full", store.ErrBroken))
-	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "disk full") {
+	err := explain(fmt.Errorf("put: %w: no room", store.ErrBroken))
+	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "no room") {
 		t.Errorf("%v, want Unavailable, and the cause for the log", err)
+	}
+	if said := fault.As(err).Message; !strings.Contains(said, "its disk is full or does not work") || strings.Contains(said, "go on reporting") {
+		t.Errorf("people are told %q", said)
 	}
 	for _, err := range []error{nil, store.ErrNotFound, errNoSite} {
 		if explain(err) != err { //nolint:errorlint // the error itself, and nothing around it

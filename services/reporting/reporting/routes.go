@@ -96,14 +96,22 @@ func (s *Service) Routes() []web.Route {
 }
 
 // A change may have been stored although nobody could say so.
-var errStoreAway = fault.New(fault.Unavailable, "store_unavailable",
-	"What is stored cannot be reached at this moment. Nothing that was received is lost, and staff can go on reporting. Try again in a minute; if you were saving something, look first whether it is there.").
-	Retry(5 * time.Second)
+var (
+	errStoreAway = fault.New(fault.Unavailable, "store_unavailable",
+		"What is stored cannot be reached at this moment. Nothing that was received is lost, and staff can go on reporting. Try again in a minute; if you were saving something, look first whether it is there.").
+		Retry(5 * time.Second)
+	errStoreBroken = fault.New(fault.Unavailable, "store_unavailable",
+		"What is stored cannot be read or written at this moment: its disk is full or does not work. Nothing that was received is lost. Tell whoever runs On Record, and try again later; if you were saving something, look first whether it is there.").
+		Retry(time.Minute)
+)
 
 // explain says of a store that does not work what that means for whoever asked.
 func explain(err error) error {
-	if errors.Is(err, store.ErrAway) || errors.Is(err, store.ErrBroken) {
+	switch {
+	case errors.Is(err, store.ErrAway):
 		return errStoreAway.Because(err)
+	case errors.Is(err, store.ErrBroken):
+		return errStoreBroken.Because(err)
 	}
 	return err
 }

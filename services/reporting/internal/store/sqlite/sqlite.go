@@ -239,7 +239,7 @@ func (d *db) Snapshot(ctx context.Context, fn func(store.Store) error) (err erro
 	}()
 	// The moment is that of the first reading.
 	if _, err := conn.ExecContext(ctx, "BEGIN; SELECT count(*) FROM checks"); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
+		return annotate("snapshot", err)
 	}
 	return fn(&db{file: d.file, then: then})
 }
@@ -280,10 +280,15 @@ func annotate(what string, err error) error {
 	if err == nil || store.IsAnswer(err) {
 		return err
 	}
-	if isBroken(err) {
-		err = fmt.Errorf("%w: %w", store.ErrBroken, err)
+	return fmt.Errorf("%s: %w", what, broken(err))
+}
+
+// broken marks an error of a disk or a file that does not work, once.
+func broken(err error) error {
+	if isBroken(err) && !errors.Is(err, store.ErrBroken) {
+		return fmt.Errorf("%w: %w", store.ErrBroken, err)
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	return err
 }
 
 // isBroken knows SQLite's primary result codes of a disk or a file that does
@@ -376,7 +381,8 @@ var (
 
 // transact runs fn in a transaction and commits it when nothing failed and the
 // context still stands.
-func (f *file) transact(ctx context.Context, fn func(*transaction) error) error {
+func (f *file) transact(ctx context.Context, fn func(*transaction) error) (err error) {
+	defer func() { err = broken(err) }()
 	if err := ctx.Err(); err != nil {
 		return err
 	}

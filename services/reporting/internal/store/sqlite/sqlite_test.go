@@ -390,7 +390,7 @@ func TestFullDatabase(t *testing.T) {
 		}
 		return s.SetMeta(t.Context(), "kept in part", nil)
 	})
-	if err == nil || !strings.Contains(err.Error(), "full") {
+	if !errors.Is(err, store.ErrBroken) || !strings.Contains(err.Error(), "full") {
 		t.Fatalf("group: error %v, want that it is full", err)
 	}
 	if _, err := d.Meta(t.Context(), "kept in part"); !errors.Is(err, store.ErrNotFound) {
@@ -428,6 +428,10 @@ func TestFullAndReadOnlyDisk(t *testing.T) {
 	}
 	t.Logf("full after %d more: %v", len(more), err)
 	ids = append(ids, more...)
+	err = d.Group(t.Context(), func(s store.Store) error { return s.SetMeta(t.Context(), "committed together", make([]byte, 1<<16)) })
+	if !errors.Is(err, store.ErrBroken) {
+		t.Errorf("a group on a full disk: %v, want store.ErrBroken", err)
+	}
 	holdsAll(t, d, ids)
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
