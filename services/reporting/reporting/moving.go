@@ -91,9 +91,9 @@ func (d Database) Import(ctx context.Context, file ExportFile, progress func(ste
 }
 
 // with opens a database that a service has begun, looks whether it is under the
-// same master key and holds no half of an import, and closes it after do. One with nothing in it was mistyped:
-// nothing is made there, and it keeps no key, which might be the wrong one for
-// whoever begins it.
+// same master key and holds no half of an import, and closes it after do. One with
+// nothing in it was mistyped: nothing is made there, and it keeps no key, which
+// might be the wrong one for whoever begins it.
 func (d Database) with(ctx context.Context, do func(store.Store) error) error {
 	none := fmt.Errorf("there is no installation in the database %s: name the right one; a new one is begun by starting reporting on it", DatabaseName(d.Name))
 	st, err := openExisting(ctx, d.Name)

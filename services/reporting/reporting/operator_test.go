@@ -45,7 +45,7 @@ func TestDatabasesThatCannotBeUsed(t *testing.T) {
 	for database, want := range map[string]string{"": "path", "mongodb://": "not one of MongoDB", "mongodb+srv://no.host.here.invalid:27017/": "not one of MongoDB",
 		"mongodb://demo:cHj3Yq@127.0.0.1:1/?serverSelectionTimeoutMS=200": "no server could be reached", "/nowhere/at/all.db": "/nowhere/at/all.db",
 		"mongo://demo:cHj3Yq@localhost/onrecord": "begin with mongodb://", "MongoDB://demo:cHj3Yq@localhost": "begin with mongodb://", "mongodb:/localhost/onrecord": "begin with mongodb://",
-		"demo:cHj3Yq@localhost/onrecord": "begin with mongodb://", "localhost:27017": "begin with mongodb://", "localhost:27017/onrecord": "begin with mongodb://"} {
+		"demo:cHj3Yq@localhost/onrecord": "begin with mongodb://", "demo:cHj3Yq/2@localhost/onrecord": "begin with mongodb://", "localhost:27017": "begin with mongodb://", "localhost:27017/onrecord": "begin with mongodb://"} {
 		cfg := k.cfg
 		cfg.Database = database
 		if s, err := New(t.Context(), cfg); err == nil {

@@ -132,7 +132,7 @@ func openExisting(ctx context.Context, database string) (store.Store, error) {
 
 // likeAnAddress matches "mongo://HOST", "HOST:27017" and "USER:PASSWORD@HOST":
 // as a path each would begin an empty file, or be printed with what it keeps secret.
-var likeAnAddress = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*:/|^[^/]+:[0-9]+(/|$)|^[^/]*@`)
+var likeAnAddress = regexp.MustCompile(`(?i)^[a-z][a-z0-9+.-]*:/|^[^/]+:[0-9]+(/|$)|^[^/]*@|^[^/]+:.*@`)
 
 // checkDatabaseName returns what is wrong with a database's name, without the name.
 func checkDatabaseName(database string) error {
