@@ -216,6 +216,13 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	if _, err := os.Stat(deep); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the data directory was made with a path that is too long")
 	}
+	file := filepath.Join(t.TempDir(), "demo")
+	if err := os.WriteFile(file, []byte("a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := onrecord(t, "", "demo", "--listen", "127.0.0.1:0", "--data-dir", file); r.code != run.ExitMistake || !strings.Contains(r.err, "not a directory") || strings.Contains(r.err, "not empty") {
+		t.Errorf("a demo in a file: exit %d %q", r.code, r.err)
+	}
 }
 
 // One file configures every command, those that do not listen too.

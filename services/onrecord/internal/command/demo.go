@@ -35,8 +35,10 @@ directory is a temporary one that is removed at the end.`,
 				}
 				defer func() { _ = os.RemoveAll(dir) }()
 				s.dataDir = dir
-			} else if used, err := isUsed(s.dataDir); err != nil || used {
-				return errors.Join(err, mistake{fmt.Errorf("%s is not empty, and the demo wants a fresh directory: name another, or go on with this one by “onrecord serve --data-dir %s”", s.dataDir, s.dataDir)})
+			} else if used, err := isUsed(s.dataDir); err != nil {
+				return mistake{fmt.Errorf("data-dir: %w", err)}
+			} else if used {
+				return mistake{fmt.Errorf("%s is not empty, and the demo wants a fresh directory: name another, or go on with this one by “onrecord serve --data-dir %s”", s.dataDir, s.dataDir)}
 			} else if err := s.checkSocket(); err != nil {
 				return mistake{err}
 			}
