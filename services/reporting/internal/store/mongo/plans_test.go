@@ -230,7 +230,7 @@ func TestEveryQueryHasAnIndex(t *testing.T) {
 			if queries < 75 {
 				t.Fatalf("only %d queries were seen", queries)
 			}
-			if !s.real {
+			if mongotest.Real() == "" { // where there is one, it explains them beside this server
 				t.Logf("NOT EXPLAINED: %d queries; name a real MongoDB in %s to see their plans", queries, mongotest.RealURI)
 			}
 		})
