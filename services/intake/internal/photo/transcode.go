@@ -156,7 +156,7 @@ func (b *baseline) frame(body []byte) bool {
 	for c := body[6:]; len(c) > 0; c = c[3:] {
 		is := component{id: c[0], h: c[1] >> 4, v: c[1] & 15, quant: c[2]}
 		known := func(other component) bool { return other.id == is.id }
-		if is.h < 1 || is.h > 4 || is.v < 1 || is.v > 4 || is.quant > 3 || slices.ContainsFunc(b.components, known) {
+		if !samples(is.h) || !samples(is.v) || is.quant > 3 || slices.ContainsFunc(b.components, known) {
 			return false
 		}
 		b.components = append(b.components, is)
@@ -171,6 +171,10 @@ func (b *baseline) frame(body []byte) bool {
 	once := second.h == 1 && second.v == 1 && third.h == 1 && third.v == 1
 	return b.width > 0 && b.height > 0 && inColours && once && (first.h == 1 || first.h == 2) && (first.v == 1 || first.v == 2)
 }
+
+// samples reports whether so many blocks of a component in one MCU, side by side
+// or one below the other, are what image/jpeg reads.
+func samples(n byte) bool { return n == 1 || n == 2 || n == 4 }
 
 // scan reads the head of a scan of the whole picture.
 func (b *baseline) scan(body []byte) bool {

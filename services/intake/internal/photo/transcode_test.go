@@ -284,6 +284,7 @@ func FuzzTranscode(f *testing.F) {
 	f.Add(coded(f, patterned(33, 17, 1), 80))
 	f.Add(coded(f, image.NewGray(image.Rect(0, 0, 9, 9)), 50))
 	f.Add(restarted(24, 8))
+	f.Add(bytes.Replace(restarted(24, 8), []byte{1, 1, 0x11, 0}, []byte{1, 1, 0x13, 0}, 1)) // which image/jpeg does not read
 	f.Add(inCodes(f, coded(f, patterned(24, 24, 1), 90), backwards(f)))
 	f.Add(exif(coded(f, patterned(8, 8, 1), 80), 6, binary.LittleEndian))
 	f.Fuzz(func(t *testing.T, raw []byte) {
