@@ -51,7 +51,7 @@ func badPhotos(t *testing.T) files {
 	plain := code(good, 85)
 	return files{
 		none: map[string]string{
-			"HEIC":             writeFile(t, "demo.heic", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")),
+			"HEIC":             writeFile(t, "demo $'.heic", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")),
 			"SVG":              writeFile(t, "demo.svg", []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert('canary')</script></svg>`)),
 			"a PDF named .jpg": noPhotograph(t),
 			"20,000 × 20,000":  writeFile(t, "demo-huge.png", huge.Bytes()),

@@ -45,7 +45,7 @@ export default function photos (group, list, changed) {
         const rest = list.reduce((left, { small, whole }) => left - (whole || small).byteLength, mostWholes)
         list.push({ small, whole: file.size > Math.min(mostWhole, rest) ? undefined : await file.arrayBuffer() })
       } catch {
-        problem.textContent = problem.dataset.unread.replace('%s', file.name)
+        problem.textContent = problem.dataset.unread.replace('%s', () => file.name) // which may hold a dollar sign
       }
       draw()
     }
