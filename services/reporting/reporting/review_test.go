@@ -3,6 +3,7 @@ package reporting
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -71,6 +72,37 @@ func TestWhatNeedsALookStandsByDanger(t *testing.T) {
 	}
 	if refs, _ = k.listed("/incidents/?status=review&cursor=1000~"); len(refs) > 0 {
 		t.Errorf("beyond the end there are %v", refs)
+	}
+}
+
+// What is said to wait is what the way to it leads to, also in a part of the list.
+func TestTheCountsOfTheListLeadToWhatTheyCount(t *testing.T) {
+	k := newKit(t)
+	k.unsure(incident.KindThreat, 0.3)
+	k.unsure(incident.KindThreat, 0.4)
+	for _, site := range []string{"leeds", "leeds", "york"} {
+		k.file(site, nil)
+	}
+	seen := k.file("leeds", nil)
+	if res := k.post(rep, "/incidents/"+seen.ID+"/acknowledge", seenOf(seen)); res.StatusCode != 303 {
+		t.Fatalf("acknowledge: status=%d", res.StatusCode)
+	}
+	for path, want := range map[string][]string{
+		"/incidents/":           {"5 are not acknowledged yet", "2 need a look"},
+		"/incidents/?site=york": {"1 is not acknowledged yet"},
+	} {
+		doc := k.page(rep, path, 200).Document(t)
+		var got []string
+		for _, link := range doc.Find(".app-count a").EachIter() {
+			got = append(got, link.Text())
+			refs, _ := k.listed(link.AttrOr("href", ""))
+			if n, _, _ := strings.Cut(link.Text(), " "); n != strconv.Itoa(len(refs)) {
+				t.Errorf("%s: “%s” leads to %d", path, link.Text(), len(refs))
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q, in %s", path, got, want, doc.Find(".app-count").Text())
+		}
 	}
 }
 
