@@ -74,15 +74,12 @@ func TestItServesAgainstAnExternalStream(t *testing.T) {
 			"--database", filepath.Join(t.TempDir(), "reporting.db")}, withKey, io.Discard, &out)
 	}()
 	link := regexp.MustCompile(`http://127\.0\.0\.1:\d+/setup\?token=\S+`)
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		if err := ready(link.FindString(out.String())); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("%v; it wrote: %s", err, out.String())
+	runtest.Eventually(t, time.Minute, func() error {
+		if err := ready(link.FindString(out.String())); err != nil {
+			return fmt.Errorf("%w; it wrote: %s", err, out.String())
 		}
-		<-time.After(10 * time.Millisecond)
-	}
+		return nil
+	})
 	stop()
 	if code := <-ended; code != run.ExitOK {
 		t.Errorf("stopped with %d: %s", code, out.String())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/services/reporting/internal/figures"
 )
 
@@ -184,7 +185,7 @@ func TestAMonthThatIsDueIsPublishedWithoutAnybody(t *testing.T) {
 	k.cfg.PublishDay, k.cfg.Alone = 1, true
 	k.open()
 	k.run()
-	until(t, func() error {
+	runtest.Eventually(t, time.Minute, func() error {
 		if res := k.get(manager, "/api/v1/editions/"+m.String()+"/1"); res.StatusCode != 200 {
 			return fmt.Errorf("%d %s", res.StatusCode, res.Body)
 		}

@@ -220,22 +220,6 @@ func (k *kit) check(name string, res webtest.Response, status int) {
 	}
 }
 
-// until polls a condition.
-func until(tb testing.TB, condition func() error) {
-	tb.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatal(err)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-}
-
 // seenOf returns the hidden fields of an incident's forms.
 func seenOf(i *incident.Incident) url.Values {
 	return url.Values{"rev": {fmt.Sprint(i.Rev)}, "seen": {fmt.Sprint(len(i.Timeline))}}

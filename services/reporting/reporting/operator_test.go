@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onrecord/onrecord/pkg/bus"
 	"github.com/onrecord/onrecord/pkg/fault"
 	"github.com/onrecord/onrecord/pkg/incident"
 	"github.com/onrecord/onrecord/pkg/mongotest"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/seal"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
 )
@@ -143,7 +145,7 @@ func TestAnUnreadableMessageIsListedAndCounted(t *testing.T) {
 	r := k.Report("leeds")
 	subject := bus.Subject(bus.TypeFiled, r.ID)
 	k.publish(bus.Delivery{Subject: subject, Data: []byte("not an envelope")})
-	until(t, func() error {
+	runtest.Eventually(t, time.Minute, func() error {
 		letters, err := k.DeadLetters(t.Context())
 		if err == nil && (len(letters) != 1 || letters[0].Subject != subject || letters[0].Cause == "" || !letters[0].ReplayedAt.IsZero()) {
 			err = errNotYet
@@ -197,7 +199,7 @@ func TestADeadLetterIsReplayedAndFiguresRecountedBesideTheService(t *testing.T) 
 	r := k.Report("leeds")
 	readable := k.Filed(r)
 	k.publish(bus.Delivery{Subject: readable.Subject, Data: []byte("not an envelope")})
-	until(t, func() error { // it is put aside first, and this server shows half of a group
+	runtest.Eventually(t, time.Minute, func() error { // it is put aside first, and this server shows half of a group
 		_, err := k.store.IncidentByReport(t.Context(), r.ID)
 		return err
 	})

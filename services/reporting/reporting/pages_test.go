@@ -14,6 +14,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"github.com/onrecord/onrecord/pkg/incident"
+	"github.com/onrecord/onrecord/pkg/run/runtest"
 	"github.com/onrecord/onrecord/pkg/web/webtest"
 	onrecordv1 "github.com/onrecord/onrecord/proto/onrecord/v1"
 )
@@ -493,13 +494,13 @@ func TestAReportOnTheStreamAppearsToTheRep(t *testing.T) {
 	r := k.Report("leeds")
 	r.Narrative = "threw a chair at the screen"
 	k.publish(k.Classified(r.ID, "demo-1", incident.KindAttemptedAssault, incident.ChannelInPerson, incident.TargetNamedPerson), k.Filed(r))
-	until(t, func() error {
+	runtest.Eventually(t, time.Minute, func() error {
 		if res := k.get(leeds, "/incidents/"); !strings.Contains(res.Body, "threw a chair at the screen") {
 			return fmt.Errorf("the list does not show the report: %w", errNotYet)
 		}
 		return nil
 	})
-	until(t, func() error {
+	runtest.Eventually(t, time.Minute, func() error {
 		if got := k.incidentOf(r.ID); len(got.Readings) == 0 {
 			return fmt.Errorf("the machine’s reading is not there: %w", errNotYet)
 		}
