@@ -12,7 +12,7 @@ import (
 // and one may lag behind: what a majority has on disk is not there yet. So
 // nothing is absent before the stream's leader says so.
 const (
-	lagPatience = time.Second
+	lagPatience = 3 * time.Second
 	lagPause    = 20 * time.Millisecond
 )
 

@@ -147,7 +147,7 @@ var errNoPhoto = errors.New("what is stored there is no photo of On Record")
 const mostOfPhoto = 16 << 20 // bytes: an original of 10 MB under seal, and more
 
 const (
-	chunkTimeout = time.Second      // for part of a photo that the server may not let us read
+	chunkTimeout = 3 * time.Second  // for part of a photo that the server may not let us read
 	chunksAgain  = 10 * time.Minute // after which it is asked again: it may only have been busy
 )
 
