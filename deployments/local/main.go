@@ -109,7 +109,7 @@ func takeDirectory(dir string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another run-services has its data in %s: stop it, or name another directory with --data-dir", dir), lock.Close())
+		return nil, errors.Join(fmt.Errorf("another run-services, or a part of one that was killed, has its data in %s: stop it, or name another directory with --data-dir", dir), lock.Close())
 	}
 	return lock, nil
 }

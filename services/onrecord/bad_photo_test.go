@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	cdp "github.com/chromedp/chromedp"
 )
 
@@ -90,10 +88,7 @@ func TestFilesThatAreNoPhotos(t *testing.T) {
 	bad := badPhotos(t)
 	b := openBrowser(t)
 	b.openOnPhone(w.url)
-	b.do("a slow phone", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
-		_, err := cdp.Call(ctx, emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: slower})
-		return err
-	}))
+	b.slowDown()
 	b.fillIn(story)
 	for what, path := range bad.none {
 		said, photos := b.choosePhoto(path)

@@ -92,13 +92,20 @@ func (e *effort) wait(step string, actions ...cdp.Action[cdp.Void]) {
 	e.waited += time.Since(began)
 }
 
+// slowDown gives the browser the processor of a phone of the middle.
+func (b *browser) slowDown() {
+	b.t.Helper()
+	b.do("a slow phone", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
+		_, err := cdp.Call(ctx, emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: slower})
+		return err
+	}))
+}
+
 // throttle makes the browser a phone of the middle.
 func (b *browser) throttle() {
 	b.t.Helper()
-	b.do("a slow phone", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
-		if _, err := cdp.Call(ctx, emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: slower}); err != nil {
-			return err
-		}
+	b.slowDown()
+	b.do("a slow network", cdp.Func(func(ctx context.Context, _ *cdp.Target) error {
 		if _, err := cdp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
 			return err
 		}
