@@ -219,10 +219,10 @@ func TestServersThatAreNotFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.answers(test.edit)
-			address := w.URI + "fit_" + bson.NewObjectID().Hex() + "?serverSelectionTimeoutMS=500"
+			address := w.URI + "fit_" + bson.NewObjectID().Hex() + "?serverSelectionTimeoutMS=450"
 			switch name {
 			case "another password":
-				address = withUser(t, w.URI, "authMechanism=PLAIN&serverSelectionTimeoutMS=500")
+				address = withUser(t, w.URI, "authMechanism=PLAIN&serverSelectionTimeoutMS=450")
 			case "no primary":
 				address += "&replicaSet=rs"
 			}
@@ -306,7 +306,8 @@ func TestTLS(t *testing.T) {
 	elsewhere, elsewhereCA := certificate(t, "elsewhere.example", time.Now().Add(time.Hour))
 	expired, expiredCA := certificate(t, "127.0.0.1", time.Now().Add(-time.Hour))
 	options := func(ca string) string {
-		return "/onrecord_tls?serverSelectionTimeoutMS=500&tls=true&tlsCAFile=" + url.QueryEscape(ca)
+		// ended before the driver asks again, 500 ms after an answer: what it is at then would hide why
+		return "/onrecord_tls?serverSelectionTimeoutMS=450&tls=true&tlsCAFile=" + url.QueryEscape(ca)
 	}
 	serve := func(c tls.Certificate) string {
 		w := newWire(t, uri, &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12})
@@ -344,7 +345,7 @@ func TestTLS(t *testing.T) {
 	}
 	for name, address := range map[string]string{
 		"only one side speaks it": strings.TrimSuffix(uri, "/") + options(ca),
-		"only the other does":     address + "/onrecord_tls?serverSelectionTimeoutMS=500",
+		"only the other does":     address + "/onrecord_tls?serverSelectionTimeoutMS=450",
 	} {
 		t.Run(name, func(t *testing.T) { refuses(t, address, "no server could be reached") })
 	}
